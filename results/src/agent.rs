@@ -1,0 +1,85 @@
+//! What the runner and a probe agent say to each other: JSON over HTTP/1.1 on any byte stream.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/hello` | | [`Hello`] |
+//! | `POST /v1/responder` | [`Serve`] | [`Serving`] |
+//! | `DELETE /v1/responder` | | 204 |
+//! | `POST /v1/jobs` | [`Job`] | [`Armed`], once the connections stand and the warm-up is over |
+//! | `POST /v1/jobs/{id}/run` | | [`crate::outcome::JobReport`], when the window is over |
+//! | `DELETE /v1/jobs/{id}` | | 204; ends the job, running or not |
+//! | `GET /v1/counters` | | [`crate::counters::Counters`] |
+//!
+//! A slice is: arm the job, counters of both ends, run, counters of both ends. An agent has one job at a
+//! time. Every failure is a 4xx or 5xx status with a [`Refusal`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Nanoseconds;
+use crate::workload::Traffic;
+
+/// Version of this protocol and of the traffic on the wire; both ends must agree.
+pub const PROTOCOL: u32 = 1;
+
+/// How an agent introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the agent.
+    pub protocol: u32,
+    /// Version of the agent's program.
+    pub version: String,
+}
+
+/// Asks an agent to answer traffic of every kind on one port, TCP and UDP. Replaces its earlier responder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Serve {
+    /// Address to bind to.
+    pub bind: IpAddr,
+    /// Port to bind to; 0 takes a free one.
+    pub port: u16,
+    /// CPU that every responder thread is pinned to; `None` leaves it to the scheduler.
+    pub cpu: Option<u32>,
+}
+
+/// Says where the responder listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Serving {
+    /// The port, TCP and UDP.
+    pub port: u16,
+}
+
+/// One measurement for an agent to make.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// What to send.
+    pub traffic: Traffic,
+    /// Where to.
+    pub target: SocketAddr,
+    /// Traffic before the measured window.
+    pub warmup: Nanoseconds,
+    /// Length of the measured window.
+    pub duration: Nanoseconds,
+    /// CPU that the sending threads are pinned to; `None` leaves it to the scheduler.
+    pub cpu: Option<u32>,
+    /// Source of the job's random choices (source ports, payload).
+    pub seed: u64,
+}
+
+/// A job that stands ready: connected and warm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Armed {
+    /// The job's number, for `/v1/jobs/{id}`.
+    pub id: u64,
+}
+
+/// Why an agent could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// One line: what, where, and how to mend it.
+    pub error: String,
+}

@@ -1,0 +1,271 @@
+//! Arms and their dimensions: which datapath a packet takes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A name that people write: lower-case letters, digits, `-`, `.` and `@`, starting with a letter or
+/// digit, at most 63 characters.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Name(String);
+
+/// A name that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not a name; write up to 63 lower-case letters, digits, `-`, `.` or `@`, \
+     starting with a letter or digit"
+)]
+pub struct NameError(String);
+
+impl Name {
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(input: &str) -> Result<Self, NameError> {
+        let good =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '@');
+        let starts = input.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        if starts && input.len() <= 63 && input.chars().all(good) {
+            Ok(Self(input.to_owned()))
+        } else {
+            Err(NameError(input.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(input: String) -> Result<Self, NameError> {
+        input.parse()
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One configuration under comparison.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Arm {
+    /// Unique within the plan.
+    pub name: Name,
+    /// The arm that this one is compared with; `None` for an arm that is only a reference.
+    pub reference: Option<Name>,
+    /// What carries the packets.
+    pub datapath: Datapath,
+    /// Workloads that run on this arm, in the plan's order.
+    pub workloads: Vec<Name>,
+    /// The place of this arm in a sweep over a number (services), where it is part of one.
+    pub sweep: Option<SweepPoint>,
+}
+
+/// One level of a sweep: arms that differ in one number only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SweepPoint {
+    /// Name shared by all arms of the sweep.
+    pub series: Name,
+    /// The number that varies, here the count of services.
+    pub level: u64,
+}
+
+/// The dimensions of an arm. What is not named here stands on the base node (DESIGN §4.11).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Datapath {
+    /// How pods are attached to their node.
+    pub pods: Pods,
+    /// What carries packets between the nodes.
+    pub wire: Wire,
+    /// What translates the service's address.
+    pub service: Service,
+    /// How many services stand beside the one under test; `None` where `service` is `none`.
+    pub services: Option<Services>,
+    /// Address family of pods, services and nodes.
+    pub family: Family,
+    /// Segmentation and receive offloads of every device of the arm.
+    pub offloads: Offloads,
+}
+
+macro_rules! dimension {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Returns the value as people write it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+dimension! {
+    /// How pods are attached to their node.
+    Pods {
+        /// A veth pair into a Linux bridge, as flannel does.
+        Bridge = "bridge",
+        /// No pod: client and server run in the node's own namespace. The floor.
+        Host = "host",
+    }
+}
+
+dimension! {
+    /// What carries packets between the nodes.
+    Wire {
+        /// A route to the other node's pods: no encapsulation.
+        Native = "native",
+        /// VXLAN with static forwarding entries, as flannel sets it up.
+        Vxlan = "vxlan",
+    }
+}
+
+dimension! {
+    /// What translates the service's address to an endpoint.
+    Service {
+        /// Nothing: the client talks to the pod's address.
+        None = "none",
+        /// kube-proxy's iptables mode through the legacy binary.
+        IptablesLegacy = "iptables-legacy",
+        /// kube-proxy's iptables mode through the nft-compat binary.
+        IptablesNft = "iptables-nft",
+        /// kube-proxy's nftables mode.
+        Nftables = "nftables",
+        /// eBPF at the socket's connect, as Cilium does for east-west traffic.
+        SocketLb = "socket-lb",
+    }
+}
+
+dimension! {
+    /// Address family.
+    Family {
+        /// IPv4.
+        Ipv4 = "ipv4",
+        /// IPv6.
+        Ipv6 = "ipv6",
+    }
+}
+
+dimension! {
+    /// Segmentation and receive offloads (GSO, TSO, GRO) of an arm's devices.
+    Offloads {
+        /// As the kernel creates the devices: large buffers cross a veth pair unsegmented.
+        On = "on",
+        /// All off: every packet is at most one MTU, so the MTU's price shows.
+        Off = "off",
+    }
+}
+
+dimension! {
+    /// Where the service under test stands among the others.
+    Position {
+        /// First in the rule chain.
+        First = "first",
+        /// In the middle of the rule chain.
+        Median = "median",
+        /// Last in the rule chain: the worst case of a linear scan.
+        Last = "last",
+        /// Drawn from the campaign's seed, as kube-proxy's order is drawn at every sync.
+        Random = "random",
+    }
+}
+
+/// How many services stand beside the one under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Services {
+    /// All services, the one under test included: 1 to 50,000.
+    pub count: u32,
+    /// Endpoints of each service: 1 to 100.
+    pub endpoints: u32,
+    /// Where the service under test stands.
+    pub position: Position,
+}
+
+impl fmt::Display for Datapath {
+    /// Says the dimensions in one line: `bridge, vxlan, iptables-legacy × 1000 (last)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.pods, self.wire)?;
+        if self.service != Service::None {
+            write!(f, ", {}", self.service)?;
+        }
+        if let Some(services) = self.services {
+            write!(f, " × {}", services.count)?;
+            if services.endpoints > 1 {
+                write!(f, " × {} endpoints", services.endpoints)?;
+            }
+            write!(f, " ({})", services.position)?;
+        }
+        if self.family == Family::Ipv6 {
+            f.write_str(", ipv6")?;
+        }
+        if self.offloads == Offloads::Off {
+            f.write_str(", offloads off")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert!("iptables-legacy@1000".parse::<Name>().is_ok());
+        for bad in ["", "-x", "Überlast", "a/b", "a b", &"x".repeat(64)] {
+            assert!(bad.parse::<Name>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_datapath_says_what_it_is() {
+        let datapath = Datapath {
+            pods: Pods::Bridge,
+            wire: Wire::Vxlan,
+            service: Service::IptablesLegacy,
+            services: Some(Services {
+                count: 1000,
+                endpoints: 1,
+                position: Position::Last,
+            }),
+            family: Family::Ipv4,
+            offloads: Offloads::On,
+        };
+        assert_eq!(
+            datapath.to_string(),
+            "bridge, vxlan, iptables-legacy × 1000 (last)"
+        );
+    }
+}

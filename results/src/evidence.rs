@@ -1,0 +1,113 @@
+//! What proves that the declared datapath carried the packets of a slice (DESIGN §4.7).
+
+use std::net::SocketAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Counters that the datapath keeps anyway, read outside the measured window.
+///
+/// The same type holds a reading and the difference of two.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DatapathCounters {
+    /// Devices of the arm's nodes, pods excluded.
+    pub devices: Vec<DeviceCounters>,
+    /// Packets that met the rules of the service under test; `None` where it has no counted rules.
+    pub service_rule_packets: Option<u64>,
+    /// Connects and sends that the socket load balancer translated; `None` where there is none.
+    pub socket_lb_translations: Option<u64>,
+    /// Connection-tracking entries of each node: a level, so a difference keeps the *earlier* one
+    /// (entries at the slice's start).
+    pub conntrack_entries: Vec<ConntrackEntries>,
+}
+
+/// Packets over one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceCounters {
+    /// The node, `a` (client's) or `b` (server's).
+    pub node: String,
+    /// The device's name, for example `flannel.1`.
+    pub device: String,
+    /// What the kernel says it is, for example `vxlan`, `veth`, `bridge`.
+    pub kind: String,
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Packets dropped, received and sent.
+    pub dropped: u64,
+}
+
+/// Connection-tracking entries of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConntrackEntries {
+    /// The node, `a` or `b`.
+    pub node: String,
+    /// How many.
+    pub entries: u64,
+}
+
+impl DatapathCounters {
+    /// Returns what was counted between an earlier reading and this one.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let devices = self.devices.iter().filter_map(|device| {
+            let before = earlier
+                .devices
+                .iter()
+                .find(|before| before.node == device.node && before.device == device.device)?;
+            Some(DeviceCounters {
+                rx_packets: device.rx_packets.checked_sub(before.rx_packets)?,
+                tx_packets: device.tx_packets.checked_sub(before.tx_packets)?,
+                dropped: device.dropped.checked_sub(before.dropped)?,
+                ..device.clone()
+            })
+        });
+        let diff = |later: Option<u64>, earlier: Option<u64>| later?.checked_sub(earlier?);
+        Self {
+            devices: devices.collect(),
+            service_rule_packets: diff(self.service_rule_packets, earlier.service_rule_packets),
+            socket_lb_translations: diff(
+                self.socket_lb_translations,
+                earlier.socket_lb_translations,
+            ),
+            conntrack_entries: earlier.conntrack_entries.clone(),
+        }
+    }
+}
+
+/// The evidence of one slice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// What the datapath counted from before the slice's warm-up to after its window.
+    pub counters: DatapathCounters,
+    /// What connection tracking on the client's node says of the slice's connection.
+    pub translation: Translation,
+}
+
+/// What connection tracking on the client's node says of one connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Translation {
+    /// The node knows the connection by the address that the client asked for, and rewrites it to
+    /// this endpoint.
+    Rewritten {
+        /// The endpoint that answers.
+        endpoint: SocketAddr,
+    },
+    /// The node knows the connection by the address that the client asked for and rewrites nothing.
+    Untouched,
+    /// The node never saw the address that the client asked for: the socket was already connected to this
+    /// endpoint.
+    AtTheSocket {
+        /// The endpoint that answers.
+        endpoint: SocketAddr,
+    },
+    /// The node tracks no such connection.
+    Untracked,
+    /// Could not be looked up, with the reason.
+    Unknown {
+        /// One line.
+        reason: String,
+    },
+}

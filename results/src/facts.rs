@@ -1,0 +1,82 @@
+//! What the machine and the arms are. The fingerprint of the machine decides what may be compared.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Facts of the machine on which a campaign ran.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    /// Kernel release.
+    pub kernel: String,
+    /// CPU model as the kernel names it.
+    pub cpu_model: String,
+    /// Online CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Clock source in force.
+    pub clocksource: Option<String>,
+    /// Hypervisor, where the CPU says that there is one.
+    pub hypervisor: Option<String>,
+    /// Whether the campaign ran as root or inside a user namespace.
+    pub privilege: Privilege,
+    /// Whether softirq and irq time is exact; false where it is sampled at each tick, `None` if unknown.
+    pub exact_irq_time: Option<bool>,
+    /// Resolution of CPU times in `/proc/stat`.
+    pub cpu_time_resolution_ns: u64,
+    /// Frequency governor of CPU 0; `None` where the machine shows none.
+    pub governor: Option<String>,
+    /// Sysctls of the base that a user may have changed.
+    pub sysctls: BTreeMap<String, String>,
+    /// Versions of the programs that the lab uses (`iptables`, `nft`).
+    pub tools: BTreeMap<String, String>,
+}
+
+/// With which rights a campaign ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Privilege {
+    /// As root.
+    #[default]
+    Root,
+    /// As an ordinary user, inside a user namespace.
+    Rootless,
+}
+
+impl Facts {
+    /// Returns 12 hexadecimal digits that are equal for machines whose figures may be compared.
+    ///
+    /// # Panics
+    ///
+    /// Never: facts always serialise.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let text = serde_json::to_string(self).expect("plain strings and numbers serialise");
+        let digest = Sha256::digest(text.as_bytes());
+        digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// Facts of one deployed arm.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ArmFacts {
+    /// MTU of the client pod's device.
+    pub pod_mtu: Option<u32>,
+    /// MTU of the device between the nodes.
+    pub wire_mtu: Option<u32>,
+    /// Time to set the arm up, services excluded.
+    pub deploy_ns: u64,
+    /// Time to program the services; `None` where the arm has none.
+    pub programming_ns: Option<u64>,
+    /// Rules, map entries or elements programmed for services.
+    pub programmed: Option<u64>,
+    /// What a reader should know (a driver without offloads, an option that the tool lacks), one line each.
+    pub notes: Vec<String>,
+}

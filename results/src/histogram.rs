@@ -1,0 +1,259 @@
+//! Latency histograms: HDR, 3 significant digits, 1 ns to 60 s.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Largest latency that is told apart, in nanoseconds (DESIGN §4.4); larger ones are kept as this.
+pub const HIGHEST_NS: u64 = 60_000_000_000;
+
+/// Significant decimal digits: an error of at most 0.1 % (statistics §2.3).
+const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// A latency histogram in nanoseconds.
+///
+/// In JSON it is the HDR V2 encoding in base64. Merging and recording never lose a sample: a value
+/// above [`HIGHEST_NS`] counts as [`HIGHEST_NS`], a value of 0 as 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Histogram(hdrhistogram::Histogram<u64>);
+
+/// A histogram that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read a histogram: {0}")]
+pub struct HistogramError(String);
+
+impl Histogram {
+    /// Returns an empty histogram; the only place where one allocates.
+    ///
+    /// # Panics
+    ///
+    /// Never: the bounds are constants that HDR accepts.
+    #[must_use]
+    pub fn new() -> Self {
+        let inner = hdrhistogram::Histogram::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS);
+        Self(inner.expect("the bounds are valid constants"))
+    }
+
+    /// Records one latency in nanoseconds. Does not allocate.
+    #[inline]
+    pub fn record(&mut self, ns: u64) {
+        self.0.saturating_record(ns.max(1));
+    }
+
+    /// Returns how many latencies were recorded.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Returns whether nothing was recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Removes every sample; keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// Adds all samples of another histogram.
+    ///
+    /// # Panics
+    ///
+    /// Never: all histograms of this type share their bounds.
+    pub fn merge(&mut self, other: &Self) {
+        self.0
+            .add(&other.0)
+            .expect("all histograms have the same bounds");
+    }
+
+    /// Returns the latency at a quantile in [0, 1] of *all sent* requests, in nanoseconds: the nearest
+    /// rank `ceil(q * (received + lost))`, highest equivalent value.
+    ///
+    /// A lost reply is an infinite delay: where the rank falls among the lost, and where nothing
+    /// was sent, the answer is `None`.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts stay far below 2^53 and the quantile is in [0, 1]"
+    )]
+    pub fn quantile_of_sent(&self, quantile: f64, lost: u64) -> Option<u64> {
+        let received = self.0.len();
+        let sent = received + lost;
+        if sent == 0 {
+            return None;
+        }
+        // The small slack keeps 0.9 * 1000 at rank 900 though 0.9 is not exact in binary.
+        let rank = ((quantile * sent as f64 - 1e-9).ceil() as u64).clamp(1, sent);
+        if rank > received {
+            return None;
+        }
+        let mut below = 0;
+        for step in self.0.iter_recorded() {
+            below += step.count_since_last_iteration();
+            if below >= rank {
+                return Some(step.value_iterated_to());
+            }
+        }
+        None
+    }
+
+    /// Returns the mean of the received replies, in nanoseconds; 0 when empty.
+    #[must_use]
+    pub fn mean_ns(&self) -> f64 {
+        self.0.mean()
+    }
+
+    /// Returns the smallest latency, in nanoseconds; 0 when empty.
+    #[must_use]
+    pub fn min_ns(&self) -> u64 {
+        if self.0.is_empty() { 0 } else { self.0.min() }
+    }
+
+    /// Returns the largest latency, in nanoseconds; 0 when empty.
+    #[must_use]
+    pub fn max_ns(&self) -> u64 {
+        self.0.max()
+    }
+
+    /// Returns the underlying HDR histogram, for interval logs.
+    #[must_use]
+    pub const fn as_hdr(&self) -> &hdrhistogram::Histogram<u64> {
+        &self.0
+    }
+
+    /// Takes over an HDR histogram of any bounds, for example from an interval log.
+    ///
+    /// # Errors
+    ///
+    /// When its samples don't fit this type's bounds.
+    pub fn from_hdr(hdr: &hdrhistogram::Histogram<u64>) -> Result<Self, HistogramError> {
+        let mut histogram = Self::new();
+        histogram
+            .0
+            .add(hdr)
+            .map_err(|error| HistogramError(error.to_string()))?;
+        Ok(histogram)
+    }
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<Histogram> for String {
+    fn from(histogram: Histogram) -> Self {
+        let mut bytes = Vec::new();
+        V2Serializer::new()
+            .serialize(&histogram.0, &mut bytes)
+            .expect("writing to memory cannot fail and the counts fit 64 bits");
+        STANDARD.encode(bytes)
+    }
+}
+
+impl TryFrom<String> for Histogram {
+    type Error = HistogramError;
+
+    fn try_from(text: String) -> Result<Self, HistogramError> {
+        let error = |cause: &dyn std::fmt::Display| HistogramError(cause.to_string());
+        let bytes = STANDARD.decode(text).map_err(|cause| error(&cause))?;
+        let hdr = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|cause| error(&cause))?;
+        Self::from_hdr(&hdr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        values.iter().for_each(|&value| histogram.record(value));
+        histogram
+    }
+
+    #[test]
+    fn a_lost_reply_is_an_infinite_delay() {
+        let histogram = of(&[100, 200, 300]);
+        assert_eq!(histogram.quantile_of_sent(0.5, 0), Some(200));
+        assert_eq!(histogram.quantile_of_sent(0.5, 1), Some(200));
+        assert_eq!(histogram.quantile_of_sent(0.9, 1), None);
+        assert_eq!(Histogram::new().quantile_of_sent(0.5, 0), None);
+        assert_eq!(Histogram::new().quantile_of_sent(0.5, 7), None);
+    }
+
+    #[test]
+    fn the_extremes_are_kept() {
+        let histogram = of(&[0, u64::MAX]);
+        assert_eq!(histogram.len(), 2);
+        assert_eq!(histogram.min_ns(), 1);
+        assert!(histogram.max_ns() >= HIGHEST_NS);
+    }
+
+    #[test]
+    fn damaged_text_is_refused() {
+        assert!(Histogram::try_from("not base64!".to_owned()).is_err());
+        assert!(Histogram::try_from("AAAA".to_owned()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn text_is_read_back(values in prop::collection::vec(1..HIGHEST_NS, 0..50)) {
+            let histogram = of(&values);
+            let text = String::from(histogram.clone());
+            prop_assert_eq!(Histogram::try_from(text).unwrap(), histogram);
+        }
+
+        #[test]
+        fn merging_is_recording_all(
+            left in prop::collection::vec(1..HIGHEST_NS, 0..50),
+            right in prop::collection::vec(1..HIGHEST_NS, 0..50),
+        ) {
+            let mut merged = of(&left);
+            merged.merge(&of(&right));
+            let all: Vec<u64> = left.iter().chain(&right).copied().collect();
+            prop_assert_eq!(merged, of(&all));
+        }
+
+        #[test]
+        fn quantiles_are_within_a_thousandth_of_the_sorted_sample(
+            mut values in prop::collection::vec(1..HIGHEST_NS, 1..200),
+            quantile in 0.0..=1.0_f64,
+        ) {
+            values.sort_unstable();
+            let n = values.len();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "test oracle")]
+            let rank = ((quantile * n as f64 - 1e-9).ceil() as usize).clamp(1, n);
+            let exact = values[rank - 1];
+            let got = of(&values).quantile_of_sent(quantile, 0).unwrap();
+            prop_assert!(got.abs_diff(exact) * 1000 <= exact, "{got} against {exact}");
+        }
+
+        #[test]
+        fn a_lost_packet_never_improves_a_percentile(
+            values in prop::collection::vec(1..HIGHEST_NS, 1..50),
+            lost in 0..20_u64,
+            quantile in 0.0..=1.0_f64,
+        ) {
+            let histogram = of(&values);
+            let finite_or_infinite = |ns: Option<u64>| ns.unwrap_or(u64::MAX);
+            prop_assert!(
+                finite_or_infinite(histogram.quantile_of_sent(quantile, lost + 1))
+                    >= finite_or_infinite(histogram.quantile_of_sent(quantile, lost))
+            );
+        }
+    }
+}

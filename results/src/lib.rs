@@ -1,0 +1,33 @@
+//! The ground of Tollgate: units and the types that pass between its processes and crates.
+//!
+//! A scenario is resolved into a [`plan::Plan`]; an agent receives a [`agent::Job`] and answers with
+//! a [`outcome::JobReport`]; a slice of a campaign is kept as a [`slice::SliceRecord`] beside its
+//! histograms; the campaign itself as a [`run::RunRecord`]. Nothing here does I/O or reads a clock.
+//!
+//! - [`units`]: quantities that people write with a unit
+//! - [`arm`]: arms and their dimensions
+//! - [`workload`]: the traffic, its load and its CPU placement
+//! - [`plan`]: a scenario resolved for one machine
+//! - [`histogram`]: latency histograms
+//! - [`agent`]: what the runner and a probe agent say to each other
+//! - [`outcome`]: what a job measured
+//! - [`counters`]: node, namespace and thread counters
+//! - [`evidence`]: what proves that the declared datapath carried the packets
+//! - [`facts`]: what the machine is
+//! - [`slice`] and [`run`]: the record of a campaign
+
+pub mod agent;
+pub mod arm;
+pub mod counters;
+pub mod evidence;
+pub mod facts;
+pub mod histogram;
+pub mod outcome;
+pub mod plan;
+pub mod run;
+pub mod slice;
+pub mod units;
+pub mod workload;
+
+/// Version of every record that Tollgate writes: raised when a field is added or its meaning changes.
+pub const RECORD_SCHEMA: u32 = 1;

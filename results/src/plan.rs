@@ -1,0 +1,75 @@
+//! A scenario resolved for one machine: what will be measured, how often, and what cannot be.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::arm::{Arm, Name};
+use crate::units::{Nanoseconds, Share};
+use crate::workload::Workload;
+
+/// What a campaign will do. Arms and workloads keep the scenario's order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: Name,
+    /// One sentence: what the scenario compares.
+    pub about: String,
+    /// SHA-256 of the scenario file's text, in hexadecimal.
+    pub scenario_hash: String,
+    /// Source of every random choice of the campaign.
+    pub seed: u64,
+    /// How often and how long is measured.
+    pub rounds: Rounds,
+    /// The arm with which others are compared unless they name another.
+    pub reference: Name,
+    /// Arms that run here.
+    pub arms: Vec<Arm>,
+    /// Workloads, each run on the arms that name it.
+    pub workloads: Vec<Workload>,
+    /// Arms of the scenario that cannot run here, each with the reason.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Plan {
+    /// Returns the arm of this name.
+    #[must_use]
+    pub fn arm(&self, name: &Name) -> Option<&Arm> {
+        self.arms.iter().find(|arm| arm.name == *name)
+    }
+
+    /// Returns the workload of this name.
+    #[must_use]
+    pub fn workload(&self, name: &Name) -> Option<&Workload> {
+        self.workloads
+            .iter()
+            .find(|workload| workload.name == *name)
+    }
+
+    /// Returns how many slices one round has.
+    #[must_use]
+    pub fn slices_per_round(&self) -> usize {
+        self.arms.iter().map(|arm| arm.workloads.len()).sum()
+    }
+}
+
+/// How often and how long is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rounds {
+    /// Rounds after round 0, which is discarded: 1 to 1,000.
+    pub count: u32,
+    /// Measured length of a slice: 10 ms to 10 min.
+    pub slice: Nanoseconds,
+    /// Traffic before the measured window of a slice: 0 to 1 min.
+    pub warmup: Nanoseconds,
+    /// Equivalence margin: arms closer than this are `equivalent`. 0.1 % to 50 %.
+    pub margin: Share,
+}
+
+/// An arm that cannot run here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Skipped {
+    /// The arm's name.
+    pub arm: Name,
+    /// What is missing and how to mend it, in one line.
+    pub reason: String,
+}

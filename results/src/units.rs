@@ -1,0 +1,293 @@
+//! Quantities that people write with a unit: `"200ms"`, `"64 B"`, `"5%"`.
+//!
+//! Each type parses from and serialises to such a string. Numbers in records carry the unit in
+//! the field's name instead (`window_ns`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A quantity that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{input}` is not {expected}; write {example}")]
+pub struct UnitError {
+    input: String,
+    expected: &'static str,
+    example: String,
+}
+
+/// A length of time in whole nanoseconds, written `"1s"`, `"200 ms"`, `"50us"`, `"10ns"`, `"2m"`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Nanoseconds(pub u64);
+
+impl Nanoseconds {
+    /// Returns the same length as a [`std::time::Duration`].
+    #[must_use]
+    pub fn duration(self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0)
+    }
+
+    /// Returns the length in seconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "2^53 ns are 104 days")]
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
+/// Time units, largest first, with their length in nanoseconds.
+const TIME_UNITS: [(&str, u64); 6] = [
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+impl FromStr for Nanoseconds {
+    type Err = UnitError;
+
+    fn from_str(input: &str) -> Result<Self, UnitError> {
+        let error = |example: String| UnitError {
+            input: input.to_owned(),
+            expected: "a length of time with a unit (h, m, s, ms, us, ns)",
+            example,
+        };
+        let (number, unit) = split(input);
+        if unit.is_empty() && !number.is_empty() {
+            return Err(error(format!("\"{number}s\" for seconds")));
+        }
+        let unit = if unit == "µs" { "us" } else { unit };
+        let scale = TIME_UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, scale)| *scale);
+        scale
+            .and_then(|scale| scaled(number, scale))
+            .map(Self)
+            .ok_or_else(|| error("for example \"200ms\"".to_owned()))
+    }
+}
+
+impl fmt::Display for Nanoseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display_exact(f, self.0, &TIME_UNITS, "")
+    }
+}
+
+/// An amount of data in bytes, written `"64 B"`, `"16 KiB"`, `"1 MB"`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Bytes(pub u64);
+
+/// Byte units, with their size.
+const BYTE_UNITS: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("GB", 1_000_000_000),
+    ("MiB", 1 << 20),
+    ("MB", 1_000_000),
+    ("KiB", 1 << 10),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl FromStr for Bytes {
+    type Err = UnitError;
+
+    fn from_str(input: &str) -> Result<Self, UnitError> {
+        let error = |example: String| UnitError {
+            input: input.to_owned(),
+            expected: "an amount of data with a unit (B, kB, KiB, MB, MiB, GB, GiB)",
+            example,
+        };
+        let (number, unit) = split(input);
+        if unit.is_empty() && !number.is_empty() {
+            return Err(error(format!("\"{number} B\" for bytes")));
+        }
+        let scale = BYTE_UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, scale)| *scale);
+        scale
+            .and_then(|scale| scaled(number, scale))
+            .map(Self)
+            .ok_or_else(|| error("for example \"64 B\"".to_owned()))
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let binary: Vec<_> = BYTE_UNITS
+            .iter()
+            .copied()
+            .filter(|(name, _)| matches!(*name, "GiB" | "MiB" | "KiB" | "B"))
+            .collect();
+        display_exact(f, self.0, &binary, " ")
+    }
+}
+
+/// A share of a whole as a fraction (0.05), written `"5%"`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Share(pub f64);
+
+impl FromStr for Share {
+    type Err = UnitError;
+
+    fn from_str(input: &str) -> Result<Self, UnitError> {
+        let (number, unit) = split(input);
+        let value: Option<f64> = number
+            .parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite() && *value >= 0.0);
+        match (value, unit) {
+            (Some(percent), "%") => Ok(Self(percent / 100.0)),
+            _ => Err(UnitError {
+                input: input.to_owned(),
+                expected: "a share in percent",
+                example: if unit.is_empty() && !number.is_empty() {
+                    format!("\"{number}%\"")
+                } else {
+                    "for example \"5%\"".to_owned()
+                },
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Ten significant digits hide that 0.07 * 100 is not 7 in binary.
+        let percent = (self.0 * 1e10).round() / 1e8;
+        write!(f, "{percent}%")
+    }
+}
+
+macro_rules! string_serde {
+    ($($unit:ident),+) => {$(
+        impl TryFrom<String> for $unit {
+            type Error = UnitError;
+
+            fn try_from(input: String) -> Result<Self, UnitError> {
+                input.parse()
+            }
+        }
+
+        impl From<$unit> for String {
+            fn from(value: $unit) -> Self {
+                value.to_string()
+            }
+        }
+    )+};
+}
+string_serde!(Nanoseconds, Bytes, Share);
+
+/// Splits a quantity into its number and its unit, both trimmed.
+fn split(input: &str) -> (&str, &str) {
+    let input = input.trim();
+    let end = input
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(input.len());
+    (&input[..end], input[end..].trim())
+}
+
+/// Multiplies a decimal number by a whole scale; only an exact whole result that fits is kept.
+fn scaled(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let mut value = whole.parse::<u64>().ok()?.checked_mul(scale)?;
+    let mut place = scale;
+    for digit in fraction.chars() {
+        let digit = u64::from(digit.to_digit(10)?);
+        if digit > 0 && place % 10 != 0 {
+            return None;
+        }
+        place /= 10;
+        value = value.checked_add(digit * place)?;
+    }
+    Some(value)
+}
+
+/// Writes a value in the largest unit of which it is a whole multiple.
+fn display_exact(
+    f: &mut fmt::Formatter<'_>,
+    value: u64,
+    units: &[(&str, u64)],
+    gap: &str,
+) -> fmt::Result {
+    let exact = units
+        .iter()
+        .find(|(_, scale)| value > 0 && value % scale == 0);
+    let (name, scale) = exact.or(units.last()).copied().unwrap_or(("", 1));
+    write!(f, "{}{gap}{name}", value / scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        for (text, expected) in [
+            ("1s", 1_000_000_000),
+            ("200 ms", 200_000_000),
+            ("1.5s", 1_500_000_000),
+            ("50µs", 50_000),
+            ("2m", 120_000_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Nanoseconds(expected)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_refused_with_a_suggestion() {
+        let error = "30".parse::<Nanoseconds>().unwrap_err().to_string();
+        assert!(error.contains("\"30s\""), "{error}");
+        let error = "64".parse::<Bytes>().unwrap_err().to_string();
+        assert!(error.contains("\"64 B\""), "{error}");
+        let error = "5".parse::<Share>().unwrap_err().to_string();
+        assert!(error.contains("\"5%\""), "{error}");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "1.5.5s",
+            "1 parsec",
+            "0.5ns",
+            "99999999999h",
+        ] {
+            assert!(text.parse::<Nanoseconds>().is_err(), "{text}");
+        }
+        assert!("NaN%".parse::<Share>().is_err());
+    }
+
+    #[test]
+    fn a_share_prints_as_it_was_written() {
+        assert_eq!("7%".parse::<Share>().unwrap().to_string(), "7%");
+        assert_eq!("0.1%".parse::<Share>().unwrap().to_string(), "0.1%");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(value: u64) {
+            prop_assert_eq!(Nanoseconds(value).to_string().parse(), Ok(Nanoseconds(value)));
+            prop_assert_eq!(Bytes(value).to_string().parse(), Ok(Bytes(value)));
+        }
+    }
+}
