@@ -56,11 +56,11 @@ impl Facts {
     pub fn fingerprint(&self) -> String {
         let text = serde_json::to_string(self).expect("plain strings and numbers serialise");
         let digest = Sha256::digest(text.as_bytes());
-        digest
+        let head = digest
             .iter()
             .take(6)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+            .fold(0_u64, |head, &byte| head << 8 | u64::from(byte));
+        format!("{head:012x}")
     }
 }
 

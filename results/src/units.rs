@@ -209,7 +209,7 @@ fn scaled(number: &str, scale: u64) -> Option<u64> {
     let mut place = scale;
     for digit in fraction.chars() {
         let digit = u64::from(digit.to_digit(10)?);
-        if digit > 0 && place % 10 != 0 {
+        if digit > 0 && !place.is_multiple_of(10) {
             return None;
         }
         place /= 10;
@@ -227,7 +227,7 @@ fn display_exact(
 ) -> fmt::Result {
     let exact = units
         .iter()
-        .find(|(_, scale)| value > 0 && value % scale == 0);
+        .find(|(_, scale)| value > 0 && value.is_multiple_of(*scale));
     let (name, scale) = exact.or(units.last()).copied().unwrap_or(("", 1));
     write!(f, "{}{gap}{name}", value / scale)
 }
