@@ -1,0 +1,145 @@
+//! The analysis of a campaign: what renderers turn into bytes. Renderers format; they decide nothing.
+//!
+//! Order is meaningful everywhere: arms, workloads and cells stand in the plan's order, answers by importance.
+//! Numbers are in the unit that their name or documentation says; those that may be infinite stand
+//! in JSON as a number or as `"infinite"` or `"-infinite"`.
+
+mod campaign;
+mod cell;
+mod extended;
+mod metric;
+mod series;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tollgate_results::arm::Name;
+use tollgate_results::workload::Workload;
+
+pub use campaign::{
+    ArmSummary, Check, Conduct, EvidenceSummary, Fate, Judgement, Programming, RoundFate,
+    SliceFailure, Steal, Subject,
+};
+pub use cell::{Cell, Estimate, Interval, Pair, Resolution, Tests, Typical, Undropped, Verdict};
+pub use metric::{Direction, Metric, Unit};
+pub use series::{
+    Scaling, ScalingClaim, ScalingPoint, ScalingVerdict, Shape, SlicePoint, Spectrum, SpectrumPoint,
+};
+
+/// Version of [`Analysis`] as JSON: raised when a field is added or its meaning changes.
+pub const ANALYSIS_SCHEMA: u32 = 1;
+
+/// Turns an analysis into bytes: pure, and the same bytes for the same analysis.
+pub trait Renderer {
+    /// Renders the whole analysis.
+    fn render(&self, analysis: &Analysis) -> Vec<u8>;
+}
+
+/// Everything that may be said of a campaign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Analysis {
+    /// [`ANALYSIS_SCHEMA`] of the writer.
+    pub schema: u32,
+    /// The answer in sentences, the most important first.
+    pub answers: Vec<Answer>,
+    /// What was compared, and where.
+    pub subject: Subject,
+    /// Which rounds count.
+    pub conduct: Conduct,
+    /// How small a difference this campaign could tell.
+    pub noise_floor: NoiseFloor,
+    /// The arms.
+    pub arms: Vec<ArmSummary>,
+    /// The workloads.
+    pub workloads: Vec<Workload>,
+    /// One for each workload × metric × arm that has a reference.
+    pub cells: Vec<Cell>,
+    /// Typical values of every arm, references included.
+    pub levels: Vec<Level>,
+    /// Rises along sweeps.
+    pub scalings: Vec<Scaling>,
+    /// Percentile spectra.
+    pub spectra: Vec<Spectrum>,
+    /// Slices in the order measured.
+    pub timeline: Vec<SlicePoint>,
+}
+
+impl Analysis {
+    /// Returns the arm of this name.
+    #[must_use]
+    pub fn arm(&self, name: &Name) -> Option<&ArmSummary> {
+        self.arms.iter().find(|arm| arm.name == *name)
+    }
+
+    /// Returns the cells of one workload, in order.
+    pub fn cells_of<'a>(&'a self, workload: &'a Name) -> impl Iterator<Item = &'a Cell> {
+        self.cells
+            .iter()
+            .filter(move |cell| cell.workload == *workload)
+    }
+}
+
+/// One sentence of the answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    /// What it says.
+    pub kind: AnswerKind,
+    /// The sentence, with interval and natural unit, full stop included.
+    pub text: String,
+    /// The workload that it speaks of.
+    pub workload: Option<Name>,
+    /// The metric that it speaks of.
+    pub metric: Option<Metric>,
+    /// The arm or the series that it speaks of.
+    pub arm: Option<Name>,
+}
+
+/// What a sentence says: lets a renderer give it a colour or a symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerKind {
+    /// A verdict on a cell.
+    Verdict(Verdict),
+    /// A verdict on a rise.
+    Scaling(ScalingVerdict),
+    /// A warning about the whole.
+    Warning,
+}
+
+/// How small a difference this campaign could tell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NoiseFloor {
+    /// One or two sentences.
+    pub statement: String,
+    /// For the main metric of each workload.
+    pub workloads: Vec<WorkloadNoise>,
+}
+
+/// How small a difference one workload could tell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkloadNoise {
+    /// The workload.
+    pub workload: Name,
+    /// Its main metric.
+    pub metric: Metric,
+    /// Median over arms of the standard deviation of ln θ per round.
+    pub spread: f64,
+    /// Rounds compared.
+    pub rounds: u32,
+    /// Smallest difference that would have been found in nine of ten campaigns like this (θ - 1).
+    pub detectable: f64,
+}
+
+/// Typical value of one metric, for one arm and workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Level {
+    /// The workload.
+    pub workload: Name,
+    /// The arm.
+    pub arm: Name,
+    /// The metric.
+    pub metric: Metric,
+    /// Unit of the value.
+    pub unit: Unit,
+    /// Median over kept rounds.
+    pub typical: Typical,
+}

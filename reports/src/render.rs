@@ -1,0 +1,1 @@
+//! Renderers: an analysis in, bytes out.
