@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tollgate_results::arm::{Name, SweepPoint};
+use tollgate_results::arm::{Datapath, Name, SweepPoint};
 use tollgate_results::facts::Facts;
 use tollgate_results::plan::{Rounds, Skipped};
 use tollgate_results::run::TargetKind;
@@ -123,6 +123,8 @@ pub struct ArmSummary {
     pub name: Name,
     /// Its dimensions in one line: `bridge, vxlan, iptables-legacy × 1000 (last)`.
     pub datapath: String,
+    /// The dimensions themselves, for renderers that say them in sentences.
+    pub dimensions: Datapath,
     /// The arm that it is compared with.
     pub reference: Option<Name>,
     /// Its place in a sweep.
