@@ -1,1 +1,22 @@
-//! tollgate-probes
+//! Tollgate's probe: traffic, timestamps and node counters.
+//!
+//! One small binary, `tollgate-probe`, used three ways: by hand (`tollgate-probe tcp-rr HOST:PORT`), as the
+//! other end (`serve`) and under the runner (`agent`). All three stand on this library:
+//!
+//! - [`job`]: arms, runs and aborts one measurement; what a sending thread does is in `probe`
+//! - [`responder`]: the other end of every kind of traffic, on one port
+//! - [`counters`]: counters of the node, the network namespace and the probe's threads
+//! - [`agent`]: jobs, responder and counters as a service over any byte stream
+//! - [`wire`]: what both ends of the traffic agree on
+//! - [`clock`]: monotonic time
+//! - [`error`]: what the probe could not do
+//!
+//! The sending loops run on OS threads of their own, without async runtime, allocation, lock or log.
+
+pub mod agent;
+pub mod clock;
+pub mod counters;
+pub mod error;
+pub mod job;
+pub mod responder;
+mod thread;

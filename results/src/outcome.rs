@@ -58,8 +58,10 @@ pub struct Outcome {
     pub late: u64,
     /// Replies that came a second time.
     pub duplicated: u64,
-    /// Replies that overtook an earlier one.
+    /// Replies that arrived after the reply to a later request.
     pub reordered: u64,
+    /// Datagrams that answer none of the job's requests: foreign, forged or damaged. Ignored.
+    pub stray: u64,
     /// Requests that failed, by cause. Each is counted in `lost` too.
     pub failures: BTreeMap<Failure, u64>,
     /// Payload bytes sent.

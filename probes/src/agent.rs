@@ -1,0 +1,1 @@
+//! Jobs, responder and counters as a service over a byte stream.

@@ -1,0 +1,2 @@
+//! `tollgate-probe`: the probe as a program.
+fn main() {}
