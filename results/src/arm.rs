@@ -129,7 +129,27 @@ macro_rules! dimension {
                 f.pad(self.as_str())
             }
         }
+
+        impl FromStr for $name {
+            type Err = DimensionError;
+
+            fn from_str(input: &str) -> Result<Self, DimensionError> {
+                let found = Self::ALL.iter().find(|value| value.as_str() == input);
+                found.copied().ok_or_else(|| DimensionError {
+                    input: input.to_owned(),
+                    values: Self::ALL.iter().map(|value| value.as_str()).collect(),
+                })
+            }
+        }
     };
+}
+
+/// A word that is no value of its dimension.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{input}` is not one of {}", values.join(", "))]
+pub struct DimensionError {
+    input: String,
+    values: Vec<&'static str>,
 }
 
 dimension! {

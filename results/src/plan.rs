@@ -45,6 +45,22 @@ impl Plan {
             .find(|workload| workload.name == *name)
     }
 
+    /// Takes an arm out of the plan with the reason, and with it every arm that it is the reference of.
+    pub fn skip(&mut self, name: &Name, reason: &str) {
+        let Some(index) = self.arms.iter().position(|arm| arm.name == *name) else {
+            return;
+        };
+        self.arms.remove(index);
+        self.skipped.push(Skipped {
+            arm: name.clone(),
+            reason: reason.to_owned(),
+        });
+        let orphan = |arm: &&Arm| arm.reference.as_ref() == Some(name);
+        while let Some(orphan) = self.arms.iter().find(orphan).map(|arm| arm.name.clone()) {
+            self.skip(&orphan, &format!("its reference `{name}` can't run here"));
+        }
+    }
+
     /// Returns how many slices one round has.
     #[must_use]
     pub fn slices_per_round(&self) -> usize {
