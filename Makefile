@@ -1,0 +1,44 @@
+# The index of what can be done here. Anything longer than a few lines is a script or an xtask.
+SHELL := /bin/bash
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help bench test build lint doc schema html-check benches peers setup-bench setup-test
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+bench: setup-bench build ## Set up, build, run the quickstart, print the table and the report's path
+	target/release/tollgate run quickstart
+
+test: setup-test lint ## Set up, run all checks and tests
+	cargo build --locked -p tollgate -p tollgate-probes
+	cargo nextest run --workspace --locked
+	cargo test --doc --workspace --locked -q
+	cargo xtask schema --check
+	scripts/html-check.sh
+
+build: ## Build the release binaries
+	cargo build --release --locked -p tollgate -p tollgate-probes
+
+lint: ## Formatting, clippy, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+schema: ## Write the JSON Schemas of scenario, record and report
+	cargo xtask schema
+
+html-check: ## Open the report in headless Chromium and take screenshots
+	scripts/html-check.sh
+
+benches: ## Criterion benches of the hot paths
+	cargo bench --workspace --locked
+
+peers: setup-bench build ## Compare with peer tools, interleaved (needs root)
+	scripts/peers.sh
+
+setup-bench:
+	@scripts/setup.sh bench
+
+setup-test:
+	@scripts/setup.sh test
