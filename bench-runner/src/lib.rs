@@ -1,1 +1,21 @@
-//! tollgate
+//! The `tollgate` command: a scenario goes in, a verdict comes out.
+//!
+//! - [`cli`]: what can be typed; [`command`]: what each command does; [`exit`]: exit codes
+//! - [`target`]: where a scenario runs, with one adapter for each kind of target
+//! - [`agent`]: the client of a probe agent, over any byte stream
+//! - [`campaign`]: the loop over rounds and slices; [`schedule`]: their order; [`placement`]: their CPUs
+//! - [`facts`]: what this machine is; [`progress`]: what a terminal shows meanwhile
+//! - [`clock`]: the only place where time is read; [`output`]: the only place that prints
+
+pub mod agent;
+pub mod campaign;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod exit;
+pub mod facts;
+pub mod output;
+pub mod placement;
+pub mod progress;
+pub mod schedule;
+pub mod target;

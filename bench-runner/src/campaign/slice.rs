@@ -1,0 +1,180 @@
+//! One slice: arm the job, read the counters of both ends, run, read them again, take the evidence.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tollgate_results::agent::{Job, Serve};
+use tollgate_results::counters::Counters;
+use tollgate_results::evidence::{Evidence, Translation};
+use tollgate_results::outcome::{Histograms, JobReport};
+use tollgate_results::plan::Plan;
+use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
+
+use crate::agent::Agent;
+use crate::placement::{Cpus, Placement};
+use crate::target::{Deployment, End, Endpoints, Target};
+
+/// Longest that control may take around a slice's own time before the slice has failed.
+const CONTROL_LIMIT: Duration = Duration::from_secs(15);
+
+/// A deployed arm and the agents in it.
+pub(super) struct LiveArm<T: Target> {
+    pub(super) deployment: T::Deployment,
+    agents: Option<Agents>,
+}
+
+struct Agents {
+    client: Agent,
+    server: Agent,
+}
+
+impl<T: Target> LiveArm<T> {
+    pub(super) const fn new(deployment: T::Deployment) -> Self {
+        Self {
+            deployment,
+            agents: None,
+        }
+    }
+
+    /// Drops the agents, which ends them and their traffic.
+    pub(super) fn forget_agents(&mut self) {
+        self.agents = None;
+    }
+}
+
+/// What is known of a slice before it is measured.
+pub(super) struct Stamp {
+    pub(super) install: usize,
+    pub(super) position: usize,
+    pub(super) started_unix_ms: u64,
+}
+
+impl Stamp {
+    /// Makes the slice's record of what was measured, or of why it was not.
+    pub(super) fn slice(
+        self,
+        key: SliceKey,
+        result: anyhow::Result<(Measured, Histograms)>,
+    ) -> Slice {
+        let (result, histograms) = match result {
+            Ok((measured, histograms)) => (SliceResult::Measured(Box::new(measured)), histograms),
+            Err(error) => (
+                SliceResult::Failed {
+                    reason: format!("{error:#}"),
+                },
+                Histograms::new(),
+            ),
+        };
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let record = SliceRecord {
+            key,
+            install: small(self.install),
+            position: small(self.position),
+            started_unix_ms: self.started_unix_ms,
+            result,
+        };
+        Slice { record, histograms }
+    }
+}
+
+/// Measures one slice within a bounded time.
+pub(super) async fn measure<T: Target>(
+    arm: &mut LiveArm<T>,
+    plan: &Plan,
+    placement: &Placement,
+    key: &SliceKey,
+) -> anyhow::Result<(Measured, Histograms)> {
+    let workload = plan
+        .workload(&key.workload)
+        .context("the slice's workload is in the plan")?;
+    let cpus = placement.cpus(workload.cpu);
+    let endpoints = arm.deployment.endpoints();
+    let job = Job {
+        traffic: workload.traffic.clone(),
+        target: endpoints.target,
+        warmup: plan.rounds.warmup,
+        duration: plan.rounds.slice,
+        cpu: cpus.client,
+        seed: plan.seed ^ u64::from(key.round) << 32,
+    };
+    let limit = job.warmup.duration() + job.duration.duration() + CONTROL_LIMIT;
+    let agents = match arm.agents.take() {
+        Some(agents) => agents,
+        None => start_agents(&mut arm.deployment).await?,
+    };
+    let agents = arm.agents.insert(agents);
+    let measuring = exchange(&mut arm.deployment, agents, endpoints, cpus, &job);
+    tokio::time::timeout(limit, measuring)
+        .await
+        .with_context(|| format!("no answer from the probes within {} s", limit.as_secs()))?
+}
+
+async fn start_agents<D: Deployment>(deployment: &mut D) -> anyhow::Result<Agents> {
+    let server = deployment
+        .agent(End::Server)
+        .await
+        .context("failed to start the server's agent")?;
+    let client = deployment
+        .agent(End::Client)
+        .await
+        .context("failed to start the client's agent")?;
+    Ok(Agents {
+        server: Agent::connect(server).await?,
+        client: Agent::connect(client).await?,
+    })
+}
+
+async fn exchange<D: Deployment>(
+    deployment: &mut D,
+    agents: &mut Agents,
+    endpoints: Endpoints,
+    cpus: Cpus,
+    job: &Job,
+) -> anyhow::Result<(Measured, Histograms)> {
+    let Agents { client, server } = agents;
+    server
+        .serve(&Serve {
+            bind: endpoints.bind,
+            port: endpoints.port,
+            cpu: cpus.server,
+        })
+        .await?;
+    let path_before = deployment.counters().await?;
+    let armed = client.arm(job).await?;
+    let server_before = server.counters().await?;
+    let client_before = client.counters().await?;
+    let JobReport {
+        outcome,
+        histograms,
+    } = client.run(&armed).await?;
+    let client_after = client.counters().await?;
+    let server_after = server.counters().await?;
+    let translation = match &outcome.flow {
+        Some(flow) => deployment.translation(flow).await,
+        None => Translation::Unknown {
+            reason: "the slice had no connection".to_owned(),
+        },
+    };
+    let path = deployment.counters().await?.since(&path_before);
+    let mut server = server_after.since(&server_before);
+    if deployment.shares_kernel() {
+        forget_kernel(&mut server);
+    }
+    let measured = Measured {
+        outcome,
+        client: client_after.since(&client_before),
+        server,
+        evidence: Evidence {
+            counters: path,
+            translation,
+        },
+    };
+    Ok((measured, histograms))
+}
+
+/// Removes what the client's end has counted already: one kernel is counted once.
+fn forget_kernel(counters: &mut Counters) {
+    counters.cpus.clear();
+    counters.context_switches = None;
+    counters.pressure = None;
+}

@@ -1,0 +1,410 @@
+//! Whole campaigns in memory: a target whose agents speak the real protocol over pipes in this process, and a
+//! clock that the test owns.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use tokio::io::DuplexStream;
+use tollgate_reports::render::{Html, Terminal};
+use tollgate_reports::{Renderer as _, analyse};
+use tollgate_results::RECORD_SCHEMA;
+use tollgate_results::arm::{Arm, Datapath, Family, Offloads, Pods, Service, Wire};
+use tollgate_results::evidence::{DatapathCounters, Translation};
+use tollgate_results::facts::{ArmFacts, Facts};
+use tollgate_results::outcome::Flow;
+use tollgate_results::plan::Rounds;
+use tollgate_results::run::{Campaign, TargetKind};
+use tollgate_results::slice::SliceResult;
+use tollgate_results::units::{Bytes, Nanoseconds, Share};
+use tollgate_results::workload::{Close, Cpu, Traffic, Workload};
+
+use super::*;
+use crate::exit::{self, Exit};
+use crate::target::{Deployment, End, Endpoints};
+
+mod agent;
+
+/// Two workloads on three arms.
+pub(crate) fn plan() -> Plan {
+    let name = |text: &str| text.parse::<Name>().unwrap();
+    let workload = |text: &str, traffic| Workload {
+        name: name(text),
+        traffic,
+        cpu: Cpu::Shared,
+    };
+    let workloads = vec![
+        workload("rr", Traffic::TcpRr { payload: Bytes(64) }),
+        workload(
+            "crr",
+            Traffic::TcpCrr {
+                payload: Bytes(64),
+                close: Close::Rst,
+            },
+        ),
+    ];
+    let arm = |text: &str, reference: Option<&str>, wire| Arm {
+        name: name(text),
+        reference: reference.map(name),
+        datapath: Datapath {
+            pods: Pods::Bridge,
+            wire,
+            service: Service::None,
+            services: None,
+            family: Family::Ipv4,
+            offloads: Offloads::On,
+        },
+        workloads: workloads
+            .iter()
+            .map(|workload| workload.name.clone())
+            .collect(),
+        sweep: None,
+    };
+    Plan {
+        scenario: name("in-memory"),
+        about: "A campaign in memory".to_owned(),
+        scenario_hash: "0".repeat(64),
+        seed: 7,
+        rounds: Rounds {
+            count: 6,
+            slice: Nanoseconds(1_000_000_000),
+            warmup: Nanoseconds(0),
+            margin: Share(0.05),
+        },
+        reference: name("native"),
+        arms: vec![
+            arm("native", None, Wire::Native),
+            arm("again", Some("native"), Wire::Native),
+            arm("vxlan", Some("native"), Wire::Vxlan),
+        ],
+        workloads,
+        skipped: Vec::new(),
+    }
+}
+
+/// A target in memory. Each deployment has the datapath that `real` makes of the declared one.
+struct MemoryTarget {
+    broken: Vec<&'static str>,
+    dying: Option<&'static str>,
+    real: fn(&Datapath) -> Datapath,
+}
+
+impl MemoryTarget {
+    fn honest() -> Self {
+        Self {
+            broken: Vec::new(),
+            dying: None,
+            real: Datapath::clone,
+        }
+    }
+}
+
+struct MemoryDeployment {
+    name: Name,
+    real: Datapath,
+    facts: ArmFacts,
+    packets: u64,
+    dies: bool,
+}
+
+impl Target for MemoryTarget {
+    type Deployment = MemoryDeployment;
+
+    async fn deploy(&mut self, arm: &Arm) -> anyhow::Result<MemoryDeployment> {
+        anyhow::ensure!(!self.broken.contains(&arm.name.as_str()), "no such device");
+        Ok(MemoryDeployment {
+            name: arm.name.clone(),
+            real: (self.real)(&arm.datapath),
+            facts: ArmFacts {
+                deploy_ns: 1_000_000,
+                ..ArmFacts::default()
+            },
+            packets: 0,
+            dies: self.dying == Some(arm.name.as_str()),
+        })
+    }
+}
+
+impl Deployment for MemoryDeployment {
+    type Stream = DuplexStream;
+
+    fn facts(&self) -> &ArmFacts {
+        &self.facts
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        let server = IpAddr::V4(Ipv4Addr::new(10, 244, 1, 2));
+        Endpoints {
+            bind: server,
+            port: 8080,
+            target: SocketAddr::new(server, 8080),
+        }
+    }
+
+    fn shares_kernel(&self) -> bool {
+        true
+    }
+
+    async fn agent(&mut self, end: End) -> anyhow::Result<DuplexStream> {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let toll = if self.real.wire == Wire::Vxlan {
+            1.25
+        } else {
+            1.0
+        };
+        let dies = self.dies && end == End::Client;
+        self.dies = false;
+        tokio::spawn(agent::serve(
+            there,
+            agent::Model {
+                base_ns: 20_000.0 * toll,
+                dies,
+            },
+        ));
+        Ok(here)
+    }
+
+    async fn counters(&mut self) -> anyhow::Result<DatapathCounters> {
+        self.packets += 10 * agent::REQUESTS;
+        Ok(agent::path(&self.real, self.packets))
+    }
+
+    async fn translation(&mut self, _: &Flow) -> Translation {
+        assert!(!self.name.as_str().is_empty());
+        Translation::Untouched
+    }
+}
+
+/// A clock that moves one millisecond at each look.
+struct SteppingClock(Cell<u64>);
+
+impl Clock for SteppingClock {
+    fn now_ns(&self) -> u64 {
+        self.0.set(self.0.get() + 1_000_000);
+        self.0.get()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        1_764_000_000_000 + self.now_ns() / 1_000_000
+    }
+}
+
+#[derive(Default)]
+struct MemoryJournal {
+    run: Option<RunRecord>,
+    slices: Vec<Slice>,
+}
+
+impl Journal for MemoryJournal {
+    fn append(&mut self, slice: &Slice) -> anyhow::Result<()> {
+        self.slices.push(slice.clone());
+        Ok(())
+    }
+
+    fn write_run(&mut self, run: &RunRecord) -> anyhow::Result<()> {
+        self.run = Some(run.clone());
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Progress for Notes {
+    fn deploying(&mut self, _: &Name, _: usize, _: usize) {}
+
+    fn measuring(&mut self, _: &SliceKey, _: usize, _: usize, _: Duration) {}
+
+    fn note(&mut self, text: &str) {
+        self.0.push(text.to_owned());
+    }
+}
+
+fn record() -> RunRecord {
+    RunRecord {
+        schema: RECORD_SCHEMA,
+        version: "0.0.0".to_owned(),
+        target: TargetKind::Lab,
+        started_unix_ms: 1_764_000_000_000,
+        plan: plan(),
+        facts: Facts {
+            kernel: "6.18".to_owned(),
+            cpus: 2,
+            ..Facts::default()
+        },
+        installs: Vec::new(),
+    }
+}
+
+/// Runs (or goes on with) a campaign; stops it after a number of slices, if one is given.
+async fn run(
+    target: &mut MemoryTarget,
+    run: &mut RunRecord,
+    journal: &mut MemoryJournal,
+    stop_after: Option<usize>,
+) -> (anyhow::Result<()>, Vec<String>) {
+    let done: Vec<SliceKey> = journal
+        .slices
+        .iter()
+        .map(|slice| slice.record.key.clone())
+        .collect();
+    let mut progress = Notes::default();
+    let mut bounded = BoundedJournal {
+        inner: journal,
+        left: stop_after,
+    };
+    let result = Campaigner {
+        target,
+        clock: &SteppingClock(Cell::new(0)),
+        journal: &mut bounded,
+        progress: &mut progress,
+        placement: &Placement::new(vec![0, 1]),
+    }
+    .run(run, &done)
+    .await;
+    (result, progress.0)
+}
+
+/// A journal that refuses after a number of slices, as a full disk or an interruption would.
+struct BoundedJournal<'a> {
+    inner: &'a mut MemoryJournal,
+    left: Option<usize>,
+}
+
+impl Journal for BoundedJournal<'_> {
+    fn append(&mut self, slice: &Slice) -> anyhow::Result<()> {
+        if let Some(left) = &mut self.left {
+            anyhow::ensure!(*left > 0, "interrupted");
+            *left -= 1;
+        }
+        self.inner.append(slice)
+    }
+
+    fn write_run(&mut self, run: &RunRecord) -> anyhow::Result<()> {
+        self.inner.write_run(run)
+    }
+}
+
+fn rendered(run: &RunRecord, journal: &MemoryJournal) -> String {
+    let campaign = Campaign {
+        run: run.clone(),
+        slices: journal.slices.clone(),
+    };
+    let analysis = analyse(&campaign);
+    assert!(!Html.render(&analysis).is_empty());
+    String::from_utf8(Terminal { colour: false }.render(&analysis)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_campaign_runs_in_memory() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    let (result, notes) = run(&mut MemoryTarget::honest(), &mut record, &mut journal, None).await;
+    result.unwrap();
+    assert_eq!(notes, Vec::<String>::new());
+    assert_eq!(journal.slices.len(), slices(&record.plan));
+    assert_eq!(journal.run.as_ref(), Some(&record));
+    let keys: Vec<SliceKey> = journal
+        .slices
+        .iter()
+        .map(|slice| slice.record.key.clone())
+        .collect();
+    assert_eq!(kept_rounds(&record, &keys), record.plan.rounds.count);
+    insta::assert_snapshot!(rendered(&record, &journal));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arm_that_is_not_what_it_declares_is_invalid() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    let mut target = MemoryTarget {
+        real: |declared| Datapath {
+            wire: Wire::Native,
+            ..declared.clone()
+        },
+        ..MemoryTarget::honest()
+    };
+    run(&mut target, &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap();
+    let report = rendered(&record, &journal);
+    assert!(report.contains("invalid"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_reference_nothing_runs() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    let mut target = MemoryTarget {
+        broken: vec!["native"],
+        ..MemoryTarget::honest()
+    };
+    let error = run(&mut target, &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap_err();
+    assert_eq!(exit::of(&error), Exit::Environment);
+    assert!(error.to_string().contains("no such device"), "{error:#}");
+    assert!(journal.slices.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arm_that_cannot_stand_is_skipped_loudly() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    let mut target = MemoryTarget {
+        broken: vec!["vxlan"],
+        ..MemoryTarget::honest()
+    };
+    let (result, notes) = run(&mut target, &mut record, &mut journal, None).await;
+    result.unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(rendered(&record, &journal).contains("no such device"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_dies_costs_one_slice() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    let mut target = MemoryTarget {
+        dying: Some("again"),
+        ..MemoryTarget::honest()
+    };
+    let (result, notes) = run(&mut target, &mut record, &mut journal, None).await;
+    result.unwrap();
+    let failed = |slice: &&Slice| matches!(slice.record.result, SliceResult::Failed { .. });
+    assert_eq!(journal.slices.iter().filter(failed).count(), 1);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_campaign_discards_a_fresh_round_and_is_completed() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    let mut target = MemoryTarget::honest();
+    let per_round = record.plan.slices_per_round();
+    run(
+        &mut target,
+        &mut record,
+        &mut journal,
+        Some(3 * per_round + 2),
+    )
+    .await
+    .0
+    .unwrap_err();
+    run(&mut target, &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap();
+    assert_eq!(record.installs.len(), 2);
+    // Rounds 0 to 2 and a part of round 3 were measured before.
+    assert_eq!(record.installs[1].first_round, 4);
+    let keys: BTreeSet<SliceKey> = journal
+        .slices
+        .iter()
+        .map(|slice| slice.record.key.clone())
+        .collect();
+    assert_eq!(keys.len(), journal.slices.len(), "no slice stands twice");
+    let keys: Vec<SliceKey> = keys.into_iter().collect();
+    assert_eq!(kept_rounds(&record, &keys), record.plan.rounds.count);
+    let slices = journal.slices.len();
+    run(&mut target, &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap();
+    assert_eq!(journal.slices.len(), slices, "nothing is left to do");
+}

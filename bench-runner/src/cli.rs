@@ -1,0 +1,209 @@
+//! What can be typed. Parsing only: nothing here touches the machine.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tollgate_results::arm::{Family, Name, Offloads, Pods, Service, Wire};
+use tollgate_results::units::{Nanoseconds, Share};
+
+/// Compares network datapaths and says how sure it is.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 80
+)]
+#[command(after_help = "Example: sudo tollgate run quickstart")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a scenario and report which arm is faster, by how much, how sure
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Show what a scenario would do on this machine, and what it can't
+    #[command(
+        after_help = "Examples:\n  tollgate plan\n  tollgate plan quickstart\n  tollgate plan my.toml --json"
+    )]
+    Plan(PlanArgs),
+    /// Rebuild the reports of a campaign from its folder
+    #[command(after_help = "Example: tollgate report campaigns/quickstart-1")]
+    Report(ReportArgs),
+    /// Give the verdict for paired numbers from any tool
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
+    /// Keep a lab for any tool of yours: namespaces with a real datapath between them
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// The process in which a lab stands; started by the others.
+    #[command(hide = true)]
+    LabHolder {
+        /// Handed on as they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  sudo tollgate run quickstart
+  tollgate run overlay-tax --rounds 20 --slice 2s --seed 7
+  tollgate run my-scenario.toml --arm vxlan --out results/vxlan
+  tollgate run --resume campaigns/quickstart-1";
+
+const COMPARE_EXAMPLES: &str =
+    "The file has the columns round,arm,value; the first arm in it is the reference.
+
+Example: tollgate compare --pairs rounds.csv --margin 5%";
+
+/// Choices that override a scenario's.
+#[derive(Debug, Args)]
+pub struct Choices {
+    /// Rounds after round 0, which is discarded
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<u32>,
+    /// Measured length of a slice, with a unit
+    #[arg(long, value_name = "TIME")]
+    pub slice: Option<Nanoseconds>,
+    /// Traffic before each measured window, with a unit
+    #[arg(long, value_name = "TIME")]
+    pub warmup: Option<Nanoseconds>,
+    /// Source of every random choice; without it one is drawn and recorded
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Only this arm and its reference; may be given more than once
+    #[arg(long = "arm", value_name = "NAME")]
+    pub arms: Vec<Name>,
+}
+
+/// `tollgate run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A shipped scenario's name, or a file
+    #[arg(value_name = "NAME|FILE", required_unless_present = "resume")]
+    pub scenario: Option<String>,
+    /// Folder of the campaign [default: campaigns/NAME-N]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with an interrupted campaign
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "slice", "warmup", "seed", "arms"])]
+    pub resume: Option<PathBuf>,
+    /// Overrides.
+    #[command(flatten)]
+    pub choices: Choices,
+    /// The probe's binary [default: beside this one, else in PATH]
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_PROBE", hide_env = true)]
+    pub probe: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tollgate plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// A shipped scenario's name, or a file; without it the shipped ones are listed
+    #[arg(value_name = "NAME|FILE")]
+    pub scenario: Option<String>,
+    /// Overrides.
+    #[command(flatten)]
+    pub choices: Choices,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tollgate report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Folder of the campaign
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tollgate compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// CSV file with the columns round,arm,value
+    #[arg(long, value_name = "FILE")]
+    pub pairs: PathBuf,
+    /// Larger values are better (a throughput, a rate)
+    #[arg(long)]
+    pub higher_is_better: bool,
+    /// Equivalence margin
+    #[arg(long, value_name = "SHARE", default_value = "5%")]
+    pub margin: Share,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tollgate lab`.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Set a lab up and leave it standing
+    #[command(
+        after_help = "Example: sudo tollgate lab up demo --wire vxlan --service nftables --services 1000"
+    )]
+    Up(LabUpArgs),
+    /// List the labs that stand
+    #[command(after_help = "Example: tollgate lab list")]
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run a program in a lab; `client`, `server` and `service` resolve there
+    #[command(
+        after_help = "Examples:\n  tollgate lab exec demo server -- iperf3 -s -D\n  tollgate lab exec demo client -- iperf3 -c server"
+    )]
+    Exec {
+        /// The lab
+        name: Name,
+        /// client, server, node-a or node-b
+        place: String,
+        /// The program and its arguments
+        #[arg(last = true, required = true, value_name = "PROGRAM")]
+        program: Vec<OsString>,
+    },
+    /// Take a lab down with everything in it
+    #[command(after_help = "Example: tollgate lab down demo")]
+    Down {
+        /// The lab
+        name: Name,
+    },
+}
+
+/// `tollgate lab up`: the dimensions of its one arm.
+#[derive(Debug, Args)]
+pub struct LabUpArgs {
+    /// Name of the lab
+    pub name: Name,
+    /// How pods are attached: bridge or host
+    #[arg(long, default_value = "bridge", value_name = "KIND")]
+    pub pods: Pods,
+    /// What carries packets between the nodes: native or vxlan
+    #[arg(long, default_value = "native", value_name = "KIND")]
+    pub wire: Wire,
+    /// What translates the service's address: none, iptables-legacy, iptables-nft, nftables or socket-lb
+    #[arg(long, default_value = "none", value_name = "KIND")]
+    pub service: Service,
+    /// How many services, the one under test last
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub services: u32,
+    /// ipv4 or ipv6
+    #[arg(long, default_value = "ipv4", value_name = "FAMILY")]
+    pub family: Family,
+    /// Segmentation offloads: on or off
+    #[arg(long, default_value = "on", value_name = "ON|OFF")]
+    pub offloads: Offloads,
+}

@@ -1,0 +1,54 @@
+//! What each command does. Every command returns how it ended; [`main`] makes that the exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{self, Exit};
+use crate::output;
+
+mod compare;
+mod interrupt;
+mod lab;
+mod plan;
+mod report;
+mod run;
+mod source;
+
+/// Parses the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() {
+                Exit::Failure
+            } else {
+                Exit::Done
+            };
+            // Nothing is left to do where even the usage cannot be printed.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    if let Command::LabHolder { args } = cli.command {
+        return tollgate_lab::holder::run(args);
+    }
+    let exit = dispatch(cli.command).unwrap_or_else(|error| {
+        output::error(&error);
+        exit::of(&error)
+    });
+    exit.into()
+}
+
+fn dispatch(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::Report(args) => report::report(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::Lab(command) => lab::lab(command),
+        Command::LabHolder { .. } => Ok(Exit::Failure),
+    }
+}

@@ -1,0 +1,22 @@
+//! Ctrl-C and `kill`: both interrupt a campaign in order.
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Waits until the user (or a service manager) asks to stop.
+///
+/// # Errors
+///
+/// When the signals cannot be listened to.
+pub(super) async fn interrupted() -> anyhow::Result<()> {
+    let listen = |kind| signal(kind).context("failed to listen to signals");
+    let (mut interrupt, mut terminate) = (
+        listen(SignalKind::interrupt())?,
+        listen(SignalKind::terminate())?,
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

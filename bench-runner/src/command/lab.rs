@@ -1,0 +1,106 @@
+//! `tollgate lab`: a lab that stands until it is taken down.
+
+use std::env;
+use std::process::ExitStatus;
+
+use anyhow::{Context as _, ensure};
+use std::os::unix::process::ExitStatusExt as _;
+use tollgate_lab::{Capabilities, Role, kept};
+use tollgate_results::arm::{Datapath, Position, Service, Services};
+
+use super::plan::table;
+use crate::cli::{LabCommand, LabUpArgs};
+use crate::exit::{EnvironmentError, Exit};
+use crate::output;
+
+/// Does one of the lab's commands.
+pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
+    match command {
+        LabCommand::Up(args) => up(&args),
+        LabCommand::List { json } => list(json),
+        LabCommand::Exec {
+            name,
+            place,
+            program,
+        } => {
+            let role: Role = place.parse()?;
+            let status = kept::connect(&name)?.exec_here(&name, role, &program)?;
+            Ok(Exit::Program(code(status)))
+        }
+        LabCommand::Down { name } => {
+            kept::down(&name)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
+    let datapath = datapath(args)?;
+    if let Some(reason) = Capabilities::detect().missing(&datapath) {
+        return Err(anyhow::Error::new(EnvironmentError(reason)));
+    }
+    let holder = vec![
+        env::current_exe()
+            .context("failed to find this program")?
+            .into(),
+        "lab-holder".into(),
+    ];
+    kept::up(&args.name, holder, &datapath)?;
+    output::note(&format!(
+        "Lab {name} stands: {datapath}.\nTry: tollgate lab exec {name} client -- ping -c 3 server\nEnd: tollgate lab down {name}",
+        name = args.name,
+    ));
+    Ok(Exit::Done)
+}
+
+fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
+    ensure!(
+        (1..=50_000).contains(&args.services),
+        "--services takes 1 to 50000"
+    );
+    let services = Services {
+        count: args.services,
+        endpoints: 1,
+        position: Position::Last,
+    };
+    ensure!(
+        args.service != Service::None || args.services == 1,
+        "--services needs a --service; choose one of iptables-legacy, iptables-nft, nftables, socket-lb"
+    );
+    Ok(Datapath {
+        pods: args.pods,
+        wire: args.wire,
+        service: args.service,
+        services: (args.service != Service::None).then_some(services),
+        family: args.family,
+        offloads: args.offloads,
+    })
+}
+
+fn list(json: bool) -> anyhow::Result<Exit> {
+    let labs = kept::list()?;
+    if json {
+        output::result(format!("{}\n", serde_json::to_string_pretty(&labs)?).as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let mut table = table(&["lab", "datapath"]);
+    for lab in &labs {
+        table.add_row([lab.name.to_string(), lab.datapath.to_string()]);
+    }
+    let text = if labs.is_empty() {
+        "No lab stands.\n".to_owned()
+    } else {
+        format!("{table}\n")
+    };
+    output::result(text.as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// Returns a program's exit code, 128 + the signal's number as shells do where one ended it.
+fn code(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(255);
+    u8::try_from(code).unwrap_or(255)
+}

@@ -1,0 +1,186 @@
+//! `tollgate run`: a campaign from its plan to its reports.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use tollgate_lab::{Capabilities, Lab, LabOptions};
+use tollgate_results::RECORD_SCHEMA;
+use tollgate_results::run::{Campaign, RunRecord, TargetKind};
+use tollgate_results::slice::SliceKey;
+use tollgate_store::CampaignDir;
+
+use super::{interrupt, report, source};
+use crate::campaign::{Campaigner, comparable, estimate, slices};
+use crate::cli::RunArgs;
+use crate::clock::{Clock as _, SystemClock};
+use crate::exit::{EnvironmentError, Exit};
+use crate::facts;
+use crate::output;
+use crate::placement::Placement;
+use crate::progress::{TerminalProgress, minutes};
+use crate::target::lab::LabTarget;
+
+/// Runs a new campaign, or goes on with one.
+pub(super) fn run(args: RunArgs) -> anyhow::Result<Exit> {
+    let clock = SystemClock::start();
+    let probe = probe(args.probe.as_deref())?;
+    let mut open = match &args.resume {
+        Some(dir) => resume(dir)?,
+        None => start(&args, &clock)?,
+    };
+    let ended = measure(&mut open, probe, clock);
+    let Open { dir, store, .. } = open;
+    drop(store);
+    let campaign = CampaignDir::read(&dir)?;
+    if campaign.slices.is_empty() {
+        // Nothing was measured, so nothing is left behind.
+        CampaignDir::remove(&dir)?;
+        return ended;
+    }
+    let ended = ended?;
+    let analysis = report::write(&dir, &campaign)?;
+    report::print(&dir, &analysis, args.json)?;
+    if ended == Exit::Interrupted {
+        output::note(&format!(
+            "Interrupted; what was measured is kept. Go on with: tollgate run --resume {}",
+            dir.display()
+        ));
+    }
+    Ok(ended)
+}
+
+/// A campaign's folder, open for appending.
+struct Open {
+    dir: PathBuf,
+    store: CampaignDir,
+    run: RunRecord,
+    done: Vec<SliceKey>,
+}
+
+fn start(args: &RunArgs, clock: &SystemClock) -> anyhow::Result<Open> {
+    let name = args
+        .scenario
+        .as_deref()
+        .context("name a scenario, for example `tollgate run quickstart`")?;
+    let scenario = source::scenario(name)?;
+    let capabilities = Capabilities::detect();
+    let plan = source::plan(
+        &scenario,
+        &args.choices,
+        &|datapath| capabilities.missing(datapath),
+        clock,
+    )?;
+    for skipped in &plan.skipped {
+        output::note(&format!("skipping {}: {}", skipped.arm, skipped.reason));
+    }
+    comparable(&plan)?;
+    output::note(&format!(
+        "{}: {} arms, {} workloads, {} rounds, seed {}: about {}",
+        plan.scenario,
+        plan.arms.len(),
+        plan.workloads.len(),
+        plan.rounds.count,
+        plan.seed,
+        minutes(estimate(&plan, slices(&plan))),
+    ));
+    let dir = match &args.out {
+        Some(dir) => dir.clone(),
+        None => CampaignDir::next_free(Path::new("campaigns"), plan.scenario.as_str())?,
+    };
+    let run = RunRecord {
+        schema: RECORD_SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        target: TargetKind::Lab,
+        started_unix_ms: clock.unix_ms(),
+        plan,
+        facts: facts::read(),
+        installs: Vec::new(),
+    };
+    let store = CampaignDir::create(&dir, &run)?;
+    Ok(Open {
+        dir,
+        store,
+        run,
+        done: Vec::new(),
+    })
+}
+
+fn resume(dir: &Path) -> anyhow::Result<Open> {
+    let (store, Campaign { run, slices }) = CampaignDir::open(dir)?;
+    let now = facts::read().fingerprint();
+    let then = run.facts.fingerprint();
+    if now != then {
+        return Err(anyhow::Error::new(EnvironmentError(format!(
+            "`{}` was measured on another machine or set-up (fingerprint {then}, here {now}); \
+             resume it there, or start a new campaign here",
+            dir.display()
+        ))));
+    }
+    let done = slices.into_iter().map(|slice| slice.record.key).collect();
+    Ok(Open {
+        dir: dir.to_owned(),
+        store,
+        run,
+        done,
+    })
+}
+
+fn measure(open: &mut Open, probe: PathBuf, clock: SystemClock) -> anyhow::Result<Exit> {
+    let holder = vec![
+        env::current_exe()
+            .context("failed to find this program")?
+            .into(),
+        "lab-holder".into(),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let placement = Placement::of_this_process().context("failed to read the CPU affinity")?;
+    let mut progress = TerminalProgress::start();
+    let ended = runtime.block_on(async {
+        let lab = Lab::start(LabOptions::new(holder)).map_err(|error| {
+            anyhow::Error::new(EnvironmentError(format!("{:#}", anyhow::Error::new(error))))
+        })?;
+        let mut campaigner = Campaigner {
+            target: &mut LabTarget::new(lab, probe, open.run.plan.seed),
+            clock: &clock,
+            journal: &mut open.store,
+            progress: &mut progress,
+            placement: &placement,
+        };
+        tokio::select! {
+            ended = campaigner.run(&mut open.run, &open.done) => ended.map(|()| Exit::Done),
+            signal = interrupt::interrupted() => signal.map(|()| Exit::Interrupted),
+        }
+    });
+    progress.finish();
+    // A deployment may still run in a blocking thread: the holder ends it with this process.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Finds the probe's binary: as told, beside this program, or in the PATH.
+fn probe(told: Option<&Path>) -> anyhow::Result<PathBuf> {
+    const NAME: &str = "tollgate-probe";
+    if let Some(path) = told {
+        return path
+            .canonicalize()
+            .with_context(|| format!("failed to find the probe `{}`", path.display()));
+    }
+    let beside = env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(|dir| dir.join(NAME)));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = beside
+        .into_iter()
+        .chain(env::split_paths(&path).map(|dir| dir.join(NAME)))
+        .find(|candidate| candidate.is_file());
+    match found {
+        Some(probe) => Ok(probe),
+        None => bail!(
+            "no `{NAME}` beside this program or in the PATH; build it with `make build`, or name it with --probe"
+        ),
+    }
+}

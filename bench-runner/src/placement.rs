@@ -1,0 +1,112 @@
+//! Which CPUs client and server run on.
+
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+use tollgate_results::workload::Cpu;
+
+/// The CPUs that this process may use, and what each placement makes of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    allowed: Vec<u32>,
+}
+
+/// CPUs of one slice; `None` leaves an end to the scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpus {
+    /// The client's.
+    pub client: Option<u32>,
+    /// The server's.
+    pub server: Option<u32>,
+}
+
+impl Placement {
+    /// Reads the CPUs that this process may use.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell.
+    pub fn of_this_process() -> nix::Result<Self> {
+        let set = sched_getaffinity(Pid::from_raw(0))?;
+        let allowed = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
+        Ok(Self::new(
+            allowed.filter_map(|cpu| u32::try_from(cpu).ok()).collect(),
+        ))
+    }
+
+    /// Takes a list of CPUs, ascending.
+    #[must_use]
+    pub fn new(allowed: Vec<u32>) -> Self {
+        Self { allowed }
+    }
+
+    /// Returns why this placement is impossible here, if it is.
+    #[must_use]
+    pub fn missing(&self, cpu: Cpu) -> Option<String> {
+        (cpu == Cpu::Split && self.allowed.len() < 2).then(|| {
+            "`cpu = \"split\"` needs two CPUs and this process may use one; use \"shared\", or widen its \
+             CPU affinity"
+                .to_owned()
+        })
+    }
+
+    /// Returns the CPUs of a placement. The highest ones are taken: device interrupts and the runner itself
+    /// are more often on the lowest.
+    #[must_use]
+    pub fn cpus(&self, cpu: Cpu) -> Cpus {
+        let last = self.allowed.last().copied();
+        let before_last = self
+            .allowed
+            .len()
+            .checked_sub(2)
+            .and_then(|index| self.allowed.get(index))
+            .copied();
+        match cpu {
+            Cpu::Shared => Cpus {
+                client: last,
+                server: last,
+            },
+            Cpu::Split => Cpus {
+                client: before_last,
+                server: last,
+            },
+            Cpu::Free => Cpus {
+                client: None,
+                server: None,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn split_needs_two_cpus() {
+        assert!(Placement::new(vec![3]).missing(Cpu::Split).is_some());
+        assert!(Placement::new(vec![3]).missing(Cpu::Shared).is_none());
+        let two = Placement::new(vec![0, 3]);
+        assert!(two.missing(Cpu::Split).is_none());
+        assert_eq!(
+            two.cpus(Cpu::Split),
+            Cpus {
+                client: Some(0),
+                server: Some(3)
+            }
+        );
+        assert_eq!(
+            two.cpus(Cpu::Shared),
+            Cpus {
+                client: Some(3),
+                server: Some(3)
+            }
+        );
+        assert_eq!(
+            two.cpus(Cpu::Free),
+            Cpus {
+                client: None,
+                server: None
+            }
+        );
+    }
+}

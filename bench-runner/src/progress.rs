@@ -1,0 +1,107 @@
+//! What a terminal shows while a campaign runs; a pipe is shown nothing.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tollgate_results::arm::Name;
+use tollgate_results::slice::SliceKey;
+
+/// Receives what happens, in order.
+pub trait Progress {
+    /// An arm is about to be deployed.
+    fn deploying(&mut self, arm: &Name, number: usize, all: usize);
+
+    /// A slice is about to be measured; `left` is the time that the campaign still needs.
+    fn measuring(&mut self, slice: &SliceKey, done: usize, all: usize, left: Duration);
+
+    /// Something the user should know now.
+    fn note(&mut self, text: &str);
+}
+
+/// One line on a terminal, redrawn; only notes elsewhere.
+#[derive(Debug)]
+pub struct TerminalProgress {
+    bar: ProgressBar,
+}
+
+impl TerminalProgress {
+    /// Starts; draws nothing where standard error is no terminal.
+    ///
+    /// # Panics
+    ///
+    /// Never: the template is a valid constant.
+    #[must_use]
+    pub fn start() -> Self {
+        let target = if crate::output::shows_progress() {
+            ProgressDrawTarget::stderr_with_hz(4)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style =
+            ProgressStyle::with_template("{bar:16} {wide_msg}").expect("the template is valid");
+        Self {
+            bar: ProgressBar::with_draw_target(Some(1), target).with_style(style),
+        }
+    }
+
+    /// Removes the line.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for TerminalProgress {
+    fn deploying(&mut self, arm: &Name, number: usize, all: usize) {
+        self.bar.set_length(all as u64);
+        self.bar.set_position(number as u64);
+        self.bar
+            .set_message(format!("deploying {arm} ({} of {all})", number + 1));
+    }
+
+    fn measuring(&mut self, slice: &SliceKey, done: usize, all: usize, left: Duration) {
+        self.bar.set_length(all as u64);
+        self.bar.set_position(done as u64);
+        let round = if slice.round == 0 {
+            "round 0 (discarded)".to_owned()
+        } else {
+            format!("round {}", slice.round)
+        };
+        self.bar.set_message(format!(
+            "{round} · {} on {} · {} left",
+            slice.workload,
+            slice.arm,
+            minutes(left)
+        ));
+    }
+
+    fn note(&mut self, text: &str) {
+        self.bar.suspend(|| crate::output::note(text));
+    }
+}
+
+/// Writes a length of time for people: `45 s`, `3 min 10 s`, `2 h 5 min`.
+#[must_use]
+pub fn minutes(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well() {
+        let text = |seconds| minutes(Duration::from_secs(seconds));
+        assert_eq!(
+            (text(45), text(180), text(190)),
+            ("45 s".into(), "3 min".into(), "3 min 10 s".into())
+        );
+        assert_eq!(text(7500), "2 h 5 min");
+    }
+}

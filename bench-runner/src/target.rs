@@ -1,0 +1,64 @@
+//! Where a scenario runs. The campaign knows targets only through these two traits.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tollgate_results::arm::Arm;
+use tollgate_results::evidence::{DatapathCounters, Translation};
+use tollgate_results::facts::ArmFacts;
+use tollgate_results::outcome::Flow;
+
+pub mod lab;
+
+/// A place that can deploy arms.
+pub trait Target {
+    /// A deployed arm of this target.
+    type Deployment: Deployment;
+
+    /// Deploys an arm. What was half done is undone on an error.
+    fn deploy(&mut self, arm: &Arm) -> impl Future<Output = anyhow::Result<Self::Deployment>>;
+}
+
+/// One deployed arm. It goes when the target goes.
+pub trait Deployment {
+    /// A byte stream to a probe agent.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Returns the facts of the arm.
+    fn facts(&self) -> &ArmFacts;
+
+    /// Returns where the responder listens and where the client connects to.
+    fn endpoints(&self) -> Endpoints;
+
+    /// Returns whether both ends run on one kernel, whose counters then count once.
+    fn shares_kernel(&self) -> bool;
+
+    /// Starts a probe agent and connects to it. The agent ends with the stream.
+    fn agent(&mut self, end: End) -> impl Future<Output = anyhow::Result<Self::Stream>>;
+
+    /// Reads the counters that the datapath keeps.
+    fn counters(&mut self) -> impl Future<Output = anyhow::Result<DatapathCounters>>;
+
+    /// Asks the client's node what it makes of a connection that just carried traffic.
+    fn translation(&mut self, flow: &Flow) -> impl Future<Output = Translation>;
+}
+
+/// An end of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The one that sends requests.
+    Client,
+    /// The one that answers.
+    Server,
+}
+
+/// Addresses of an arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Address that the responder binds to.
+    pub bind: IpAddr,
+    /// Port that the responder binds to.
+    pub port: u16,
+    /// Address that the client connects to: the service's, or the server's where there is no service.
+    pub target: SocketAddr,
+}

@@ -1,0 +1,121 @@
+//! The lab as a target: namespaces of this machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::UnixStream;
+use tollgate_lab::{Lab, Role};
+use tollgate_results::arm::{Arm, Name};
+use tollgate_results::evidence::{DatapathCounters, Translation};
+use tollgate_results::facts::ArmFacts;
+use tollgate_results::outcome::Flow;
+
+use super::{Deployment, End, Endpoints, Target};
+
+/// A lab whose holder lives as long as this value.
+#[derive(Debug)]
+pub struct LabTarget {
+    lab: Arc<Lab>,
+    probe: PathBuf,
+    seed: u64,
+}
+
+impl LabTarget {
+    /// Takes over a started lab. `probe` is the probe binary; `seed` decides random positions of services.
+    #[must_use]
+    pub fn new(lab: Lab, probe: PathBuf, seed: u64) -> Self {
+        Self {
+            lab: Arc::new(lab),
+            probe,
+            seed,
+        }
+    }
+}
+
+/// One arm of a lab.
+#[derive(Debug)]
+pub struct LabDeployment {
+    lab: Arc<Lab>,
+    probe: PathBuf,
+    name: Name,
+    facts: ArmFacts,
+    endpoints: Endpoints,
+}
+
+impl Target for LabTarget {
+    type Deployment = LabDeployment;
+
+    async fn deploy(&mut self, arm: &Arm) -> anyhow::Result<LabDeployment> {
+        let (name, datapath, seed) = (arm.name.clone(), arm.datapath.clone(), self.seed);
+        let (facts, endpoints) = blocking(&self.lab, move |lab| {
+            let facts = lab.deploy(&name, &datapath, seed)?;
+            let endpoints = lab.endpoints(&name)?;
+            Ok((facts, endpoints))
+        })
+        .await?;
+        Ok(LabDeployment {
+            lab: Arc::clone(&self.lab),
+            probe: self.probe.clone(),
+            name: arm.name.clone(),
+            facts,
+            endpoints: Endpoints {
+                bind: endpoints.bind,
+                port: endpoints.port,
+                target: endpoints.target,
+            },
+        })
+    }
+}
+
+impl Deployment for LabDeployment {
+    type Stream = UnixStream;
+
+    fn facts(&self) -> &ArmFacts {
+        &self.facts
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        self.endpoints
+    }
+
+    fn shares_kernel(&self) -> bool {
+        true
+    }
+
+    async fn agent(&mut self, end: End) -> anyhow::Result<UnixStream> {
+        let role = match end {
+            End::Client => Role::Client,
+            End::Server => Role::Server,
+        };
+        let (name, probe) = (self.name.clone(), self.probe.clone());
+        let stream = blocking(&self.lab, move |lab| lab.agent(&name, role, &probe)).await?;
+        stream
+            .set_nonblocking(true)
+            .context("failed to prepare the agent's stream")?;
+        UnixStream::from_std(stream).context("failed to prepare the agent's stream")
+    }
+
+    async fn counters(&mut self) -> anyhow::Result<DatapathCounters> {
+        let name = self.name.clone();
+        blocking(&self.lab, move |lab| lab.counters(&name)).await
+    }
+
+    async fn translation(&mut self, flow: &Flow) -> Translation {
+        let (name, flow) = (self.name.clone(), *flow);
+        let found = blocking(&self.lab, move |lab| lab.translation(&name, &flow)).await;
+        found.unwrap_or_else(|error| Translation::Unknown {
+            reason: format!("{error:#}"),
+        })
+    }
+}
+
+/// Calls the lab, whose calls block, beside the campaign's own loop.
+async fn blocking<T: Send + 'static>(
+    lab: &Arc<Lab>,
+    call: impl FnOnce(&Lab) -> Result<T, tollgate_lab::LabError> + Send + 'static,
+) -> anyhow::Result<T> {
+    let lab = Arc::clone(lab);
+    let result = tokio::task::spawn_blocking(move || call(&lab)).await;
+    Ok(result.context("the lab's call broke off")??)
+}

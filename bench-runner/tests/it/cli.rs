@@ -1,0 +1,185 @@
+//! What the command says to good and bad input, without a lab.
+
+use std::fs;
+
+use tempfile::tempdir;
+
+use crate::support::{run, scenario, stderr, stdout, tollgate};
+
+#[test]
+fn every_help_fits_80_columns_and_has_an_example() {
+    for command in [
+        &["run"][..],
+        &["plan"],
+        &["report"],
+        &["compare"],
+        &["lab", "up"],
+        &["lab", "list"],
+        &["lab", "exec"],
+        &["lab", "down"],
+    ] {
+        let output = run(&[command, &["--help"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        let help = stdout(&output);
+        assert!(help.contains("Example"), "{help}");
+        let widest = help
+            .lines()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or(0);
+        assert!(
+            widest <= 80,
+            "{command:?} has a line of {widest} columns:\n{help}"
+        );
+    }
+}
+
+#[test]
+fn a_usage_error_is_2() {
+    for args in [
+        &["frobnicate"][..],
+        &["run"],
+        &["run", "quickstart", "--slice", "30"],
+        &["run", "quickstart", "--rounds", "x"],
+    ] {
+        assert_eq!(run(args).status.code(), Some(2), "{args:?}");
+    }
+    let output = run(&["run", "quickstart", "--slice", "30"]);
+    assert!(stderr(&output).contains("\"30s\""), "{}", stderr(&output));
+}
+
+#[test]
+fn an_unknown_scenario_names_the_shipped_ones() {
+    let output = run(&["plan", "quickstat"]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = stderr(&output);
+    assert!(
+        error.contains("quickstart") && error.contains("service-scaling"),
+        "{error}"
+    );
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_scenario_file_gets_all_its_faults_at_once() {
+    let dir = tempdir().unwrap();
+    let path = scenario(
+        dir.path(),
+        "faulty",
+        "schema = 1\nname = \"faulty\"\nabout = \"x\"\nreference = \"nativ\"\ncolour = \"red\"\n\
+         [rounds]\nslice = \"30\"\n[arm.native]\npods = \"brigde\"\nwire = \"native\"\n\
+         [workload.rr.tcp-rr]\npayload = \"64\"\ncpu = \"shared\"\n",
+    );
+    let output = run(&["plan", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let error = stderr(&output);
+    for fault in ["colour", "30s", "brigde", "bridge", "64 B", "nativ"] {
+        assert!(error.contains(fault), "no word of {fault}:\n{error}");
+    }
+}
+
+#[test]
+fn the_plan_says_what_cannot_run_and_how_to_mend_it() {
+    let dir = tempdir().unwrap();
+    let output = tollgate(&["plan", "service-path"])
+        .env("PATH", dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let text = stdout(&output) + &stderr(&output);
+    assert!(text.contains("iptables"), "{text}");
+}
+
+#[test]
+fn the_plan_as_json_is_the_plan() {
+    let output = run(&[
+        "plan",
+        "quickstart",
+        "--json",
+        "--seed",
+        "7",
+        "--rounds",
+        "12",
+    ]);
+    let plan: tollgate_results::plan::Plan = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((plan.seed, plan.rounds.count), (7, 12));
+}
+
+#[test]
+fn an_unwritable_output_is_told_before_anything_runs() {
+    let output = run(&["run", "quickstart", "--out", "/proc/tollgate-campaign"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("/proc/tollgate-campaign"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_folder_that_is_no_campaign_is_refused() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    for args in [
+        &["report", path][..],
+        &["run", "--resume", path],
+        &["report", "/nonexistent"],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert_eq!(
+            stderr(&output).trim_end().lines().count(),
+            1,
+            "{}",
+            stderr(&output)
+        );
+    }
+    fs::write(dir.path().join("run.json"), "{").unwrap();
+    assert_eq!(run(&["report", path]).status.code(), Some(2));
+}
+
+#[test]
+fn a_missing_probe_is_named() {
+    let output = run(&[
+        "run",
+        "quickstart",
+        "--probe",
+        "/nonexistent/tollgate-probe",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("/nonexistent/tollgate-probe"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn pairs_of_any_tool_get_a_verdict() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("pairs.csv");
+    let mut csv = "round,arm,value\n".to_owned();
+    for round in 1..=10 {
+        csv += &format!(
+            "{round},plain,{}\n{round},tunnel,{}\n",
+            20.0 + 0.1 * f64::from(round),
+            25.0 + 0.12 * f64::from(round)
+        );
+    }
+    fs::write(&path, csv).unwrap();
+    let output = run(&["compare", "--pairs", path.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("\"verdict\": \"slower\"") && text.contains("\"ratio\""),
+        "{text}"
+    );
+    fs::write(&path, "round,arm,value\n1,plain,NaN\n2,plain\n").unwrap();
+    let output = run(&["compare", "--pairs", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("line 2") && stderr(&output).contains("line 3"),
+        "{}",
+        stderr(&output)
+    );
+}

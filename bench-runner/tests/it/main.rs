@@ -1,0 +1,5 @@
+//! The `tollgate` command as a user meets it.
+
+mod campaign;
+mod cli;
+mod support;
