@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help bench test build lint doc schema html-check benches peers setup-bench setup-test
+.PHONY: help bench test build lint doc schema html-check benches peers setup-bench setup-test setup-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,7 +34,7 @@ html-check: ## Open the report in headless Chromium and take screenshots
 benches: ## Criterion benches of the hot paths
 	cargo bench --workspace --locked
 
-peers: setup-bench build ## Compare with peer tools, interleaved (needs root)
+peers: setup-peers build ## Compare with peer tools, interleaved
 	scripts/peers.sh
 
 setup-bench:
@@ -42,3 +42,6 @@ setup-bench:
 
 setup-test:
 	@scripts/setup.sh test
+
+setup-peers:
+	@scripts/setup.sh peers

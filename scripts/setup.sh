@@ -4,6 +4,7 @@
 #
 # Usage: scripts/setup.sh bench   what building and running needs
 #        scripts/setup.sh test    that, and what the checks and tests need
+#        scripts/setup.sh peers   what `make bench` needs, and the tools that `make peers` compares with
 set -euo pipefail
 
 purpose=${1:-bench}
@@ -25,13 +26,18 @@ util-linux|/usr/bin/setpriv|runs the lab tests as an ordinary user
 python3|/usr/bin/python3|drives the browser in the HTML check
 '
 
+for_peers='
+sockperf|/usr/bin/sockperf|a peer to compare the probe with
+'
+
 say() { printf 'setup: %s\n' "$*"; }
 
 case $purpose in
     bench) ;;
     test) needed+=$for_tests ;;
+    peers) needed+=$for_peers ;;
     *)
-        say "usage: scripts/setup.sh bench|test" >&2
+        say "usage: scripts/setup.sh bench|test|peers" >&2
         exit 2
         ;;
 esac
