@@ -1,0 +1,214 @@
+//! Arms: impossible points are refused, sweeps spread out.
+
+use std::collections::BTreeSet;
+
+use tollgate_results::arm::{Arm, Datapath, Name, Pods, Service, Services, SweepPoint, Wire};
+
+use super::range;
+use crate::document::Document;
+use crate::fault::suggestion;
+use crate::file::{ArmTable, Counts, File, ServicesTable};
+
+/// Most arms of a scenario, each level of a sweep counted.
+const MOST_ARMS: usize = 256;
+
+/// Most services of an arm.
+const MOST_SERVICES: i64 = 50_000;
+
+/// Most endpoints of an arm, all services together.
+const MOST_ENDPOINTS: i64 = 100_000;
+
+/// Checks all arms and returns them in the file's order, each with all workloads or those that it names.
+/// Their references are those that they name themselves.
+pub(super) fn check(document: &mut Document<'_>, file: &File, workloads: &[Name]) -> Vec<Arm> {
+    let mut tables: Vec<(&Name, &ArmTable)> = file.arm.iter().collect();
+    tables.sort_by_key(|(name, _)| document.offset(&["arm", name.as_str()]));
+    if tables.len() < 2 && !document.is_broken(&["arm"]) {
+        let message = "nothing to compare; write at least two arms, for example [arm.native] and \
+                       [arm.vxlan]";
+        document.fault(&["arm"], message);
+    }
+    let mut arms = Vec::new();
+    for (name, table) in tables {
+        let checked = Checked {
+            document,
+            name,
+            table,
+        };
+        arms.extend(checked.arms(file, workloads));
+    }
+    if arms.len() > MOST_ARMS {
+        let message = format!(
+            "{} arms with all sweeps; at most {MOST_ARMS} are run",
+            arms.len()
+        );
+        document.fault(&["arm"], message);
+    }
+    arms
+}
+
+/// One `[arm.NAME]` under check.
+struct Checked<'a, 'd> {
+    document: &'a mut Document<'d>,
+    name: &'a Name,
+    table: &'a ArmTable,
+}
+
+impl Checked<'_, '_> {
+    fn arms(mut self, file: &File, workloads: &[Name]) -> Vec<Arm> {
+        if self.name.as_str().contains('@') {
+            self.fault(
+                &[],
+                "`@` is for the levels of a sweep; leave it out of the name",
+            );
+        }
+        self.impossible_points();
+        let workloads = self.workloads(file, workloads);
+        let levels = self.levels();
+        levels
+            .into_iter()
+            .filter_map(|(services, sweep)| {
+                let name = match &sweep {
+                    Some(point) => format!("{}@{}", point.series, point.level),
+                    None => self.name.to_string(),
+                };
+                let Ok(name) = name.parse() else {
+                    let message = format!("`{name}` is too long for a name; shorten the arm's");
+                    self.fault(&[], message);
+                    return None;
+                };
+                Some(Arm {
+                    name,
+                    reference: self.table.reference.clone(),
+                    datapath: self.datapath(services),
+                    workloads: workloads.clone(),
+                    sweep,
+                })
+            })
+            .collect()
+    }
+
+    fn fault(&mut self, below: &[&str], message: impl Into<String>) {
+        let path = [&["arm", self.name.as_str()], below].concat();
+        if !self.document.is_broken(&["arm", self.name.as_str()]) {
+            self.document.fault(&path, message);
+        }
+    }
+
+    fn datapath(&self, services: Option<Services>) -> Datapath {
+        Datapath {
+            pods: self.table.pods,
+            wire: self.table.wire,
+            service: self.table.service,
+            services,
+            family: self.table.family,
+            offloads: self.table.offloads,
+        }
+    }
+
+    fn impossible_points(&mut self) {
+        if self.table.service == Service::None && self.table.services.is_some() {
+            let message = "services that nothing translates; write service = \"iptables-legacy\" or \
+                           another, or remove the key";
+            self.fault(&["services"], message);
+        }
+        if self.table.pods == Pods::Host && self.table.wire != Wire::Native {
+            let message = format!(
+                "pods = \"host\" sends from the node's own address, which `{}` never carries; write \
+                 wire = \"native\", or pods = \"bridge\"",
+                self.table.wire
+            );
+            self.fault(&["wire"], message);
+        }
+    }
+
+    /// Returns the workloads of this arm in the order of the file.
+    fn workloads(&mut self, file: &File, all: &[Name]) -> Vec<Name> {
+        let Some(own) = &self.table.workloads else {
+            return all.to_vec();
+        };
+        if own.is_empty() {
+            let message = "runs no workload; name one, or remove the key to run all";
+            self.fault(&["workloads"], message);
+        }
+        let mut seen = BTreeSet::new();
+        for name in own {
+            let known = file.workload.contains_key(name);
+            if !known && !self.document.has(&["workload", name.as_str()]) {
+                let known = suggestion(name.as_str(), all.iter().map(Name::as_str));
+                self.fault(
+                    &["workloads"],
+                    format!("no workload is named `{name}`{known}"),
+                );
+            }
+            if !seen.insert(name) {
+                self.fault(&["workloads"], format!("`{name}` is there twice"));
+            }
+        }
+        all.iter()
+            .filter(|name| own.contains(name))
+            .cloned()
+            .collect()
+    }
+
+    /// Returns the services of the arm, for a sweep those of each level.
+    fn levels(&mut self) -> Vec<(Option<Services>, Option<SweepPoint>)> {
+        if self.table.service == Service::None {
+            return vec![(None, None)];
+        }
+        let table = self.table.services.clone().unwrap_or_default();
+        if let Some(message) = range(table.endpoints, (1, 100)) {
+            self.fault(&["services", "endpoints"], message);
+        }
+        match &table.count {
+            Counts::One(count) => vec![(Some(self.services(&table, *count)), None)],
+            Counts::Sweep(levels) => self.sweep(&table, levels),
+        }
+    }
+
+    fn sweep(
+        &mut self,
+        table: &ServicesTable,
+        levels: &[i64],
+    ) -> Vec<(Option<Services>, Option<SweepPoint>)> {
+        if levels.len() < 2 {
+            let message =
+                "a sweep has at least two levels; write more, or one number without brackets";
+            self.fault(&["services", "count"], message);
+        }
+        let mut seen = BTreeSet::new();
+        let mut points = Vec::new();
+        for &level in levels {
+            if !seen.insert(level) {
+                self.fault(&["services", "count"], format!("{level} is there twice"));
+                continue;
+            }
+            let services = self.services(table, level);
+            let series = self.name.clone();
+            let level = u64::from(services.count);
+            points.push((Some(services), Some(SweepPoint { series, level })));
+        }
+        points
+    }
+
+    fn services(&mut self, table: &ServicesTable, count: i64) -> Services {
+        let key = &["services", "count"];
+        if let Some(message) = range(count, (1, MOST_SERVICES)) {
+            self.fault(key, message);
+        } else if count.saturating_mul(table.endpoints) > MOST_ENDPOINTS {
+            let message = format!(
+                "{count} services with {} endpoints each are more than {MOST_ENDPOINTS} endpoints; \
+                 lower one of them",
+                table.endpoints
+            );
+            self.fault(key, message);
+        }
+        // What doesn't fit was out of range.
+        let fit = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        Services {
+            count: fit(count),
+            endpoints: fit(table.endpoints),
+            position: table.position,
+        }
+    }
+}

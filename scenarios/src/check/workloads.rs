@@ -1,0 +1,128 @@
+//! Workloads: ranges of their numbers, and that each runs somewhere.
+
+use tollgate_results::arm::{Arm, Name};
+use tollgate_results::units::{Bytes, Nanoseconds};
+use tollgate_results::workload::{Traffic, Workload};
+
+use super::range;
+use crate::document::Document;
+use crate::file::{File, WorkloadTable};
+
+/// Most workloads of a scenario.
+const MOST_WORKLOADS: usize = 64;
+
+/// Checks all workloads and returns them in the file's order.
+pub(super) fn check(document: &mut Document<'_>, file: &File) -> Vec<Workload> {
+    let mut tables: Vec<(&Name, &WorkloadTable)> = file.workload.iter().collect();
+    tables.sort_by_key(|(name, _)| document.offset(&["workload", name.as_str()]));
+    if tables.is_empty() && !document.is_broken(&["workload"]) {
+        document.fault(
+            &["workload"],
+            "no workload; write for example [workload.rr.tcp-rr]",
+        );
+    }
+    if tables.len() > MOST_WORKLOADS {
+        let message = format!(
+            "{} workloads; at most {MOST_WORKLOADS} are run",
+            tables.len()
+        );
+        document.fault(&["workload"], message);
+    }
+    tables
+        .into_iter()
+        .map(|(name, table)| {
+            let workload = workload(name, table);
+            numbers(document, &workload, table);
+            workload
+        })
+        .collect()
+}
+
+/// Notes workloads that no arm runs.
+pub(super) fn check_use(document: &mut Document<'_>, file: &File, arms: &[Arm]) {
+    if arms.is_empty() || document.is_broken(&["arm"]) {
+        return;
+    }
+    for name in file.workload.keys() {
+        if !arms.iter().any(|arm| arm.workloads.contains(name)) {
+            let message = "runs on no arm; name it in an arm's `workloads`, or remove it";
+            document.fault(&["workload", name.as_str()], message);
+        }
+    }
+}
+
+fn workload(name: &Name, table: &WorkloadTable) -> Workload {
+    let (traffic, cpu) = match table {
+        WorkloadTable::TcpRr(rr) => (
+            Traffic::TcpRr {
+                payload: rr.payload,
+            },
+            rr.cpu,
+        ),
+        WorkloadTable::TcpCrr(crr) => (
+            Traffic::TcpCrr {
+                payload: crr.payload,
+                close: crr.close,
+            },
+            crr.cpu,
+        ),
+        WorkloadTable::TcpStream(stream) => {
+            // What doesn't fit is out of range, which `numbers` says.
+            let flows = u32::try_from(stream.flows).unwrap_or(0);
+            (
+                Traffic::TcpStream {
+                    flows,
+                    payload: stream.payload,
+                },
+                stream.cpu,
+            )
+        }
+        WorkloadTable::UdpRr(rr) => (
+            Traffic::UdpRr {
+                payload: rr.payload,
+                timeout: rr.timeout,
+            },
+            rr.cpu,
+        ),
+        WorkloadTable::Http(http) => (
+            Traffic::Http {
+                connections: http.connections,
+                response: http.response,
+            },
+            http.cpu,
+        ),
+    };
+    Workload {
+        name: name.clone(),
+        traffic,
+        cpu,
+    }
+}
+
+/// Checks the numbers of a workload, whose limits are those of [`Traffic`].
+fn numbers(document: &mut Document<'_>, workload: &Workload, table: &WorkloadTable) {
+    let kind = workload.traffic.kind();
+    let bytes = |least, most| (Bytes(least), Bytes(most));
+    let mut note = |key: &str, fault: Option<String>| {
+        if let Some(message) = fault {
+            document.fault(&["workload", workload.name.as_str(), kind, key], message);
+        }
+    };
+    match &workload.traffic {
+        Traffic::TcpRr { payload } | Traffic::TcpCrr { payload, .. } => {
+            note("payload", range(*payload, bytes(1, 1 << 20)));
+        }
+        Traffic::TcpStream { payload, .. } => {
+            note("payload", range(*payload, bytes(1, 1 << 20)));
+            if let WorkloadTable::TcpStream(stream) = table {
+                note("flows", range(stream.flows, (1, 128)));
+            }
+        }
+        Traffic::UdpRr { payload, timeout } => {
+            note("payload", range(*payload, bytes(32, 64_000)));
+            let times = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
+            note("timeout", range(*timeout, times));
+        }
+        Traffic::Http { response, .. } => note("response", range(*response, bytes(0, 1 << 20))),
+    }
+}

@@ -1,0 +1,324 @@
+//! The tables and keys of a scenario file, with their defaults.
+//!
+//! Every key is optional for serde, so that one missing key does not hide other faults; `check` says
+//! what is missing. Numbers are read wide and checked there too.
+
+mod value;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tollgate_results::arm::{Family, Name, Offloads, Pods, Position, Service, Wire};
+use tollgate_results::units::{Bytes, Nanoseconds, Share};
+use tollgate_results::workload::{Close, Connections, Cpu};
+use value::quantity;
+pub(crate) use value::{Counts, Load};
+
+/// A scenario of Tollgate: arms that are compared, and the traffic that compares them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+#[schemars(title = "Tollgate scenario")]
+pub(crate) struct File {
+    /// Version of the format: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required, range(min = 1, max = 1))]
+    pub(crate) schema: Option<i64>,
+    /// The scenario's name, equal to the file's name without `.toml`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub(crate) name: Option<Name>,
+    /// One sentence: what the scenario compares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required, length(min = 1, max = 300))]
+    pub(crate) about: Option<String>,
+    /// The arm with which the others are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub(crate) reference: Option<Name>,
+    /// How often and how long is measured.
+    pub(crate) rounds: RoundsTable,
+    /// The arms: `[arm.NAME]`.
+    pub(crate) arm: BTreeMap<Name, ArmTable>,
+    /// The workloads: `[workload.NAME.KIND]`.
+    pub(crate) workload: BTreeMap<Name, WorkloadTable>,
+}
+
+/// How often and how long is measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct RoundsTable {
+    /// Rounds after round 0, which is discarded.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(crate) count: i64,
+    /// Measured length of a slice: `"10ms"` to `"10m"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) slice: Nanoseconds,
+    /// Traffic before the measured window of a slice: `"0s"` to `"1m"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) warmup: Nanoseconds,
+    /// Arms closer than this are equivalent: `"0.1%"` to `"50%"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) margin: Share,
+}
+
+impl Default for RoundsTable {
+    fn default() -> Self {
+        Self {
+            count: 10,
+            slice: Nanoseconds(1_000_000_000),
+            warmup: Nanoseconds(200_000_000),
+            margin: Share(0.05),
+        }
+    }
+}
+
+/// One configuration under comparison; with a list as `services.count`, one for each number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct ArmTable {
+    /// How pods are attached to their node.
+    pub(crate) pods: Pods,
+    /// What carries packets between the nodes.
+    pub(crate) wire: Wire,
+    /// What translates the service's address to an endpoint.
+    pub(crate) service: Service,
+    /// How many services stand beside the one under test. Needs a `service`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) services: Option<ServicesTable>,
+    /// Address family of pods, services and nodes.
+    pub(crate) family: Family,
+    /// Segmentation and receive offloads of every device of the arm.
+    pub(crate) offloads: Offloads,
+    /// The arm that this one is compared with, instead of the scenario's reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<Name>,
+    /// The workloads that run on this arm; all where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workloads: Option<Vec<Name>>,
+}
+
+impl Default for ArmTable {
+    fn default() -> Self {
+        Self {
+            pods: Pods::Bridge,
+            wire: Wire::Native,
+            service: Service::None,
+            services: None,
+            family: Family::Ipv4,
+            offloads: Offloads::On,
+            reference: None,
+            workloads: None,
+        }
+    }
+}
+
+/// How many services stand beside the one under test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct ServicesTable {
+    /// All services, the one under test included: one number, or a list for a sweep. 1 to 50,000.
+    pub(crate) count: Counts,
+    /// Endpoints of each service.
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) endpoints: i64,
+    /// Where the service under test stands among the others.
+    pub(crate) position: Position,
+}
+
+impl Default for ServicesTable {
+    fn default() -> Self {
+        Self {
+            count: Counts::One(1),
+            endpoints: 1,
+            position: Position::Last,
+        }
+    }
+}
+
+/// The kind of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WorkloadTable {
+    /// Request and response on one open TCP connection.
+    TcpRr(TcpRr),
+    /// Connect, request, response, close.
+    TcpCrr(TcpCrr),
+    /// One-way bulk data, client to server.
+    TcpStream(TcpStream),
+    /// Request and response by datagrams.
+    UdpRr(UdpRr),
+    /// HTTP/1.1 GET.
+    Http(Http),
+}
+
+/// Request and response on one open TCP connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct TcpRr {
+    /// Size of the request and of the reply: `"1 B"` to `"1 MiB"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) payload: Bytes,
+    /// Which CPUs client and server run on.
+    pub(crate) cpu: Cpu,
+    /// When requests are sent.
+    pub(crate) load: Load,
+}
+
+impl Default for TcpRr {
+    fn default() -> Self {
+        Self {
+            payload: Bytes(64),
+            cpu: Cpu::Shared,
+            load: Load::Closed,
+        }
+    }
+}
+
+/// Connect, request, response, close.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct TcpCrr {
+    /// Size of the request and of the reply: `"1 B"` to `"1 MiB"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) payload: Bytes,
+    /// How the client closes.
+    pub(crate) close: Close,
+    /// Which CPUs client and server run on.
+    pub(crate) cpu: Cpu,
+    /// When requests are sent.
+    pub(crate) load: Load,
+}
+
+impl Default for TcpCrr {
+    fn default() -> Self {
+        Self {
+            payload: Bytes(64),
+            close: Close::Rst,
+            cpu: Cpu::Shared,
+            load: Load::Closed,
+        }
+    }
+}
+
+/// One-way bulk data, client to server. It has no `load`: it sends as fast as the path takes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct TcpStream {
+    /// Parallel connections.
+    #[schemars(range(min = 1, max = 128))]
+    pub(crate) flows: i64,
+    /// Size of each write: `"1 B"` to `"1 MiB"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) payload: Bytes,
+    /// Which CPUs client and server run on.
+    pub(crate) cpu: Cpu,
+}
+
+impl Default for TcpStream {
+    fn default() -> Self {
+        Self {
+            flows: 1,
+            payload: Bytes(64 << 10),
+            cpu: Cpu::Shared,
+        }
+    }
+}
+
+/// Request and response by datagrams.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct UdpRr {
+    /// Size of the datagram's payload: `"32 B"` to `"64 kB"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) payload: Bytes,
+    /// A reply later than this is lost: `"1ms"` to `"10s"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) timeout: Nanoseconds,
+    /// Which CPUs client and server run on.
+    pub(crate) cpu: Cpu,
+    /// When requests are sent.
+    pub(crate) load: Load,
+}
+
+impl Default for UdpRr {
+    fn default() -> Self {
+        Self {
+            payload: Bytes(64),
+            timeout: Nanoseconds(100_000_000),
+            cpu: Cpu::Shared,
+            load: Load::Closed,
+        }
+    }
+}
+
+/// HTTP/1.1 GET.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct Http {
+    /// Whether the connection is kept between requests.
+    pub(crate) connections: Connections,
+    /// Size of the response's body: `"0 B"` to `"1 MiB"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) response: Bytes,
+    /// Which CPUs client and server run on.
+    pub(crate) cpu: Cpu,
+    /// When requests are sent.
+    pub(crate) load: Load,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            connections: Connections::Kept,
+            response: Bytes(1 << 10),
+            cpu: Cpu::Shared,
+            load: Load::Closed,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The scenarios in the binary, the defaults file and the schema.
+
+use std::path::Path;
+
+use tollgate_results::arm::Name;
+use tollgate_results::plan::Plan;
+use tollgate_scenarios::{DEFAULTS, Overrides, Scenario, can_compare, estimate, resolve, shipped};
+
+fn plan(scenario: &str) -> Plan {
+    let scenario = Scenario::load(scenario).unwrap_or_else(|faults| panic!("{faults}"));
+    resolve(&scenario, &Overrides::default(), &|_| None).expect("nothing is overridden")
+}
+
+#[test]
+fn every_shipped_scenario_is_good_and_fits_its_time() {
+    for (name, minutes) in [
+        ("quickstart", 3.5),
+        ("overlay-tax", 3.0),
+        ("service-path", 3.0),
+        ("service-scaling", 7.0),
+    ] {
+        let plan = plan(name);
+        assert!(can_compare(&plan) && plan.skipped.is_empty(), "{name}");
+        assert!(
+            estimate(&plan).seconds() < minutes * 60.0,
+            "{name}: {}",
+            estimate(&plan)
+        );
+    }
+    assert_eq!(shipped().len(), 4);
+}
+
+#[test]
+fn every_file_in_the_folder_is_shipped() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shipped");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let mut names: Vec<_> = shipped()
+        .iter()
+        .map(|known| format!("{}.toml", known.name))
+        .collect();
+    names.sort();
+    assert_eq!(files, names);
+}
+
+/// What the shipped scenarios are, in short; a change of any is a change of what results mean.
+#[test]
+fn the_shipped_scenarios_are_these() {
+    let mut lines = Vec::new();
+    for known in shipped() {
+        let plan = plan(known.name);
+        lines.push(format!(
+            "{} ({} rounds, {})",
+            known.name,
+            plan.rounds.count,
+            estimate(&plan)
+        ));
+        for arm in &plan.arms {
+            let workloads: Vec<_> = arm.workloads.iter().map(Name::as_str).collect();
+            let reference = arm.reference.as_ref().map_or("-", Name::as_str);
+            let workloads = workloads.join(" ");
+            lines.push(format!(
+                "  {} | {} | vs {reference} | {workloads}",
+                arm.name, arm.datapath
+            ));
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn the_defaults_file_says_what_the_code_does() {
+    let written = Scenario::parse("defaults.toml", DEFAULTS).unwrap();
+    let bare = r#"
+        schema = 1
+        name = "defaults"
+        about = "Every key of a scenario file at its default"
+        reference = "native"
+        [arm.native]
+        [arm.service]
+        service = "iptables-legacy"
+        [workload.rr.tcp-rr]
+        [workload.crr.tcp-crr]
+        [workload.stream.tcp-stream]
+        [workload.udp.udp-rr]
+        [workload.http.http]
+    "#;
+    let mut left_out = Scenario::parse("defaults.toml", bare).unwrap();
+    left_out.hash.clone_from(&written.hash);
+    assert_eq!(written, left_out);
+}
+
+/// Every key that the schema knows stands in the defaults file, if only in a comment.
+#[test]
+fn the_defaults_file_has_every_key() {
+    let schema = serde_json::to_value(tollgate_scenarios::schema()).unwrap();
+    let mut keys = Vec::new();
+    collect_keys(&schema, &mut keys);
+    assert!(keys.len() > 20, "{keys:?}");
+    for key in keys {
+        assert!(DEFAULTS.contains(&key), "{key}");
+    }
+}
+
+fn collect_keys(value: &serde_json::Value, keys: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            if let Some(serde_json::Value::Object(properties)) = object.get("properties") {
+                keys.extend(properties.keys().cloned());
+            }
+            object.values().for_each(|value| collect_keys(value, keys));
+        }
+        serde_json::Value::Array(values) => {
+            for value in values {
+                collect_keys(value, keys);
+            }
+        }
+        _ => {}
+    }
+}
