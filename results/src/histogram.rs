@@ -12,6 +12,15 @@ pub const HIGHEST_NS: u64 = 60_000_000_000;
 /// Significant decimal digits: an error of at most 0.1 % (statistics §2.3).
 const SIGNIFICANT_DIGITS: u8 = 3;
 
+/// First bytes of the uncompressed V2 encoding.
+const V2_COOKIE: [u8; 4] = [0x1c, 0x84, 0x93, 0x13];
+
+/// Length of the header of the V2 encoding: cookie, payload length, offset, digits, bounds, ratio.
+const V2_HEADER: usize = 40;
+
+/// Bytes of the longest count that is read: 2^41 samples in one bucket, years of traffic. Their sum fits 64 bits.
+const LONGEST_COUNT: usize = 6;
+
 /// A latency histogram in nanoseconds.
 ///
 /// In JSON it is the HDR V2 encoding in base64. Merging and recording never lose a sample: a value
@@ -129,6 +138,39 @@ impl Histogram {
         &self.0
     }
 
+    /// Reads the HDR V2 encoding, uncompressed, from a source that need not be trusted.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or claims more than it has: no allocation follows from its own figures.
+    pub fn from_v2(bytes: &[u8]) -> Result<Self, HistogramError> {
+        if !bytes.starts_with(&V2_COOKIE) {
+            return Err(HistogramError(
+                "it is not in the HDR V2 encoding".to_owned(),
+            ));
+        }
+        let payload = bytes.get(V2_HEADER..);
+        let stated = bytes.get(4..8).map(|length| {
+            let digits = length.iter();
+            digits.fold(0, |sum, byte| (sum << 8) | usize::from(*byte))
+        });
+        if payload.is_none() || stated != payload.map(<[u8]>::len) {
+            return Err(HistogramError(
+                "its length is not the one that it states".to_owned(),
+            ));
+        }
+        // Counts are numbers of 7 bits a byte; the top bit says that another byte follows.
+        let continued = |byte: &&[u8]| byte.iter().all(|byte| byte & 0x80 != 0);
+        if payload.is_some_and(|payload| payload.windows(LONGEST_COUNT).any(|run| continued(&run)))
+        {
+            return Err(HistogramError("a count is out of range".to_owned()));
+        }
+        let hdr = Deserializer::new()
+            .deserialize(&mut &*bytes)
+            .map_err(|error| HistogramError(error.to_string()))?;
+        Self::from_hdr(&hdr)
+    }
+
     /// Takes over an HDR histogram of any bounds, for example from an interval log.
     ///
     /// # Errors
@@ -166,10 +208,7 @@ impl TryFrom<String> for Histogram {
     fn try_from(text: String) -> Result<Self, HistogramError> {
         let error = |cause: &dyn std::fmt::Display| HistogramError(cause.to_string());
         let bytes = STANDARD.decode(text).map_err(|cause| error(&cause))?;
-        let hdr = Deserializer::new()
-            .deserialize(&mut bytes.as_slice())
-            .map_err(|cause| error(&cause))?;
-        Self::from_hdr(&hdr)
+        Self::from_v2(&bytes)
     }
 }
 
@@ -211,7 +250,42 @@ mod tests {
         assert!(Histogram::try_from("AAAA".to_owned()).is_err());
     }
 
+    #[test]
+    fn a_histogram_that_claims_much_is_refused_before_it_costs_memory() {
+        let good = STANDARD.decode(String::from(of(&[7, 900]))).unwrap();
+        assert_eq!(Histogram::from_v2(&good).unwrap(), of(&[7, 900]));
+        let mut long = good.clone();
+        long[4..8].fill(0xff);
+        assert!(Histogram::from_v2(&long).is_err());
+        let mut compressed = good.clone();
+        compressed[3] = 0x14;
+        assert!(Histogram::from_v2(&compressed).is_err());
+        // The count that cannot be negated, and one that overflows every sum.
+        for count in [
+            [0xff; 9],
+            [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ] {
+            let mut great = good[..V2_HEADER].to_vec();
+            great.extend(count);
+            great[4..8].copy_from_slice(&9_u32.to_be_bytes());
+            assert!(Histogram::from_v2(&great).is_err());
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_bytes_panic(
+            values in prop::collection::vec(1..HIGHEST_NS, 0..50),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        ) {
+            let mut bytes = STANDARD.decode(String::from(of(&values))).unwrap();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let _ = Histogram::from_v2(&bytes);
+        }
+
         #[test]
         fn text_is_read_back(values in prop::collection::vec(1..HIGHEST_NS, 0..50)) {
             let histogram = of(&values);

@@ -197,5 +197,5 @@ fn skip_reason(arms: &[Arm], reasons: &BTreeMap<&Name, String>, arm: &Arm) -> Op
     let name = arm.reference.as_ref()?;
     let reference = arms.iter().find(|other| other.name == *name)?;
     skip_reason(arms, reasons, reference)?;
-    Some(format!("its reference `{name}` cannot run here"))
+    Some(format!("its reference `{name}` can't run here"))
 }

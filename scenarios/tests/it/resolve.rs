@@ -150,7 +150,7 @@ fn an_arm_without_its_reference_is_skipped_too() {
         skipped(&plan),
         [
             "ipt: no iptables",
-            "ebpf: its reference `ipt` cannot run here"
+            "ebpf: its reference `ipt` can't run here"
         ]
     );
     assert_eq!(arms(&plan), ["native", "vxlan"]);
