@@ -1,46 +1,105 @@
-//! One measurement: armed, run, aborted.
+//! One measurement: checked, armed, run, and ended at any time.
+
+mod check;
+mod sender;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::JobReport;
+use tollgate_results::workload::Traffic;
 
+use self::sender::Sender;
+use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
+use crate::recorder::Recorder;
 
-/// A job that stands ready: connected and warm, its threads blocked.
+/// A job that stands ready: connected and warm, its threads blocked. Ends when dropped.
 #[derive(Debug)]
-pub struct ArmedJob {}
+pub struct ArmedJob {
+    senders: Vec<Sender>,
+    aborter: Aborter,
+    duration_ns: u64,
+    stream: bool,
+}
 
-/// Ends a job from another thread, within 100 ms.
-#[derive(Debug, Clone)]
-pub struct Aborter {}
+/// Ends a job from another thread within 100 ms: its arming, or its running.
+#[derive(Debug, Clone, Default)]
+pub struct Aborter(Arc<AtomicBool>);
 
-/// Connects and warms up.
-pub fn arm(_job: &Job) -> Result<ArmedJob, ProbeError> {
-    Err(ProbeError::invalid("arm a job", vec![]))
+impl Aborter {
+    /// Ends the job. What was measured so far is kept; a request under way doesn't count.
+    pub fn abort(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the job was ended.
+    #[must_use]
+    pub fn is_aborted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+}
+
+/// Connects, runs the warm-up and leaves the job ready to run.
+///
+/// Returns soon after the warm-up whatever the target does: at most 7 s later, for udp-rr its time-out. A
+/// target that doesn't answer is no error here: its requests will be lost.
+///
+/// # Errors
+///
+/// When the job is impossible (all faults are named), or a thread cannot be started or pinned.
+pub fn arm(job: &Job) -> Result<ArmedJob, ProbeError> {
+    arm_abortable(job, &Aborter::default())
+}
+
+/// Does the same, and returns early when aborted; such a job then runs for no time.
+///
+/// # Errors
+///
+/// See [`arm`].
+pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeError> {
+    check::check(job)?;
+    let flows = match job.traffic {
+        Traffic::TcpStream { flows, .. } => flows,
+        _ => 1,
+    };
+    let senders = (0..flows).map(|flow| Sender::start(job, flow, aborter));
+    let senders: Vec<Sender> = senders.collect::<Result<_, _>>()?;
+    for sender in &senders {
+        sender.collect();
+    }
+    Ok(ArmedJob {
+        senders,
+        aborter: aborter.clone(),
+        duration_ns: job.duration.0,
+        stream: matches!(job.traffic, Traffic::TcpStream { .. }),
+    })
 }
 
 impl ArmedJob {
-    /// Returns the OS thread ids of the sending threads, which live until the job is dropped.
+    /// Returns the OS ids of the sending threads. They live as long as the job does.
     #[must_use]
     pub fn threads(&self) -> Vec<i32> {
-        vec![]
+        self.senders.iter().map(Sender::tid).collect()
     }
 
     /// Returns a handle that ends the job from another thread.
     #[must_use]
     pub fn aborter(&self) -> Aborter {
-        Aborter {}
+        self.aborter.clone()
     }
 
-    /// Runs the measured window; the threads stay blocked afterwards until the job is dropped.
+    /// Runs one measured window and waits for what is under way at its end: at most for the reply's
+    /// time-out. The threads then block again.
     pub fn run(&mut self) -> JobReport {
-        JobReport {
-            outcome: tollgate_results::outcome::Outcome::default(),
-            histograms: tollgate_results::outcome::Histograms::new(),
-        }
+        let end = Monotonic.now().plus(self.duration_ns);
+        self.senders.iter().for_each(|sender| sender.release(end));
+        let recorders: Vec<Recorder> = self.senders.iter().map(Sender::collect).collect();
+        Recorder::report(&recorders, self.stream)
     }
-}
-
-impl Aborter {
-    /// Ends the job.
-    pub fn abort(&self) {}
 }

@@ -7,6 +7,7 @@
 //! - [`responder`]: the other end of every kind of traffic, on one port
 //! - [`counters`]: counters of the node, the network namespace and the probe's threads
 //! - [`agent`]: jobs, responder and counters as a service over any byte stream
+//! - [`recorder`]: what one sending thread counts and times
 //! - [`wire`]: what both ends of the traffic agree on
 //! - [`clock`]: monotonic time
 //! - [`error`]: what the probe could not do
@@ -18,5 +19,8 @@ pub mod clock;
 pub mod counters;
 pub mod error;
 pub mod job;
+mod probe;
+pub mod recorder;
 pub mod responder;
 mod thread;
+pub mod wire;

@@ -1,0 +1,171 @@
+//! A sending thread, driven from outside through channels.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+
+use tollgate_results::agent::Job;
+use tollgate_results::units::Bytes;
+use tollgate_results::workload::{Close, Connections, Traffic};
+
+use super::Aborter;
+use crate::clock::{Clock as _, Moment, Monotonic};
+use crate::error::ProbeError;
+use crate::probe::Probe;
+use crate::probe::echo::Echo;
+use crate::probe::fresh::Fresh;
+use crate::probe::http::Get;
+use crate::probe::kept::Kept;
+use crate::probe::socket::{TcpDial, UdpDial};
+use crate::probe::stream::Stream;
+use crate::probe::udp_rr::UdpRr;
+use crate::probe::window::Window;
+use crate::recorder::Recorder;
+use crate::thread;
+
+/// A thread that sends in each window that it is given, and blocks between them.
+#[derive(Debug)]
+pub(super) struct Sender {
+    tid: i32,
+    aborter: Aborter,
+    /// The end of each window; `None` once the thread is to end.
+    windows: Option<mpsc::Sender<Moment>>,
+    /// One for the warm-up, then one for each window.
+    recorders: Receiver<Recorder>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Sender {
+    /// Starts the thread, which opens its connection and warms up.
+    pub(super) fn start(job: &Job, flow: u32, aborter: &Aborter) -> Result<Self, ProbeError> {
+        let (windows, ends) = mpsc::channel();
+        let (reports, recorders) = mpsc::channel();
+        let life = Life {
+            warmup_ns: job.warmup.0,
+            aborter: aborter.clone(),
+            ends,
+            reports,
+        };
+        let job_of_thread = job.clone();
+        let started = thread::spawn(&format!("tg-send-{flow}"), job.cpu, move || {
+            live(&job_of_thread, &life);
+        })?;
+        Ok(Self {
+            tid: started.tid,
+            aborter: aborter.clone(),
+            windows: Some(windows),
+            recorders,
+            handle: Some(started.handle),
+        })
+    }
+
+    pub(super) const fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Starts a window.
+    pub(super) fn release(&self, end: Moment) {
+        if let Some(windows) = &self.windows {
+            // A thread that is gone shows in `collect`.
+            let _ = windows.send(end);
+        }
+    }
+
+    /// Waits for the end of the warm-up, or of a window; returns what was recorded.
+    pub(super) fn collect(&self) -> Recorder {
+        let recorder = self.recorders.recv();
+        recorder.expect("a sending thread lives until its job is dropped")
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.aborter.abort();
+        self.windows = None;
+        if let Some(handle) = self.handle.take() {
+            // It has nothing to say any more, not even how it ended.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// The thread's end of the channels.
+struct Life {
+    warmup_ns: u64,
+    aborter: Aborter,
+    ends: Receiver<Moment>,
+    reports: mpsc::Sender<Recorder>,
+}
+
+impl Life {
+    fn drive(&self, mut probe: impl Probe) {
+        let window = |end| Window {
+            end,
+            aborted: self.aborter.flag(),
+        };
+        let mut recorder = Recorder::new();
+        probe.open(&window(Monotonic.now()));
+        let mut end = Monotonic.now().plus(self.warmup_ns);
+        loop {
+            probe.run(&window(end), &mut recorder);
+            let full = std::mem::take(&mut recorder);
+            if self.reports.send(full).is_err() {
+                return;
+            }
+            end = match self.ends.recv() {
+                Ok(end) => end,
+                Err(_) => return,
+            };
+        }
+    }
+}
+
+/// Sends the job's traffic until the job is dropped.
+fn live(job: &Job, life: &Life) {
+    let target = job.target;
+    match job.traffic {
+        Traffic::TcpRr { payload } => {
+            let echo = Echo::new(size(payload), job.seed);
+            life.drive(Kept::new(kept(target), echo, Monotonic));
+        }
+        Traffic::TcpCrr { payload, close } => {
+            let echo = Echo::new(size(payload), job.seed);
+            life.drive(Fresh::new(TcpDial::new(target, close), echo, Monotonic));
+        }
+        Traffic::TcpStream { payload, .. } => {
+            life.drive(Stream::new(kept(target), Monotonic, size(payload)));
+        }
+        Traffic::UdpRr { payload, timeout } => {
+            let dial = UdpDial::new(target, timeout.duration());
+            let size = size(payload) as usize;
+            let probe = UdpRr::new(dial, Monotonic, size, timeout.0, job.seed);
+            life.drive(probe);
+        }
+        Traffic::Http {
+            connections: Connections::Kept,
+            response,
+        } => {
+            let get = Get::new(target, response.0, true);
+            life.drive(Kept::new(kept(target), get, Monotonic));
+        }
+        Traffic::Http {
+            connections: Connections::New,
+            response,
+        } => {
+            // A FIN would fill the table of local ports with TIME_WAIT within seconds.
+            let dial = TcpDial::new(target, Close::Rst);
+            let get = Get::new(target, response.0, false);
+            life.drive(Fresh::new(dial, get, Monotonic));
+        }
+    }
+}
+
+/// Dials connections that are closed in order at the end of the job.
+const fn kept(target: SocketAddr) -> TcpDial {
+    TcpDial::new(target, Close::Fin)
+}
+
+/// Converts a size that was checked before.
+fn size(bytes: Bytes) -> u32 {
+    u32::try_from(bytes.0).expect("`check` allows 1 MiB at most")
+}

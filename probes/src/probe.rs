@@ -1,0 +1,34 @@
+//! What a sending thread does in a window: request/response loops and streams.
+//!
+//! - [`kept`]: exchanges over one connection, re-opened when it breaks (tcp-rr, http)
+//! - [`fresh`]: a connection for each exchange (tcp-crr, http)
+//! - [`udp_rr`]: requests and replies by datagrams
+//! - [`stream`]: blocks in one direction, confirmed by the far end
+//! - [`echo`] and [`http`]: what is exchanged over a connection
+//! - [`transport`] and [`socket`]: the seam to the network, and the kernel behind it
+//!
+//! A loop does one write, one read, one reading of the clock and one record per request: the end of a reply
+//! is the start of the next request, so that nothing between them goes unmeasured.
+
+pub(crate) mod echo;
+pub(crate) mod fresh;
+pub(crate) mod http;
+pub(crate) mod kept;
+pub(crate) mod socket;
+pub(crate) mod stream;
+pub(crate) mod transport;
+pub(crate) mod udp_rr;
+pub(crate) mod window;
+
+use window::Window;
+
+use crate::recorder::Recorder;
+
+/// Traffic of one kind from one thread.
+pub(crate) trait Probe {
+    /// Opens what can be opened before traffic. A failure shows in the window.
+    fn open(&mut self, window: &Window<'_>);
+
+    /// Sends until the window closes, and waits for what is under way.
+    fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder);
+}

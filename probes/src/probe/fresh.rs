@@ -1,0 +1,81 @@
+//! A connection for each exchange.
+
+use tollgate_results::outcome::Flow;
+
+use super::Probe;
+use super::echo::Exchange;
+use super::transport::Dial;
+use super::window::{Fault, Window};
+use crate::clock::{Clock, Moment};
+use crate::recorder::Recorder;
+
+/// A closed loop of connect, request, reply, close. A latency runs from before the socket is made to the
+/// end of the reply; closing counts for the rate only.
+#[derive(Debug)]
+pub(crate) struct Fresh<D: Dial, E, C> {
+    dial: D,
+    exchange: E,
+    clock: C,
+    /// The last connection of the window.
+    flow: Option<Flow>,
+}
+
+impl<D: Dial, E: Exchange, C: Clock> Fresh<D, E, C> {
+    pub(crate) const fn new(dial: D, exchange: E, clock: C) -> Self {
+        Self {
+            dial,
+            exchange,
+            clock,
+            flow: None,
+        }
+    }
+
+    #[inline]
+    fn request(
+        &mut self,
+        window: &Window<'_>,
+        now: Moment,
+        recorder: &mut Recorder,
+    ) -> Result<(), Fault> {
+        let patience = window.patience(&self.clock, now);
+        let (mut link, connect_ns) = self.dial.dial(&patience)?;
+        let result = self.exchange.perform(&mut link, true, &patience);
+        let done = self.clock.now();
+        if result.is_ok() {
+            recorder.replied(done.since(now));
+            recorder.connected(connect_ns);
+        }
+        if result.is_err() || !window.is_open(done) {
+            self.flow = self.dial.flow(&link);
+        }
+        self.dial.hang_up(link);
+        result.map(|_| ())
+    }
+}
+
+impl<D: Dial, E: Exchange, C: Clock> Probe for Fresh<D, E, C> {
+    fn open(&mut self, _window: &Window<'_>) {}
+
+    fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder) {
+        let mut now = self.clock.now();
+        recorder.counts_mut().started = Some(now);
+        while window.is_open(now) {
+            match self.request(window, now, recorder) {
+                Ok(()) => {}
+                Err(Fault::Aborted) => break,
+                Err(Fault::Failed(failure)) => {
+                    recorder.failed(failure);
+                    window.pause(&self.clock);
+                }
+            }
+            now = self.clock.now();
+        }
+        let (request, reply) = self.exchange.payload();
+        let replies = recorder.replies();
+        let counts = recorder.counts_mut();
+        counts.finished = Some(now);
+        counts.bytes_sent = request * replies;
+        counts.bytes_received = reply * replies;
+        counts.flow = self.flow;
+    }
+}

@@ -1,0 +1,99 @@
+//! Exchanges over one connection, which is re-opened when it breaks.
+
+use tollgate_results::outcome::Flow;
+
+use super::Probe;
+use super::echo::Exchange;
+use super::transport::Dial;
+use super::window::{Fault, Window};
+use crate::clock::{Clock, Moment};
+use crate::recorder::Recorder;
+
+/// A closed loop: the next request goes out after the reply.
+#[derive(Debug)]
+pub(crate) struct Kept<D: Dial, E, C> {
+    dial: D,
+    exchange: E,
+    clock: C,
+    link: Option<D::Link>,
+    /// Whether nothing was said over the connection yet.
+    first: bool,
+    /// The last connection that was closed.
+    closed: Option<Flow>,
+}
+
+impl<D: Dial, E: Exchange, C: Clock> Kept<D, E, C> {
+    pub(crate) const fn new(dial: D, exchange: E, clock: C) -> Self {
+        Self {
+            dial,
+            exchange,
+            clock,
+            link: None,
+            first: true,
+            closed: None,
+        }
+    }
+
+    /// Makes one exchange; returns when it started: later than `now` where it had to connect before.
+    #[inline]
+    fn request(&mut self, window: &Window<'_>, now: Moment) -> Result<Moment, Fault> {
+        let (link, started) = match &mut self.link {
+            Some(link) => (link, now),
+            none => {
+                let (link, _) = self.dial.dial(&window.patience(&self.clock, now))?;
+                self.first = true;
+                (none.insert(link), self.clock.now())
+            }
+        };
+        let patience = window.patience(&self.clock, started);
+        let stays = self.exchange.perform(link, self.first, &patience)?;
+        self.first = false;
+        if !stays {
+            self.hang_up();
+        }
+        Ok(started)
+    }
+
+    fn hang_up(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.closed = self.dial.flow(&link);
+            self.dial.hang_up(link);
+        }
+    }
+}
+
+impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
+    fn open(&mut self, window: &Window<'_>) {
+        let patience = window.patience(&self.clock, self.clock.now());
+        self.link = self.dial.dial(&patience).ok().map(|(link, _)| link);
+        self.first = true;
+    }
+
+    fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder) {
+        let mut now = self.clock.now();
+        recorder.counts_mut().started = Some(now);
+        while window.is_open(now) {
+            match self.request(window, now) {
+                Ok(started) => {
+                    now = self.clock.now();
+                    recorder.replied(now.since(started));
+                }
+                Err(Fault::Aborted) => break,
+                Err(Fault::Failed(failure)) => {
+                    recorder.failed(failure);
+                    self.hang_up();
+                    window.pause(&self.clock);
+                    now = self.clock.now();
+                }
+            }
+        }
+        let (request, reply) = self.exchange.payload();
+        let replies = recorder.replies();
+        let counts = recorder.counts_mut();
+        counts.finished = Some(now);
+        counts.bytes_sent = request * replies;
+        counts.bytes_received = reply * replies;
+        let open = self.link.as_ref().and_then(|link| self.dial.flow(link));
+        counts.flow = open.or(self.closed);
+    }
+}

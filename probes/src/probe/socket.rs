@@ -1,0 +1,165 @@
+//! The kernel's sockets behind the [`Transport`] seam.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use socket2::{Domain, Socket, Type};
+use tollgate_results::outcome::{Failure, Flow, Protocol};
+use tollgate_results::workload::Close;
+
+use super::transport::{Dial, Transport, cause};
+use super::window::{Fault, Patience};
+use crate::clock::Clock;
+
+/// Longest time that a call blocks, so that an abort is seen within 100 ms.
+const TURN: Duration = Duration::from_millis(20);
+
+/// The same for poll(2), in milliseconds.
+const TURN_MS: u8 = 20;
+
+/// Opens TCP connections from a fresh port each.
+#[derive(Debug)]
+pub(crate) struct TcpDial {
+    target: SocketAddr,
+    close: Close,
+}
+
+impl TcpDial {
+    pub(crate) const fn new(target: SocketAddr, close: Close) -> Self {
+        Self { target, close }
+    }
+}
+
+impl Dial for TcpDial {
+    type Link = TcpStream;
+
+    fn dial<C: Clock>(&mut self, patience: &Patience<'_, C>) -> Result<(TcpStream, u64), Fault> {
+        let failed = |error: io::Error| Fault::Failed(cause(&error));
+        let socket = Socket::new(Domain::for_address(self.target), Type::STREAM, None);
+        let socket = socket.map_err(failed)?;
+        socket.set_tcp_nodelay(true).map_err(failed)?;
+        socket.set_read_timeout(Some(TURN)).map_err(failed)?;
+        socket.set_write_timeout(Some(TURN)).map_err(failed)?;
+        let before = patience.clock.now();
+        match socket.connect(&self.target.into()) {
+            Ok(()) => {}
+            // The send time-out bounds connect(2) too; from then on it goes on by itself.
+            Err(error) if is_under_way(&error) => wait_connected(&socket, patience)?,
+            Err(error) => return Err(failed(error)),
+        }
+        let connect_ns = patience.clock.now().since(before);
+        Ok((socket.into(), connect_ns))
+    }
+
+    fn flow(&self, link: &TcpStream) -> Option<Flow> {
+        Some(Flow {
+            protocol: Protocol::Tcp,
+            local: link.local_addr().ok()?,
+            remote: self.target,
+        })
+    }
+
+    fn hang_up(&mut self, link: TcpStream) {
+        if self.close == Close::Rst {
+            let socket = Socket::from(link);
+            // Nothing hangs on a failure: the connection then closes by FIN.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+fn is_under_way(error: &io::Error) -> bool {
+    [Errno::EINPROGRESS, Errno::EALREADY, Errno::EINTR]
+        .iter()
+        .any(|&errno| error.raw_os_error() == Some(errno as i32))
+}
+
+fn wait_connected<C: Clock>(socket: &Socket, patience: &Patience<'_, C>) -> Result<(), Fault> {
+    loop {
+        patience.check()?;
+        let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut fds, TURN_MS) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => break,
+            Err(_) => return Err(Fault::Failed(Failure::Unreachable)),
+        }
+    }
+    match socket.take_error() {
+        Ok(None) => Ok(()),
+        Ok(Some(error)) | Err(error) => Err(Fault::Failed(cause(&error))),
+    }
+}
+
+impl Transport for TcpStream {
+    #[inline]
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+}
+
+/// Opens UDP sockets with the target as their only peer.
+#[derive(Debug)]
+pub(crate) struct UdpDial {
+    target: SocketAddr,
+    turn: Duration,
+}
+
+impl UdpDial {
+    /// Prepares sockets that block for a whole fraction of the time-out, so that it ends on time.
+    pub(crate) fn new(target: SocketAddr, timeout: Duration) -> Self {
+        let turns = timeout.as_nanos().div_ceil(TURN.as_nanos()).max(1);
+        let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+        // A time-out of 0 would wait for ever.
+        let turn = (timeout / turns).max(Duration::from_micros(1));
+        Self { target, turn }
+    }
+}
+
+impl Dial for UdpDial {
+    type Link = UdpSocket;
+
+    fn dial<C: Clock>(&mut self, _patience: &Patience<'_, C>) -> Result<(UdpSocket, u64), Fault> {
+        let open = || {
+            let socket = Socket::new(Domain::for_address(self.target), Type::DGRAM, None)?;
+            socket.set_read_timeout(Some(self.turn))?;
+            socket.set_write_timeout(Some(self.turn))?;
+            socket.connect(&self.target.into())?;
+            Ok(socket.into())
+        };
+        let socket = open().map_err(|error: io::Error| Fault::Failed(cause(&error)))?;
+        Ok((socket, 0))
+    }
+
+    fn flow(&self, link: &UdpSocket) -> Option<Flow> {
+        Some(Flow {
+            protocol: Protocol::Udp,
+            local: link.local_addr().ok()?,
+            remote: self.target,
+        })
+    }
+
+    fn hang_up(&mut self, link: UdpSocket) {
+        drop(link);
+    }
+}
+
+impl Transport for UdpSocket {
+    #[inline]
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::send(self, bytes)
+    }
+
+    #[inline]
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Self::recv(self, buffer)
+    }
+}

@@ -1,0 +1,107 @@
+//! The seam between probes and the network.
+
+use std::io::{self, ErrorKind};
+
+use tollgate_results::outcome::{Failure, Flow};
+
+use super::window::{Fault, Patience};
+use crate::clock::Clock;
+
+/// An open connection, or a datagram socket with a peer.
+///
+/// Both calls block for a short while at most, then fail with `WouldBlock`: the caller asks its
+/// [`Patience`] and calls again.
+pub(crate) trait Transport {
+    /// Sends bytes, or a datagram; returns how many bytes went out.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Receives bytes, or a datagram; 0 bytes on a connection are its end.
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+/// Opens and closes connections to one target.
+pub(crate) trait Dial {
+    /// What it opens.
+    type Link: Transport;
+
+    /// Opens a connection; returns it with the nanoseconds that `connect` itself took.
+    fn dial<C: Clock>(&mut self, patience: &Patience<'_, C>) -> Result<(Self::Link, u64), Fault>;
+
+    /// Returns the addresses of a connection: its own and the one that was asked for.
+    fn flow(&self, link: &Self::Link) -> Option<Flow>;
+
+    /// Closes a connection.
+    fn hang_up(&mut self, link: Self::Link);
+}
+
+/// Sends all bytes.
+#[inline]
+pub(crate) fn send_all<C: Clock>(
+    link: &mut impl Transport,
+    mut bytes: &[u8],
+    patience: &Patience<'_, C>,
+) -> Result<(), Fault> {
+    loop {
+        match link.send(bytes) {
+            Ok(sent) if sent == bytes.len() => return Ok(()),
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(error) => pass(&error)?,
+        }
+        patience.check()?;
+    }
+}
+
+/// Receives into a buffer until it is full.
+#[inline]
+pub(crate) fn recv_all<C: Clock>(
+    link: &mut impl Transport,
+    mut buffer: &mut [u8],
+    patience: &Patience<'_, C>,
+) -> Result<(), Fault> {
+    while !buffer.is_empty() {
+        let received = recv_some(link, buffer, patience)?;
+        buffer = &mut buffer[received..];
+        if !buffer.is_empty() {
+            patience.check()?;
+        }
+    }
+    Ok(())
+}
+
+/// Receives at least one byte.
+#[inline]
+pub(crate) fn recv_some<C: Clock>(
+    link: &mut impl Transport,
+    buffer: &mut [u8],
+    patience: &Patience<'_, C>,
+) -> Result<usize, Fault> {
+    loop {
+        match link.recv(buffer) {
+            Ok(0) => return Err(Fault::Failed(Failure::Reset)),
+            Ok(received) => return Ok(received),
+            Err(error) => pass(&error)?,
+        }
+        patience.check()?;
+    }
+}
+
+/// Lets errors pass that only ask to call again.
+pub(crate) fn pass(error: &io::Error) -> Result<(), Fault> {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(()),
+        _ => Err(Fault::Failed(cause(error))),
+    }
+}
+
+/// Sorts an error of the kernel.
+pub(crate) fn cause(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Failure::Refused,
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected => Failure::Reset,
+        ErrorKind::TimedOut => Failure::TimedOut,
+        _ => Failure::Unreachable,
+    }
+}

@@ -1,0 +1,89 @@
+//! How long a probe sends, and how long it waits for what it sent.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tollgate_results::outcome::Failure;
+
+use crate::clock::{Clock, Moment};
+
+/// A TCP reply that takes longer is lost. Above the kernel's first two SYN retransmissions (1 s and 3 s),
+/// so that the delays that they cause are measured.
+pub(crate) const REPLY_TIMEOUT_NS: u64 = 5_000_000_000;
+
+/// A TCP reply that is under way when the window closes is waited for as long as this.
+pub(crate) const GRACE_NS: u64 = 1_000_000_000;
+
+/// Pause after a failure: a target that refuses sees 100 attempts a second.
+const PAUSE_NS: u64 = 10_000_000;
+
+/// The time in which requests are sent.
+#[derive(Debug)]
+pub(crate) struct Window<'a> {
+    /// No request starts at or after this.
+    pub(crate) end: Moment,
+    /// Raised to end at once.
+    pub(crate) aborted: &'a AtomicBool,
+}
+
+/// Why a request has no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The job was aborted: the request doesn't count.
+    Aborted,
+    /// It failed.
+    Failed(Failure),
+}
+
+impl Window<'_> {
+    /// Returns whether another request may start.
+    #[inline]
+    pub(crate) fn is_open(&self, now: Moment) -> bool {
+        now < self.end && !self.is_aborted()
+    }
+
+    #[inline]
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Relaxed)
+    }
+
+    /// Returns the patience with a TCP exchange that starts now.
+    pub(crate) fn patience<'a, C: Clock>(&'a self, clock: &'a C, now: Moment) -> Patience<'a, C> {
+        Patience {
+            clock,
+            aborted: self.aborted,
+            deadline: now.plus(REPLY_TIMEOUT_NS).min(self.end.plus(GRACE_NS)),
+        }
+    }
+
+    /// Waits a little after a failure, but not beyond the window.
+    pub(crate) fn pause(&self, clock: &impl Clock) {
+        if !self.is_aborted() {
+            clock.wait_until(clock.now().plus(PAUSE_NS).min(self.end));
+        }
+    }
+}
+
+/// How long one exchange may take. Asked only when a call came back with less than all.
+#[derive(Debug)]
+pub(crate) struct Patience<'a, C> {
+    pub(crate) clock: &'a C,
+    pub(crate) aborted: &'a AtomicBool,
+    pub(crate) deadline: Moment,
+}
+
+impl<C: Clock> Patience<'_, C> {
+    /// Returns whether to go on waiting.
+    ///
+    /// # Errors
+    ///
+    /// When the job was aborted or the time is up.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        if self.aborted.load(Ordering::Relaxed) {
+            Err(Fault::Aborted)
+        } else if self.clock.now() >= self.deadline {
+            Err(Fault::Failed(Failure::TimedOut))
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What one sending thread counts and times in a window.
+
+use tollgate_results::histogram::Histogram;
+use tollgate_results::outcome::{Failure, Flow, Histograms, JobReport, Outcome, Timed};
+
+use crate::clock::Moment;
+
+/// Counts and times of one thread and one window. Recording does not allocate.
+#[derive(Debug)]
+pub struct Recorder {
+    latency: Histogram,
+    connect: Histogram,
+    replied: u64,
+    failures: [u64; FAILURES.len()],
+    counts: Counts,
+}
+
+/// What probes count beside replies and failures.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// First request of the window.
+    pub started: Option<Moment>,
+    /// End of the last reply, or of the wait for it.
+    pub finished: Option<Moment>,
+    /// Replies after their time-out.
+    pub late: u64,
+    /// Replies that came a second time.
+    pub duplicated: u64,
+    /// Replies that came after the reply to a later request.
+    pub reordered: u64,
+    /// Datagrams that are no replies to this job.
+    pub stray: u64,
+    /// Writes of a stream that the far end confirmed.
+    pub confirmed: u64,
+    /// Writes of a stream that it did not confirm.
+    pub unconfirmed: u64,
+    /// Payload sent.
+    pub bytes_sent: u64,
+    /// Payload received, or confirmed.
+    pub bytes_received: u64,
+    /// The last connection.
+    pub flow: Option<Flow>,
+}
+
+/// Every cause of a failure, in the order of their counters.
+const FAILURES: [Failure; 5] = [
+    Failure::Refused,
+    Failure::Reset,
+    Failure::TimedOut,
+    Failure::Malformed,
+    Failure::Unreachable,
+];
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Recorder {
+    /// Returns an empty recorder whose memory is in place.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut recorder = Self {
+            latency: Histogram::new(),
+            connect: Histogram::new(),
+            replied: 0,
+            failures: [0; FAILURES.len()],
+            counts: Counts::default(),
+        };
+        // Writes every page once: no page fault falls into a measured window.
+        recorder.clear();
+        recorder
+    }
+
+    /// Forgets everything; keeps the memory.
+    pub fn clear(&mut self) {
+        self.latency.clear();
+        self.connect.clear();
+        self.replied = 0;
+        self.failures = [0; FAILURES.len()];
+        self.counts = Counts::default();
+    }
+
+    /// Records a reply in time, in nanoseconds after its request.
+    #[inline]
+    pub fn replied(&mut self, latency_ns: u64) {
+        self.latency.record(latency_ns);
+        self.replied += 1;
+    }
+
+    /// Records how long a `connect` took, in nanoseconds.
+    #[inline]
+    pub fn connected(&mut self, connect_ns: u64) {
+        self.connect.record(connect_ns);
+    }
+
+    /// Records a request without a reply in time.
+    #[inline]
+    pub fn failed(&mut self, failure: Failure) {
+        self.failures[failure as usize] += 1;
+    }
+
+    /// Returns the other counts.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Returns the other counts, to add to them.
+    #[inline]
+    pub const fn counts_mut(&mut self) -> &mut Counts {
+        &mut self.counts
+    }
+
+    /// Returns how many replies came in time.
+    #[must_use]
+    pub const fn replies(&self) -> u64 {
+        self.replied
+    }
+
+    /// Returns how many requests failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.iter().sum()
+    }
+
+    /// Merges what the threads of a job recorded. `stream` says that they sent streams, whose failures are
+    /// those of connections and not of writes.
+    #[must_use]
+    pub fn report(recorders: &[Self], stream: bool) -> JobReport {
+        let mut outcome = Outcome::default();
+        let mut latency = Histogram::new();
+        let mut connect = Histogram::new();
+        for recorder in recorders {
+            recorder.add_to(&mut outcome, stream);
+            latency.merge(&recorder.latency);
+            connect.merge(&recorder.connect);
+        }
+        outcome.sent = outcome.replied + outcome.lost;
+        let started = recorders.iter().filter_map(|r| r.counts.started).min();
+        let finished = recorders.iter().filter_map(|r| r.counts.finished).max();
+        if let (Some(started), Some(finished)) = (started, finished) {
+            outcome.window_ns = finished.since(started);
+        }
+        let mut histograms = Histograms::new();
+        if !stream {
+            histograms.insert(Timed::Latency, latency);
+        }
+        if !connect.is_empty() {
+            histograms.insert(Timed::Connect, connect);
+        }
+        JobReport {
+            outcome,
+            histograms,
+        }
+    }
+
+    fn add_to(&self, outcome: &mut Outcome, stream: bool) {
+        let Counts {
+            started: _,
+            finished: _,
+            late,
+            duplicated,
+            reordered,
+            stray,
+            confirmed,
+            unconfirmed,
+            bytes_sent,
+            bytes_received,
+            flow,
+        } = self.counts;
+        outcome.replied += self.replied + confirmed;
+        outcome.lost += if stream { unconfirmed } else { self.failures() };
+        outcome.late += late;
+        outcome.duplicated += duplicated;
+        outcome.reordered += reordered;
+        outcome.stray += stray;
+        outcome.bytes_sent += bytes_sent;
+        outcome.bytes_received += bytes_received;
+        outcome.flow = flow.or(outcome.flow);
+        for (failure, &count) in FAILURES.iter().zip(&self.failures) {
+            if count > 0 {
+                *outcome.failures.entry(*failure).or_default() += count;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_counted_under_their_own_cause() {
+        for failure in FAILURES {
+            let mut recorder = Recorder::new();
+            recorder.failed(failure);
+            let outcome = Recorder::report(&[recorder], false).outcome;
+            assert_eq!(outcome.failures.get(&failure), Some(&1));
+            assert_eq!((outcome.sent, outcome.replied, outcome.lost), (1, 0, 1));
+        }
+    }
+
+    #[test]
+    fn threads_are_merged_over_the_widest_window() {
+        let recorder = |start: u64, end: u64| {
+            let mut recorder = Recorder::new();
+            recorder.replied(end - start);
+            recorder.counts_mut().started = Some(Moment::from_ns(start));
+            recorder.counts_mut().finished = Some(Moment::from_ns(end));
+            recorder
+        };
+        let report = Recorder::report(&[recorder(5, 10), recorder(3, 8)], false);
+        assert_eq!(report.outcome.window_ns, 7);
+        assert_eq!(report.outcome.sent, 2);
+        assert_eq!(report.histograms[&Timed::Latency].len(), 2);
+        assert!(!report.histograms.contains_key(&Timed::Connect));
+    }
+
+    #[test]
+    fn nothing_recorded_is_a_report_of_nothing() {
+        let report = Recorder::report(&[Recorder::new()], false);
+        assert_eq!(report.outcome, Outcome::default());
+        assert!(report.histograms[&Timed::Latency].is_empty());
+    }
+
+    #[test]
+    fn a_cleared_recorder_is_empty() {
+        let mut recorder = Recorder::new();
+        recorder.replied(5);
+        recorder.connected(5);
+        recorder.failed(Failure::Reset);
+        recorder.counts_mut().stray = 7;
+        recorder.clear();
+        let report = Recorder::report(&[recorder], false);
+        assert_eq!(report.outcome, Outcome::default());
+        assert!(report.histograms[&Timed::Latency].is_empty());
+    }
+}

@@ -1,0 +1,306 @@
+//! What both ends of the probe's traffic agree on: the preamble of a TCP connection and the header of a
+//! datagram.
+//!
+//! | offset | preamble (16 B) | header of a datagram (32 B) |
+//! |---|---|---|
+//! | 0 | magic `TLGT` | magic `TLGU` |
+//! | 4 | protocol version | protocol version |
+//! | 8 | mode: 1 RR, 2 stream | kind: 1 request, 2 reply |
+//! | 9 | 3 zeros | 3 zeros |
+//! | 12 | size of each request or block | size of the datagram |
+//! | 16 | | token of the job, 8 B |
+//! | 24 | | sequence number, 8 B |
+//!
+//! Numbers are in network order. The preamble goes out with the first request, so that it costs no round
+//! trip. An RR reply has the size of its request and starts with the request's first 64 bytes. The first
+//! byte of each block of a stream is 0, or 1 to ask for the count of bytes received so far: 8 bytes.
+
+use tollgate_results::agent::PROTOCOL;
+
+/// Length of the preamble, in bytes.
+pub const PREAMBLE_LEN: usize = 16;
+/// Length of a datagram's header, in bytes.
+pub const HEADER_LEN: usize = 32;
+/// Length of a stream's confirmation, in bytes.
+pub const CONFIRMATION_LEN: usize = 8;
+/// Largest request, reply or block on TCP, in bytes.
+pub const MAX_TCP_PAYLOAD: u32 = 1 << 20;
+/// Largest datagram, in bytes.
+pub const MAX_DATAGRAM: usize = 64_000;
+/// How much of an RR reply repeats its request, in bytes; both ends hold to it.
+pub const ECHOED: usize = 64;
+/// First byte of a stream's block that asks for a confirmation.
+pub const CONFIRM: u8 = 1;
+
+const PREAMBLE_MAGIC: [u8; 4] = *b"TLGT";
+const HEADER_MAGIC: [u8; 4] = *b"TLGU";
+
+/// Why bytes are not what the other end should have sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// Too short, or another protocol.
+    #[error("not the probe's protocol")]
+    Foreign,
+    /// Another version of the probe's protocol.
+    #[error("version {0} of the probe's protocol, not {PROTOCOL}")]
+    Version(u32),
+    /// A mode, kind or padding that this version doesn't have.
+    #[error("an unknown mode")]
+    Mode,
+    /// A size outside of its range, or different from the real one.
+    #[error("an impossible size of {0} bytes")]
+    Size(u32),
+}
+
+/// What a TCP connection carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Requests, each answered by a reply of the same size.
+    RequestResponse,
+    /// Blocks in one direction.
+    Stream,
+}
+
+/// Opens a TCP connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preamble {
+    /// What follows.
+    pub mode: Mode,
+    /// Size of each request or block: 1 to [`MAX_TCP_PAYLOAD`] bytes.
+    pub size: u32,
+}
+
+impl Preamble {
+    /// Returns the preamble as it goes over the wire.
+    #[must_use]
+    pub fn encode(self) -> [u8; PREAMBLE_LEN] {
+        let mode = match self.mode {
+            Mode::RequestResponse => 1,
+            Mode::Stream => 2,
+        };
+        let mut bytes = [0; PREAMBLE_LEN];
+        bytes[..12].copy_from_slice(&start(PREAMBLE_MAGIC, mode));
+        bytes[12..].copy_from_slice(&self.size.to_be_bytes());
+        bytes
+    }
+
+    /// Reads a preamble from the first bytes of a connection.
+    ///
+    /// # Errors
+    ///
+    /// When they are not a preamble of this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let bytes = bytes.first_chunk::<PREAMBLE_LEN>();
+        let bytes = bytes.ok_or(WireError::Foreign)?;
+        let mode = match check_start(bytes, PREAMBLE_MAGIC)? {
+            1 => Mode::RequestResponse,
+            2 => Mode::Stream,
+            _ => return Err(WireError::Mode),
+        };
+        let size = number(bytes, 12);
+        if (1..=MAX_TCP_PAYLOAD).contains(&size) {
+            Ok(Self { mode, size })
+        } else {
+            Err(WireError::Size(size))
+        }
+    }
+
+    /// Returns whether these first bytes of a connection, however few, can become a preamble.
+    #[must_use]
+    pub fn may_start_with(bytes: &[u8]) -> bool {
+        bytes
+            .iter()
+            .zip(&PREAMBLE_MAGIC)
+            .all(|(got, expected)| got == expected)
+    }
+}
+
+/// Which way a datagram goes. A responder answers requests only, so two of them never answer each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// To the responder.
+    Request,
+    /// From the responder.
+    Reply,
+}
+
+impl Kind {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Request => 1,
+            Self::Reply => 2,
+        }
+    }
+}
+
+/// Opens a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Which way it goes.
+    pub kind: Kind,
+    /// Tells a job's datagrams from those of earlier jobs and from forged ones.
+    pub token: u64,
+    /// Number of the request within its job.
+    pub sequence: u64,
+}
+
+impl Header {
+    /// Writes the header to the start of a datagram; its size is the datagram's length.
+    ///
+    /// # Panics
+    ///
+    /// When the datagram is shorter than [`HEADER_LEN`] or longer than [`MAX_DATAGRAM`].
+    #[inline]
+    pub fn write_to(self, datagram: &mut [u8]) {
+        let size = u32::try_from(datagram.len()).expect("a datagram is short");
+        assert!((HEADER_LEN..=MAX_DATAGRAM).contains(&datagram.len()));
+        datagram[..12].copy_from_slice(&start(HEADER_MAGIC, self.kind.code()));
+        datagram[12..16].copy_from_slice(&size.to_be_bytes());
+        datagram[16..24].copy_from_slice(&self.token.to_be_bytes());
+        datagram[24..32].copy_from_slice(&self.sequence.to_be_bytes());
+    }
+
+    /// Reads the header of a whole datagram.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a datagram of this version, or not a whole one.
+    #[inline]
+    pub fn read_from(datagram: &[u8]) -> Result<Self, WireError> {
+        let bytes = datagram.first_chunk::<HEADER_LEN>();
+        let bytes = bytes.ok_or(WireError::Foreign)?;
+        let kind = match check_start(bytes, HEADER_MAGIC)? {
+            1 => Kind::Request,
+            2 => Kind::Reply,
+            _ => return Err(WireError::Mode),
+        };
+        let size = number(bytes, 12);
+        if datagram.len() > MAX_DATAGRAM || usize::try_from(size) != Ok(datagram.len()) {
+            return Err(WireError::Size(size));
+        }
+        let long =
+            |at: usize| u64::from(number(bytes, at)) << 32 | u64::from(number(bytes, at + 4));
+        Ok(Self {
+            kind,
+            token: long(16),
+            sequence: long(24),
+        })
+    }
+
+    /// Turns a request into its reply, in place.
+    #[inline]
+    pub fn turn(datagram: &mut [u8]) {
+        if let Some(kind) = datagram.get_mut(8) {
+            *kind = Kind::Reply.code();
+        }
+    }
+}
+
+/// Builds what a preamble and a header have in common.
+fn start(magic: [u8; 4], code: u8) -> [u8; 12] {
+    let [m0, m1, m2, m3] = magic;
+    let [v0, v1, v2, v3] = PROTOCOL.to_be_bytes();
+    [m0, m1, m2, m3, v0, v1, v2, v3, code, 0, 0, 0]
+}
+
+/// Checks what a preamble and a header have in common; returns the code of mode or kind.
+fn check_start<const N: usize>(bytes: &[u8; N], magic: [u8; 4]) -> Result<u8, WireError> {
+    if bytes[..4] != magic {
+        return Err(WireError::Foreign);
+    }
+    let version = number(bytes, 4);
+    if version != PROTOCOL {
+        return Err(WireError::Version(version));
+    }
+    if bytes[9..12] != [0; 3] {
+        return Err(WireError::Mode);
+    }
+    Ok(bytes[8])
+}
+
+/// Reads four bytes in network order.
+fn number<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn another_version_is_told_from_another_protocol() {
+        let mut bytes = Preamble {
+            mode: Mode::Stream,
+            size: 1,
+        }
+        .encode();
+        bytes[7] = 99;
+        assert_eq!(Preamble::decode(&bytes), Err(WireError::Version(99)));
+        assert_eq!(
+            Preamble::decode(b"GET / HTTP/1.1\r\n"),
+            Err(WireError::Foreign)
+        );
+        assert_eq!(Preamble::decode(b"TLGT"), Err(WireError::Foreign));
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        for size in [0, MAX_TCP_PAYLOAD + 1, u32::MAX] {
+            let mode = Mode::RequestResponse;
+            let bytes = Preamble { mode, size }.encode();
+            assert_eq!(Preamble::decode(&bytes), Err(WireError::Size(size)));
+        }
+    }
+
+    #[test]
+    fn a_truncated_or_padded_datagram_is_refused() {
+        let header = Header {
+            kind: Kind::Request,
+            token: 1,
+            sequence: 2,
+        };
+        let mut datagram = [0; 64];
+        header.write_to(&mut datagram);
+        assert_eq!(Header::read_from(&datagram), Ok(header));
+        assert_eq!(
+            Header::read_from(&datagram[..63]),
+            Err(WireError::Size(64)),
+            "truncated"
+        );
+        assert_eq!(Header::read_from(&datagram[..31]), Err(WireError::Foreign));
+    }
+
+    proptest! {
+        #[test]
+        fn a_preamble_is_read_back(stream: bool, size in 1..=MAX_TCP_PAYLOAD) {
+            let mode = if stream { Mode::Stream } else { Mode::RequestResponse };
+            let preamble = Preamble { mode, size };
+            prop_assert_eq!(Preamble::decode(&preamble.encode()), Ok(preamble));
+            prop_assert!(Preamble::may_start_with(&preamble.encode()));
+        }
+
+        #[test]
+        fn a_header_is_read_back_and_turned(
+            token: u64,
+            sequence: u64,
+            len in HEADER_LEN..=MAX_DATAGRAM,
+        ) {
+            let header = Header { kind: Kind::Request, token, sequence };
+            let mut datagram = vec![0xAA; len];
+            header.write_to(&mut datagram);
+            prop_assert_eq!(Header::read_from(&datagram), Ok(header));
+            Header::turn(&mut datagram);
+            let reply = Header { kind: Kind::Reply, ..header };
+            prop_assert_eq!(Header::read_from(&datagram), Ok(reply));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            let _ = Preamble::decode(&bytes);
+            let _ = Header::read_from(&bytes);
+        }
+    }
+}
