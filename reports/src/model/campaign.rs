@@ -84,7 +84,7 @@ pub enum Fate {
     Kept,
     /// First round of an install: discarded by design.
     Warmup,
-    /// Not all of its slices were measured; what was measured counts where a pair is whole.
+    /// Cut short by an interruption: it doesn't count.
     Partial,
     /// Dropped for noise, all arms of it.
     Dropped,

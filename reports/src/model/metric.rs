@@ -30,6 +30,8 @@ pub enum Metric {
     Loss,
     /// CPU time of the client's and the server's threads for one request.
     CpuPerRequest,
+    /// CPU time of the client's and the server's threads for one MiB of payload.
+    CpuPerMib,
 }
 
 /// The unit of a figure; words for people are the renderer's.
@@ -58,7 +60,7 @@ pub enum Direction {
 
 impl Metric {
     /// Every metric, the most telling first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::P50,
         Self::Throughput,
         Self::P90,
@@ -67,6 +69,7 @@ impl Metric {
         Self::ConnectP50,
         Self::Rate,
         Self::CpuPerRequest,
+        Self::CpuPerMib,
         Self::Loss,
     ];
 
@@ -83,6 +86,7 @@ impl Metric {
             Self::Throughput => "throughput",
             Self::Loss => "loss",
             Self::CpuPerRequest => "CPU per request",
+            Self::CpuPerMib => "CPU per MiB",
         }
     }
 
@@ -95,7 +99,8 @@ impl Metric {
             | Self::P99
             | Self::P999
             | Self::ConnectP50
-            | Self::CpuPerRequest => Unit::Nanoseconds,
+            | Self::CpuPerRequest
+            | Self::CpuPerMib => Unit::Nanoseconds,
             Self::Rate => Unit::PerSecond,
             Self::Throughput => Unit::BitsPerSecond,
             Self::Loss => Unit::Share,
@@ -119,7 +124,9 @@ impl Metric {
             Self::P90 => Some(0.9),
             Self::P99 => Some(0.99),
             Self::P999 => Some(0.999),
-            Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest => None,
+            Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
+                None
+            }
         }
     }
 }

@@ -1,0 +1,440 @@
+//! Cells: pairs of rounds, their inference, and what a reader has to know of them.
+
+use std::collections::BTreeSet;
+
+use tollgate_results::arm::{Arm, Name};
+use tollgate_results::workload::{Cpu, Workload};
+
+use super::context::Context;
+use super::values::{self, Observation, RoundKey};
+use crate::model::{
+    Cell, Direction, Estimate, Interval, Metric, Pair, Typical, Undropped, Verdict,
+};
+use crate::stats::rounds::FEWEST;
+use crate::stats::{holm, median, order, real, real64};
+use crate::verdict::{Inference, Scale};
+use crate::words;
+
+/// Samples beyond a percentile below which it isn't told (statistics §2.3). Autocorrelation within a slice is not
+/// corrected: only histograms are kept.
+const FEWEST_BEYOND: f64 = 10.0;
+
+/// Samples beyond a percentile below which it is called thin.
+const FEW_BEYOND: f64 = 20.0;
+
+/// Equivalence margin of loss: a tenth of a percentage point.
+const LOSS_MARGIN: f64 = 0.001;
+
+/// Compares every arm with its reference on every workload and metric, in the plan's order.
+pub(crate) fn compare(context: &Context<'_>) -> Vec<Cell> {
+    let plan = &context.campaign.run.plan;
+    let mut cells = Vec::new();
+    for workload in &plan.workloads {
+        for &metric in values::metrics(&workload.traffic) {
+            for arm in &plan.arms {
+                let Some(reference) = arm.reference.as_ref().and_then(|name| plan.arm(name)) else {
+                    continue;
+                };
+                let runs = |arm: &Arm| arm.workloads.contains(&workload.name);
+                if runs(arm) && runs(reference) {
+                    cells.push(cell(context, workload, metric, arm, reference));
+                }
+            }
+        }
+    }
+    adjust(&mut cells);
+    cells
+}
+
+/// Returns the typical value of one metric over the rounds that count.
+pub(crate) fn typical_of(
+    context: &Context<'_>,
+    workload: &Name,
+    arm: &Name,
+    metric: Metric,
+) -> Option<Typical> {
+    let values: Vec<f64> = context
+        .kept(workload, arm)
+        .filter_map(|(_, observation)| observation.values.get(&metric).copied())
+        .collect();
+    typical(&values)
+}
+
+/// Returns the median with its order-statistic interval.
+pub(crate) fn typical(values: &[f64]) -> Option<Typical> {
+    let sorted = crate::stats::sorted(values);
+    let interval = order::ranks(values.len(), 0.5, 0.05).map(|ranks| Interval {
+        low: sorted[ranks.low - 1],
+        high: sorted[ranks.high - 1],
+        confidence: ranks.confidence,
+    });
+    Some(Typical {
+        median: crate::stats::median_of_sorted(&sorted)?,
+        interval,
+        rounds: u32::try_from(values.len()).unwrap_or(u32::MAX),
+    })
+}
+
+/// The margin of a metric: tails get wider ones, in the proportion 5 : 7 : 10 of statistics §2.7.
+pub(crate) fn margin(metric: Metric, plan: f64) -> f64 {
+    match metric {
+        Metric::P90 => 1.4 * plan,
+        Metric::P99 | Metric::P999 => 2.0 * plan,
+        Metric::Loss => LOSS_MARGIN,
+        _ => plan,
+    }
+}
+
+fn cell(
+    context: &Context<'_>,
+    workload: &Workload,
+    metric: Metric,
+    arm: &Arm,
+    reference: &Arm,
+) -> Cell {
+    let paired = Paired::of(
+        context,
+        &workload.name,
+        metric,
+        arm,
+        reference,
+        &context.validity.kept,
+    );
+    let margin = margin(metric, context.campaign.run.plan.rounds.margin.0);
+    let direction = metric.direction();
+    let inference = paired.inference();
+    let (mut verdict, mut measurable) = match &inference {
+        Ok(inference) => inference.verdict(margin),
+        Err(_) => (Verdict::Insufficient, false),
+    };
+    let mut reason = inference.as_ref().err().cloned();
+    if let Some(invalid) = context.invalid(arm, reference) {
+        (verdict, measurable, reason) = (Verdict::Invalid, false, Some(invalid));
+    }
+    let inference = inference.ok();
+    let is_ratio = paired.scale == Scale::Ratio;
+    let ratio = inference
+        .as_ref()
+        .filter(|_| is_ratio)
+        .map(Inference::estimate);
+    let typical = |arm: &Arm| typical_of(context, &workload.name, &arm.name, metric);
+    let mut cell = Cell {
+        workload: workload.name.clone(),
+        metric,
+        arm: arm.name.clone(),
+        reference: reference.name.clone(),
+        unit: metric.unit(),
+        direction,
+        verdict,
+        measurable,
+        reason,
+        words: String::new(),
+        change: ratio.map(|ratio| change(&ratio, direction)),
+        ratio,
+        shift: inference.as_ref().and_then(|_| paired.shift()),
+        margin,
+        arm_typical: typical(arm),
+        reference_typical: typical(reference),
+        rounds: u32::try_from(paired.pairs.len()).unwrap_or(u32::MAX),
+        walsh_rank: inference
+            .as_ref()
+            .and_then(|inference| u32::try_from(inference.walsh_rank()).ok()),
+        spread: inference.as_ref().and_then(Inference::spread),
+        worse_in: inference.as_ref().map(Inference::worse_in),
+        tests: inference.as_ref().map(|inference| inference.tests(margin)),
+        undropped: undropped(context, &workload.name, metric, arm, reference, margin),
+        to_resolve: inference
+            .as_ref()
+            .filter(|_| verdict == Verdict::Inconclusive && is_ratio)
+            .map(|inference| inference.resolution(margin, context.seconds_per_round)),
+        notes: notes(context, workload, &paired, inference.as_ref(), arm),
+        pairs: paired.pairs,
+    };
+    if let Some(undropped) = cell
+        .undropped
+        .filter(|undropped| undropped.verdict != cell.verdict && cell.verdict != Verdict::Invalid)
+    {
+        cell.notes.push(format!(
+            "with no round dropped for noise the verdict would be {}",
+            undropped.verdict
+        ));
+    }
+    cell.words = in_words(&cell);
+    cell
+}
+
+/// The rounds in which both arms were measured.
+struct Paired {
+    metric: Metric,
+    scale: Scale,
+    pairs: Vec<Pair>,
+    /// Rounds that count but lack one of the two.
+    missing: usize,
+    /// Samples beyond the percentile, in the typical slice of the poorer arm.
+    beyond: Option<f64>,
+}
+
+impl Paired {
+    fn of(
+        context: &Context<'_>,
+        workload: &Name,
+        metric: Metric,
+        arm: &Arm,
+        reference: &Arm,
+        rounds: &BTreeSet<RoundKey>,
+    ) -> Self {
+        let mut pairs = Vec::new();
+        let mut samples = Vec::new();
+        for round in rounds {
+            let at = |arm: &Arm| context.observations.at(workload, &arm.name, *round);
+            let Some((own, other)) = at(arm).zip(at(reference)) else {
+                continue;
+            };
+            let value = |slice: &Observation<'_>| slice.values.get(&metric).copied();
+            if let Some((own_value, other_value)) = value(own).zip(value(other)) {
+                let count = values::samples(metric, own).min(values::samples(metric, other));
+                samples.push(real64(count));
+                pairs.push(pair(metric, *round, own_value, other_value));
+            }
+        }
+        let beyond = metric
+            .quantile()
+            .zip(median(&samples))
+            .map(|(quantile, samples)| samples * (1.0 - quantile));
+        Self {
+            metric,
+            scale: match metric {
+                Metric::Loss => Scale::Difference,
+                _ => Scale::Ratio,
+            },
+            missing: rounds.len() - pairs.len(),
+            pairs,
+            beyond,
+        }
+    }
+
+    /// The inference, or why there is none.
+    fn inference(&self) -> Result<Inference, String> {
+        if self.pairs.len() < FEWEST {
+            return Err(format!(
+                "{} of both arms: an interval needs at least {FEWEST}",
+                words::plural(self.pairs.len(), "valid round")
+            ));
+        }
+        if let Some(beyond) = self.beyond.filter(|beyond| *beyond < FEWEST_BEYOND) {
+            return Err(format!(
+                "about {beyond:.0} samples of a slice lie beyond {}: it needs at least {FEWEST_BEYOND} \
+                 (longer slices)",
+                self.metric
+            ));
+        }
+        let effects: Vec<f64> = self.pairs.iter().map(|pair| self.effect(pair)).collect();
+        if effects.iter().any(|effect| effect.is_nan()) {
+            return Err(
+                "in some rounds neither arm has a finite value (loss-limited): see loss".to_owned(),
+            );
+        }
+        Inference::of(&effects, self.scale).ok_or_else(|| "too many rounds".to_owned())
+    }
+
+    /// The oriented effect on the scale of the inference.
+    fn effect(&self, pair: &Pair) -> f64 {
+        match self.scale {
+            Scale::Difference => pair.arm - pair.reference,
+            // A difference of logarithms is exactly antisymmetric when the arms are swapped.
+            Scale::Ratio => match self.metric.direction() {
+                Direction::LargerIsWorse => pair.arm.ln() - pair.reference.ln(),
+                Direction::SmallerIsWorse => pair.reference.ln() - pair.arm.ln(),
+            },
+        }
+    }
+
+    fn shift(&self) -> Option<Estimate> {
+        let differences: Vec<f64> = self
+            .pairs
+            .iter()
+            .map(|pair| pair.arm - pair.reference)
+            .collect();
+        Some(Inference::of(&differences, Scale::Difference)?.estimate())
+    }
+}
+
+fn pair(metric: Metric, round: RoundKey, arm: f64, reference: f64) -> Pair {
+    let effect = match (metric, metric.direction()) {
+        (Metric::Loss, _) => arm - reference,
+        (_, Direction::LargerIsWorse) => arm / reference,
+        (_, Direction::SmallerIsWorse) => reference / arm,
+    };
+    Pair {
+        round: round.round,
+        install: round.install,
+        reference,
+        arm,
+        // Where both are infinite or both zero, neither is worse.
+        effect: if effect.is_nan() { 1.0 } else { effect },
+    }
+}
+
+/// Turns the oriented ratio into the relative change of the value itself.
+fn change(ratio: &Estimate, direction: Direction) -> Estimate {
+    let of = |theta: f64| match direction {
+        Direction::LargerIsWorse => theta - 1.0,
+        Direction::SmallerIsWorse => 1.0 / theta - 1.0,
+    };
+    let interval = |interval: Interval| {
+        let (a, b) = (of(interval.low), of(interval.high));
+        Interval {
+            low: a.min(b),
+            high: a.max(b),
+            confidence: interval.confidence,
+        }
+    };
+    Estimate {
+        value: of(ratio.value),
+        interval95: interval(ratio.interval95),
+        interval90: interval(ratio.interval90),
+    }
+}
+
+/// The result with no round dropped for noise, where some were.
+fn undropped(
+    context: &Context<'_>,
+    workload: &Name,
+    metric: Metric,
+    arm: &Arm,
+    reference: &Arm,
+    margin: f64,
+) -> Option<Undropped> {
+    let whole = &context.validity.whole;
+    if whole.len() == context.validity.kept.len() {
+        return None;
+    }
+    let paired = Paired::of(context, workload, metric, arm, reference, whole);
+    let inference = paired.inference().ok();
+    Some(Undropped {
+        verdict: inference
+            .as_ref()
+            .map_or(Verdict::Insufficient, |inference| {
+                inference.verdict(margin).0
+            }),
+        rounds: u32::try_from(paired.pairs.len()).unwrap_or(u32::MAX),
+        effect: inference.as_ref().map(Inference::estimate),
+    })
+}
+
+fn notes(
+    context: &Context<'_>,
+    workload: &Workload,
+    paired: &Paired,
+    inference: Option<&Inference>,
+    arm: &Arm,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if paired.missing > 0 {
+        notes.push(format!(
+            "{} of one of the two arms could not be used",
+            words::plural(paired.missing, "round")
+        ));
+    }
+    if inference.is_some_and(Inference::outlier_driven) {
+        notes.push(
+            "outlier-driven: the paired t test and the exact interval disagree on there being a difference"
+                .to_owned(),
+        );
+    }
+    let thin = |beyond: &f64| (FEWEST_BEYOND..FEW_BEYOND).contains(beyond);
+    if let Some(beyond) = paired.beyond.filter(thin) {
+        notes.push(format!(
+            "thin: about {beyond:.0} samples of a slice lie beyond {}",
+            paired.metric
+        ));
+    }
+    if paired.metric == Metric::Throughput && workload.cpu == Cpu::Shared {
+        notes.push("client and server share one CPU: this is the CPU's limit".to_owned());
+    }
+    notes.extend(growth(context, &workload.name, &arm.name));
+    notes
+}
+
+/// Tables that fill up during a campaign slow later rounds down: of any arm, since one kernel has one table.
+fn growth(context: &Context<'_>, workload: &Name, arm: &Name) -> Option<String> {
+    let entries: Vec<f64> = context
+        .kept(workload, arm)
+        .map(|(_, slice)| {
+            let nodes = &slice.measured.evidence.counters.conntrack_entries;
+            let tracked = nodes.iter().map(|node| node.entries);
+            let waiting = slice.measured.client.time_wait.unwrap_or(0);
+            real64(tracked.fold(waiting, u64::saturating_add))
+        })
+        .collect();
+    if entries.len() < FEWEST {
+        return None;
+    }
+    let (early, late) = entries.split_at(entries.len() / 2);
+    let (early, late) = (median(early)?, median(late)?);
+    (late > 1.5 * early + 1_000.0).then(|| {
+        format!(
+            "connection-tracking and TIME_WAIT entries grew from {early:.0} to {late:.0} over the campaign"
+        )
+    })
+}
+
+/// Adjusts the p-values of each metric by Holm over all its valid cells.
+///
+/// The family is one metric: percentiles, rate and CPU of the same slices are one observation told in several ways,
+/// and counting each would put 5 % out of reach.
+fn adjust(cells: &mut [Cell]) {
+    for metric in Metric::ALL {
+        let family: Vec<usize> = (0..cells.len())
+            .filter(|&index| {
+                let cell = &cells[index];
+                cell.metric == metric && cell.tests.is_some() && cell.verdict != Verdict::Invalid
+            })
+            .collect();
+        let p_values: Vec<f64> = family
+            .iter()
+            .filter_map(|&index| cells[index].tests.map(|tests| tests.p_equality))
+            .collect();
+        for (&index, p_holm) in family.iter().zip(holm::adjust(&p_values)) {
+            let cell = &mut cells[index];
+            let Some(tests) = &mut cell.tests else {
+                continue;
+            };
+            let smallest = 2.0 * 0.5_f64.powf(f64::from(cell.rounds));
+            tests.p_holm = p_holm;
+            tests.holds_family_wise = p_holm <= 0.05;
+            tests.holm_attainable = smallest * real(family.len()) <= 0.05;
+            let decided = matches!(cell.verdict, Verdict::Slower | Verdict::Faster);
+            if decided && p_holm > 0.05 {
+                let why = if tests.holm_attainable {
+                    "chance among so many is not excluded"
+                } else {
+                    "with this many rounds nothing could"
+                };
+                cell.notes.push(format!(
+                    "holds for this cell alone, not for all {} cells of {metric} together: {why} \
+                     (Holm p = {p_holm:.3})",
+                    family.len()
+                ));
+            }
+        }
+    }
+}
+
+fn in_words(cell: &Cell) -> String {
+    let effect = match (&cell.change, &cell.shift) {
+        _ if cell.verdict == Verdict::Invalid => None,
+        (Some(change), _) if cell.verdict == Verdict::Equivalent => Some(words::change90(change)),
+        (Some(change), _) => Some(words::change(change)),
+        (None, Some(shift)) => Some(words::shift_with_interval(cell.unit, shift)),
+        (None, None) => None,
+    };
+    match (effect, &cell.reason) {
+        (Some(effect), _) if cell.verdict == Verdict::Equivalent => {
+            format!("equivalent {effect} at 90 %")
+        }
+        (Some(effect), _) => format!("{} {effect}", cell.verdict),
+        (None, Some(reason)) => format!("{}: {reason}", cell.verdict),
+        (None, None) => cell.verdict.to_string(),
+    }
+}

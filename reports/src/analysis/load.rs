@@ -1,0 +1,66 @@
+//! Shares of CPU time, from counters. What could not be read has no share.
+
+use tollgate_results::counters::{Counters, CpuCounters};
+use tollgate_results::slice::{Measured, Slice, SliceResult};
+
+use crate::stats::real64;
+
+/// Returns the CPUs of both ends; those of a shared kernel stand at one end only.
+pub(crate) fn cpus(measured: &Measured) -> impl Iterator<Item = &CpuCounters> {
+    measured.client.cpus.iter().chain(&measured.server.cpus)
+}
+
+/// Returns the time that a CPU was not idle, steal excluded.
+pub(crate) fn busy_ns(cpu: &CpuCounters) -> Option<u64> {
+    let parts = [cpu.user_ns?, cpu.system_ns?, cpu.irq_ns?, cpu.softirq_ns?];
+    Some(parts.into_iter().fold(0, u64::saturating_add))
+}
+
+/// Returns all accounted time of a CPU; steal that is not readable counts as none.
+pub(crate) fn total_ns(cpu: &CpuCounters) -> Option<u64> {
+    let unused = cpu.idle_ns?.saturating_add(cpu.steal_ns.unwrap_or(0));
+    Some(busy_ns(cpu)?.saturating_add(unused))
+}
+
+/// Returns part / whole; `None` for an empty whole.
+pub(crate) fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| real64(part) / real64(whole))
+}
+
+/// Returns the share of a CPU that the hypervisor took.
+pub(crate) fn steal_share(cpu: &CpuCounters) -> Option<f64> {
+    share(cpu.steal_ns?, total_ns(cpu)?)
+}
+
+/// Returns the share of a CPU's time that it was not idle, steal excluded.
+pub(crate) fn busy_share(cpu: &CpuCounters) -> Option<f64> {
+    share(busy_ns(cpu)?, total_ns(cpu)?)
+}
+
+/// Returns the largest share of one CPU that the hypervisor took during a slice.
+pub(crate) fn largest_steal(slice: &Slice) -> Option<f64> {
+    let SliceResult::Measured(measured) = &slice.record.result else {
+        return None;
+    };
+    cpus(measured).filter_map(steal_share).reduce(f64::max)
+}
+
+/// Returns the time that an end's threads waited for a CPU, as a share of the window and thread.
+pub(crate) fn wait_share(counters: &Counters) -> Option<f64> {
+    let threads = counters.threads.as_ref()?;
+    let available = counters.at_ns.saturating_mul(u64::from(threads.threads));
+    share(threads.run_queue_wait_ns, available)
+}
+
+/// Returns a part of the time of all CPUs as a share of all their time.
+pub(crate) fn share_of_all<'a>(
+    cpus: impl Iterator<Item = &'a CpuCounters>,
+    part: fn(&CpuCounters) -> Option<u64>,
+) -> Option<f64> {
+    let (mut parts, mut whole) = (0_u64, 0_u64);
+    for cpu in cpus {
+        parts = parts.saturating_add(part(cpu)?);
+        whole = whole.saturating_add(total_ns(cpu)?);
+    }
+    share(parts, whole)
+}

@@ -1,0 +1,172 @@
+//! What each slice gave, metric by metric.
+
+use std::collections::BTreeMap;
+
+use tollgate_results::arm::Name;
+use tollgate_results::outcome::Timed;
+use tollgate_results::slice::{Measured, Slice, SliceResult};
+use tollgate_results::workload::{Connections, Traffic};
+
+use crate::model::Metric;
+use crate::stats::real64;
+
+/// A round on one install: what may be paired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RoundKey {
+    pub(crate) install: u32,
+    pub(crate) round: u32,
+}
+
+impl RoundKey {
+    pub(crate) const fn of(slice: &Slice) -> Self {
+        Self {
+            install: slice.record.install,
+            round: slice.record.key.round,
+        }
+    }
+}
+
+/// One measured slice with its figures.
+#[derive(Debug)]
+pub(crate) struct Observation<'a> {
+    pub(crate) slice: &'a Slice,
+    pub(crate) measured: &'a Measured,
+    /// A percentile among the lost is infinite. What could not be told is absent.
+    pub(crate) values: BTreeMap<Metric, f64>,
+}
+
+/// All measured slices of a campaign, by workload, arm and round.
+#[derive(Debug)]
+pub(crate) struct Observations<'a> {
+    by_key: BTreeMap<&'a Name, BTreeMap<&'a Name, BTreeMap<RoundKey, Observation<'a>>>>,
+}
+
+impl<'a> Observations<'a> {
+    /// Takes the figures of every measured slice.
+    pub(crate) fn of(slices: &'a [Slice]) -> Self {
+        let mut by_key: BTreeMap<_, BTreeMap<_, BTreeMap<_, _>>> = BTreeMap::new();
+        for slice in slices {
+            let SliceResult::Measured(measured) = &slice.record.result else {
+                continue;
+            };
+            let key = &slice.record.key;
+            let observation = Observation {
+                slice,
+                measured,
+                values: Metric::ALL
+                    .into_iter()
+                    .filter_map(|metric| Some((metric, value(metric, slice, measured)?)))
+                    .collect(),
+            };
+            by_key
+                .entry(&key.workload)
+                .or_default()
+                .entry(&key.arm)
+                .or_default()
+                .insert(RoundKey::of(slice), observation);
+        }
+        Self { by_key }
+    }
+
+    /// Returns the rounds of one arm and workload, in order.
+    pub(crate) fn rounds(
+        &self,
+        workload: &Name,
+        arm: &Name,
+    ) -> impl Iterator<Item = (RoundKey, &Observation<'a>)> {
+        self.of_arm(workload, arm)
+            .into_iter()
+            .flatten()
+            .map(|(round, observation)| (*round, observation))
+    }
+
+    /// Returns one round of one arm and workload.
+    pub(crate) fn at(
+        &self,
+        workload: &Name,
+        arm: &Name,
+        round: RoundKey,
+    ) -> Option<&Observation<'a>> {
+        self.of_arm(workload, arm)?.get(&round)
+    }
+
+    fn of_arm(&self, workload: &Name, arm: &Name) -> Option<&BTreeMap<RoundKey, Observation<'a>>> {
+        self.by_key.get(workload)?.get(arm)
+    }
+}
+
+/// Returns the metrics of a kind of traffic, the main one first.
+pub(crate) const fn metrics(traffic: &Traffic) -> &'static [Metric] {
+    use Metric::{
+        ConnectP50, CpuPerMib, CpuPerRequest, Loss, P50, P90, P99, P999, Rate, Throughput,
+    };
+    match traffic {
+        Traffic::TcpStream { .. } => &[Throughput, CpuPerMib],
+        Traffic::TcpCrr { .. }
+        | Traffic::Http {
+            connections: Connections::New,
+            ..
+        } => &[P50, P90, P99, P999, ConnectP50, Rate, CpuPerRequest, Loss],
+        Traffic::TcpRr { .. }
+        | Traffic::UdpRr { .. }
+        | Traffic::Http {
+            connections: Connections::Kept,
+            ..
+        } => &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss],
+    }
+}
+
+/// Returns how many latencies a percentile rests on, the lost included.
+pub(crate) fn samples(metric: Metric, observation: &Observation<'_>) -> u64 {
+    let outcome = &observation.measured.outcome;
+    match metric {
+        Metric::P50 | Metric::P90 | Metric::P99 | Metric::P999 | Metric::ConnectP50 => outcome.sent,
+        _ => u64::MAX,
+    }
+}
+
+fn value(metric: Metric, slice: &Slice, measured: &Measured) -> Option<f64> {
+    let outcome = &measured.outcome;
+    let seconds = (outcome.window_ns > 0).then(|| real64(outcome.window_ns) / 1e9);
+    match metric {
+        Metric::P50 | Metric::P90 | Metric::P99 | Metric::P999 => {
+            let histogram = slice.histograms.get(&Timed::Latency)?;
+            let lost = outcome.lost;
+            latency(histogram.len().saturating_add(lost), || {
+                histogram.quantile_of_sent(metric.quantile()?, lost)
+            })
+        }
+        Metric::ConnectP50 => {
+            let histogram = slice.histograms.get(&Timed::Connect)?;
+            // A request that was lost after its connect has its connect time all the same.
+            let lost = outcome.sent.saturating_sub(histogram.len());
+            latency(histogram.len().saturating_add(lost), || {
+                histogram.quantile_of_sent(0.5, lost)
+            })
+        }
+        Metric::Rate => Some(real64(outcome.replied) / seconds?),
+        Metric::Throughput => Some(real64(outcome.bytes_received) * 8.0 / seconds?),
+        Metric::Loss => (outcome.sent > 0).then(|| real64(outcome.lost) / real64(outcome.sent)),
+        Metric::CpuPerRequest => per(cpu_ns(measured)?, real64(outcome.replied)),
+        Metric::CpuPerMib => per(
+            cpu_ns(measured)?,
+            real64(outcome.bytes_received) / 1_048_576.0,
+        ),
+    }
+}
+
+/// A percentile of nothing is unknown; one among the lost is infinite.
+fn latency(sent: u64, quantile: impl Fn() -> Option<u64>) -> Option<f64> {
+    (sent > 0).then(|| quantile().map_or(f64::INFINITY, real64))
+}
+
+fn cpu_ns(measured: &Measured) -> Option<f64> {
+    let client = measured.client.threads.as_ref()?;
+    let server = measured.server.threads.as_ref()?;
+    Some(real64(client.cpu_ns) + real64(server.cpu_ns))
+}
+
+/// CPU time that was spent for nothing has no price per piece.
+fn per(total: f64, pieces: f64) -> Option<f64> {
+    (pieces > 0.0 && total > 0.0).then(|| total / pieces)
+}

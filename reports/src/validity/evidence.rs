@@ -1,0 +1,363 @@
+//! Whether the packets took the declared datapath (DESIGN §4.7).
+
+use tollgate_results::arm::{Arm, Service, Wire};
+use tollgate_results::evidence::{DatapathCounters, Translation};
+use tollgate_results::outcome::Outcome;
+use tollgate_results::plan::Plan;
+use tollgate_results::workload::{Connections, Traffic};
+
+use crate::analysis::values::{Observation, Observations};
+use crate::model::{Check, EvidenceSummary, Judgement};
+use crate::words;
+
+/// Most payload that the kernel hands over a device as one packet, without BIG TCP.
+const LARGEST_PACKET: u64 = 65_536;
+
+/// Packets over an unused VXLAN device that neighbour discovery and its like may cause.
+const STRAY_PACKETS: u64 = 20;
+
+const ENCAPSULATION: &str = "encapsulation";
+const RULES: &str = "service rules";
+const SOCKET: &str = "socket translations";
+const CONNECTION: &str = "connection";
+
+/// What one slice shows of one thing.
+struct Finding {
+    about: &'static str,
+    judgement: Judgement,
+    text: String,
+}
+
+impl Finding {
+    fn of(about: &'static str, agrees: bool, text: String) -> Self {
+        let judgement = if agrees {
+            Judgement::Ok
+        } else {
+            Judgement::Contradicts
+        };
+        Self {
+            about,
+            judgement,
+            text,
+        }
+    }
+
+    const fn unknown(about: &'static str, text: String) -> Self {
+        Self {
+            about,
+            judgement: Judgement::Unknown,
+            text,
+        }
+    }
+}
+
+/// Judges every measured slice of an arm, discarded rounds included: an arm that was something else for one
+/// slice can't be trusted for the others.
+pub(crate) fn summarise(
+    plan: &Plan,
+    arm: &Arm,
+    observations: &Observations<'_>,
+) -> EvidenceSummary {
+    let mut totals = Totals::default();
+    let mut findings: Vec<(Finding, String)> = Vec::new();
+    for workload in &plan.workloads {
+        for (round, observation) in observations.rounds(&workload.name, &arm.name) {
+            totals.add(observation);
+            let place = format!("{} in round {}", workload.name, round.round);
+            let found = judge(arm, &workload.traffic, observation);
+            findings.extend(found.into_iter().map(|finding| (finding, place.clone())));
+        }
+    }
+    let checks: Vec<Check> = [ENCAPSULATION, RULES, SOCKET, CONNECTION]
+        .into_iter()
+        .filter_map(|about| check(about, &findings, &totals))
+        .collect();
+    let translation = checks
+        .iter()
+        .find(|check| check.about == CONNECTION)
+        .map_or("not looked at", |check| &check.text);
+    EvidenceSummary {
+        judgement: checks
+            .iter()
+            .map(|check| check.judgement)
+            .max()
+            .unwrap_or(Judgement::Unknown),
+        translation: translation.to_owned(),
+        checks,
+        slices: totals.slices,
+        requests: totals.requests,
+        encapsulated_packets: totals.encapsulated,
+        rule_packets: totals.rules,
+        socket_translations: totals.socket,
+    }
+}
+
+/// Sums up one thing over all slices: the worst finding speaks, with its place; agreement gives the totals.
+fn check(about: &'static str, findings: &[(Finding, String)], totals: &Totals) -> Option<Check> {
+    let about_it = findings
+        .iter()
+        .filter(|(finding, _)| finding.about == about);
+    let all: Vec<_> = about_it.collect();
+    let judgement = all.iter().map(|(finding, _)| finding.judgement).max()?;
+    let mut worst = all
+        .iter()
+        .filter(|(finding, _)| finding.judgement == judgement);
+    let of = worst.clone().count();
+    let (finding, place) = worst.next()?;
+    let text = if judgement == Judgement::Ok {
+        totals.agreement(finding)
+    } else {
+        format!("{} ({place}; {of} of {} slices)", finding.text, all.len())
+    };
+    Some(Check {
+        about: about.to_owned(),
+        judgement,
+        text,
+    })
+}
+
+/// What the datapath counted over all slices of an arm.
+#[derive(Default)]
+struct Totals {
+    slices: u32,
+    requests: u64,
+    encapsulated: Option<u64>,
+    rules: Option<u64>,
+    socket: Option<u64>,
+}
+
+impl Totals {
+    fn add(&mut self, observation: &Observation<'_>) {
+        let counters = &observation.measured.evidence.counters;
+        self.slices += 1;
+        self.requests = self
+            .requests
+            .saturating_add(observation.measured.outcome.sent);
+        let add = |total: &mut Option<u64>, count: Option<u64>| {
+            if let Some(count) = count {
+                *total = Some(total.unwrap_or(0).saturating_add(count));
+            }
+        };
+        let counted = !counters.devices.is_empty();
+        add(
+            &mut self.encapsulated,
+            counted.then(|| Encapsulated::of(counters).all),
+        );
+        add(&mut self.rules, counters.service_rule_packets);
+        add(&mut self.socket, counters.socket_lb_translations);
+    }
+
+    fn agreement(&self, finding: &Finding) -> String {
+        let requests = words::count(self.requests);
+        let counted = |count: Option<u64>| words::count(count.unwrap_or(0));
+        match finding.about {
+            ENCAPSULATION => format!(
+                "{} packets over VXLAN devices for {requests} requests",
+                counted(self.encapsulated)
+            ),
+            RULES => format!(
+                "{} packets met the service's rules for {requests} requests",
+                counted(self.rules)
+            ),
+            SOCKET => format!(
+                "{} translations at the socket for {requests} requests",
+                counted(self.socket)
+            ),
+            _ => finding.text.clone(),
+        }
+    }
+}
+
+/// Judges one slice. A slice without a single reply proves nothing either way.
+fn judge(arm: &Arm, traffic: &Traffic, observation: &Observation<'_>) -> Vec<Finding> {
+    let outcome = &observation.measured.outcome;
+    let evidence = &observation.measured.evidence;
+    let expected = Expected::of(traffic, outcome);
+    if expected.packets == 0 {
+        let text = "no request was answered".to_owned();
+        return vec![Finding::unknown(CONNECTION, text)];
+    }
+    let service = arm.datapath.service;
+    let mut findings = vec![encapsulation(
+        arm.datapath.wire,
+        &evidence.counters,
+        expected,
+    )];
+    findings.extend(rules(
+        service,
+        evidence.counters.service_rule_packets,
+        expected,
+    ));
+    findings.extend(socket(
+        service,
+        evidence.counters.socket_lb_translations,
+        expected,
+    ));
+    findings.push(connection(service, &evidence.translation));
+    findings
+}
+
+/// The least that a slice's traffic must have left behind, for each direction.
+#[derive(Clone, Copy)]
+struct Expected {
+    packets: u64,
+    connections: u64,
+}
+
+impl Expected {
+    /// One request is outstanding at a time, so that each answered one is at least one packet there and one back.
+    /// A stream's writes may travel together.
+    fn of(traffic: &Traffic, outcome: &Outcome) -> Self {
+        let (packets, connections) = match traffic {
+            Traffic::TcpStream { flows, .. } => {
+                let packets = outcome.bytes_received / LARGEST_PACKET;
+                (packets, u64::from(*flows).min(packets))
+            }
+            Traffic::TcpCrr { .. }
+            | Traffic::Http {
+                connections: Connections::New,
+                ..
+            } => (outcome.replied, outcome.replied),
+            Traffic::TcpRr { .. }
+            | Traffic::UdpRr { .. }
+            | Traffic::Http {
+                connections: Connections::Kept,
+                ..
+            } => (outcome.replied, outcome.replied.min(1)),
+        };
+        Self {
+            packets,
+            connections,
+        }
+    }
+}
+
+/// Packets over VXLAN devices: all, and the fewest that crossed a node in the direction of the requests.
+struct Encapsulated {
+    all: u64,
+    requests: u64,
+}
+
+impl Encapsulated {
+    fn of(counters: &DatapathCounters) -> Self {
+        let vxlan = || {
+            counters
+                .devices
+                .iter()
+                .filter(|device| device.kind == "vxlan")
+        };
+        let sent = vxlan().filter(|device| device.node == "a");
+        let received = vxlan().filter(|device| device.node == "b");
+        let sent = sent
+            .map(|device| device.tx_packets)
+            .fold(0, u64::saturating_add);
+        let received = received
+            .map(|device| device.rx_packets)
+            .fold(0, u64::saturating_add);
+        Self {
+            all: vxlan()
+                .map(|device| device.rx_packets.saturating_add(device.tx_packets))
+                .fold(0, u64::saturating_add),
+            requests: sent.min(received),
+        }
+    }
+}
+
+fn encapsulation(wire: Wire, counters: &DatapathCounters, expected: Expected) -> Finding {
+    if counters.devices.is_empty() {
+        let text = "no device counters could be read".to_owned();
+        return Finding::unknown(ENCAPSULATION, text);
+    }
+    let seen = Encapsulated::of(counters);
+    let least = words::count(expected.packets);
+    match wire {
+        Wire::Vxlan => {
+            let text = format!(
+                "declared vxlan, but only {} packets crossed both VXLAN devices where at least {least} must",
+                words::count(seen.requests)
+            );
+            Finding::of(ENCAPSULATION, seen.requests >= expected.packets, text)
+        }
+        Wire::Native => {
+            let text = format!(
+                "declared native, but {} packets crossed VXLAN devices",
+                words::count(seen.all)
+            );
+            let stray = STRAY_PACKETS.max(expected.packets / 100);
+            Finding::of(ENCAPSULATION, seen.all <= stray, text)
+        }
+    }
+}
+
+/// Rules see the first packet of each connection.
+fn rules(service: Service, packets: Option<u64>, expected: Expected) -> Option<Finding> {
+    let iptables = matches!(service, Service::IptablesLegacy | Service::IptablesNft);
+    if !iptables && (service != Service::Nftables || packets.is_none()) {
+        return None;
+    }
+    let Some(packets) = packets else {
+        let text = "the service's rules have no readable counters".to_owned();
+        return Some(Finding::unknown(RULES, text));
+    };
+    let text = format!(
+        "declared {service}, but only {} packets met the service's rules where at least {} connections \
+         were made",
+        words::count(packets),
+        words::count(expected.connections)
+    );
+    Some(Finding::of(RULES, packets >= expected.connections, text))
+}
+
+fn socket(service: Service, translations: Option<u64>, expected: Expected) -> Option<Finding> {
+    if service != Service::SocketLb {
+        return None;
+    }
+    let Some(translations) = translations else {
+        let text = "the translations at the socket could not be counted".to_owned();
+        return Some(Finding::unknown(SOCKET, text));
+    };
+    let text = format!(
+        "declared socket-lb, but only {} translations were made at the socket where at least {} \
+         connections were made",
+        words::count(translations),
+        words::count(expected.connections)
+    );
+    Some(Finding::of(
+        SOCKET,
+        translations >= expected.connections,
+        text,
+    ))
+}
+
+fn connection(service: Service, translation: &Translation) -> Finding {
+    let seen = match translation {
+        Translation::Rewritten { endpoint } => format!("rewritten to {endpoint} by the node"),
+        Translation::Untouched => "tracked by the node, nothing rewritten".to_owned(),
+        Translation::AtTheSocket { endpoint } => {
+            format!("connected to {endpoint} at the socket, nothing for the node to rewrite")
+        }
+        Translation::Untracked => {
+            let text = "the node tracks no such connection".to_owned();
+            return Finding::unknown(CONNECTION, text);
+        }
+        Translation::Unknown { reason } => {
+            return Finding::unknown(CONNECTION, reason.clone());
+        }
+    };
+    let agrees = match service {
+        Service::None => *translation == Translation::Untouched,
+        Service::IptablesLegacy | Service::IptablesNft | Service::Nftables => {
+            matches!(translation, Translation::Rewritten { .. })
+        }
+        Service::SocketLb => matches!(translation, Translation::AtTheSocket { .. }),
+    };
+    if agrees {
+        return Finding::of(CONNECTION, true, seen);
+    }
+    let declared = match service {
+        Service::None => "no service".to_owned(),
+        service => service.to_string(),
+    };
+    let text = format!("declared {declared}, but the connection was {seen}");
+    Finding::of(CONNECTION, false, text)
+}
