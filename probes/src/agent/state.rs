@@ -39,7 +39,7 @@ struct Inner {
 enum Slot {
     #[default]
     Free,
-    Arming(u64),
+    Arming(u64, Aborter),
     Armed(u64, ArmedJob),
     Running(Running),
     Over(u64, ArmedJob),
@@ -64,7 +64,7 @@ enum Going {
     Soon(watch::Receiver<()>),
 }
 
-/// Aborts a job that runs when the connection that asked for its report goes away.
+/// Aborts a job that is being armed, or runs, when the connection that asked for it goes away.
 struct AbortOnDrop<'a> {
     state: &'a State,
     id: u64,
@@ -77,14 +77,17 @@ impl Drop for AbortOnDrop<'_> {
 }
 
 impl State {
-    /// Connects and warms up; what was over before is dropped first.
+    /// Connects and warms up; what was over before is dropped first. When this future is dropped, the job is
+    /// aborted.
     pub(super) async fn arm(self: &Arc<Self>, job: Job) -> Result<Armed, Refused> {
-        let (id, earlier) = self.reserve()?;
+        let aborter = Aborter::default();
+        let (id, earlier) = self.reserve(&aborter)?;
         let state = Arc::clone(self);
+        let _abort = AbortOnDrop { state: self, id };
         let (reply, armed) = oneshot::channel();
         spawn_blocking(move || {
             drop(earlier);
-            state.settle(id, job::arm(&job), reply);
+            state.settle(id, job::arm_abortable(&job, &aborter), reply);
         });
         match armed.await {
             Ok(Ok(())) => Ok(Armed { id }),
@@ -164,7 +167,7 @@ impl State {
     pub(super) fn threads(&self) -> Vec<i32> {
         let inner = self.lock();
         let mut threads = match &inner.slot {
-            Slot::Free | Slot::Arming(_) => Vec::new(),
+            Slot::Free | Slot::Arming(..) => Vec::new(),
             Slot::Armed(_, job) | Slot::Over(_, job) => job.threads(),
             Slot::Running(running) => running.threads.clone(),
         };
@@ -180,8 +183,8 @@ impl State {
             let mut inner = self.lock();
             inner.ended = true;
             let slot = match &mut inner.slot {
-                Slot::Running(running) => {
-                    let id = running.id;
+                Slot::Arming(id, _) | Slot::Running(Running { id, .. }) => {
+                    let id = *id;
                     inner.slot.abort(id);
                     Slot::Free
                 }
@@ -197,7 +200,7 @@ impl State {
     }
 
     /// Takes the slot for a new job, and gives back what was in it.
-    fn reserve(&self) -> Result<(u64, Slot), Refused> {
+    fn reserve(&self, aborter: &Aborter) -> Result<(u64, Slot), Refused> {
         let mut inner = self.lock();
         if inner.ended {
             let line = "this agent has ended; start another";
@@ -205,7 +208,7 @@ impl State {
         }
         let busy = match &inner.slot {
             Slot::Free | Slot::Over(..) => None,
-            Slot::Arming(id) => Some((*id, "is being armed; wait for it")),
+            Slot::Arming(id, _) => Some((*id, "is being armed; wait for it")),
             Slot::Armed(id, _) => Some((*id, "stands armed; run or delete it first")),
             Slot::Running(running) => Some((running.id, "is running; wait for it or delete it")),
         };
@@ -215,7 +218,10 @@ impl State {
         }
         inner.last_id += 1;
         let id = inner.last_id;
-        Ok((id, mem::replace(&mut inner.slot, Slot::Arming(id))))
+        Ok((
+            id,
+            mem::replace(&mut inner.slot, Slot::Arming(id, aborter.clone())),
+        ))
     }
 
     /// Keeps a job that is armed now, if somebody still waits for it.
@@ -304,7 +310,7 @@ impl State {
     fn forget(&self, id: u64) {
         let mut inner = self.lock();
         let this = match &inner.slot {
-            Slot::Arming(this) => *this == id,
+            Slot::Arming(this, _) => *this == id,
             Slot::Running(running) => running.id == id,
             Slot::Free | Slot::Armed(..) | Slot::Over(..) => false,
         };
@@ -327,11 +333,13 @@ impl Inner {
 
 impl Slot {
     fn abort(&mut self, id: u64) {
-        if let Self::Running(running) = self
-            && running.id == id
-        {
-            running.unwanted = true;
-            running.aborter.abort();
+        match self {
+            Self::Arming(this, aborter) if *this == id => aborter.abort(),
+            Self::Running(running) if running.id == id => {
+                running.unwanted = true;
+                running.aborter.abort();
+            }
+            _ => {}
         }
     }
 

@@ -1,0 +1,139 @@
+//! A small HTTP client that can also send what no HTTP client would.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tollgate_results::agent::{Armed, Job, Refusal, Serve, Serving};
+use tollgate_results::counters::Counters;
+use tollgate_results::units::Nanoseconds;
+use tollgate_results::workload::Traffic;
+
+pub(super) struct Client<S>(S);
+
+/// An answer of the agent.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads the body of a success.
+    #[track_caller]
+    pub(super) fn json<T: DeserializeOwned>(&self) -> T {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, 200, "{text}");
+        serde_json::from_slice(&self.body).expect("the agent writes JSON of its protocol")
+    }
+
+    /// Reads the line of a refusal.
+    #[track_caller]
+    pub(super) fn refusal(&self) -> String {
+        assert!(self.status >= 400, "{self:?}");
+        let refusal: Refusal = serde_json::from_slice(&self.body).expect("a refusal");
+        assert!(!refusal.error.contains('\n'), "one line");
+        refusal.error
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(super) const fn new(stream: S) -> Self {
+        Self(stream)
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> T {
+        self.ask("GET", path, "").await.json()
+    }
+
+    pub(super) async fn ask(&mut self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        let body = body.as_ref();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: agent\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        self.send(head.as_bytes()).await;
+        self.send(body).await;
+        self.answer().await.expect("an answer")
+    }
+
+    /// Sends bytes; the agent may have gone already.
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) async fn finish(&mut self) {
+        let _ = self.0.shutdown().await;
+    }
+
+    /// Reads one answer; `None` when the agent has closed the connection without one.
+    pub(super) async fn answer(&mut self) -> Option<Answer> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await.ok()?);
+        }
+        let head = String::from_utf8(head).expect("heads are ASCII");
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let wanted = name.eq_ignore_ascii_case("content-length");
+            wanted.then(|| value.trim().parse().ok()).flatten()
+        });
+        let mut body = vec![0; length.unwrap_or(0)];
+        self.0.read_exact(&mut body).await.ok()?;
+        Some(Answer { status, head, body })
+    }
+
+    /// Reads and drops whatever comes until the agent closes the connection.
+    pub(super) async fn drain(&mut self) {
+        let _ = tokio::io::copy(&mut self.0, &mut tokio::io::sink()).await;
+    }
+
+    /// Starts a responder on a free port of loopback, and returns its address.
+    pub(super) async fn serve(&mut self) -> SocketAddr {
+        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let serve = Serve {
+            bind,
+            port: 0,
+            cpu: None,
+        };
+        let body = serde_json::to_vec(&serve).expect("plain data");
+        let serving: Serving = self.ask("POST", "/v1/responder", body).await.json();
+        SocketAddr::new(bind, serving.port)
+    }
+
+    /// Arms a job and returns its number.
+    pub(super) async fn arm(&mut self, job: &Job) -> u64 {
+        let body = serde_json::to_vec(job).expect("plain data");
+        let armed: Armed = self.ask("POST", "/v1/jobs", body).await.json();
+        armed.id
+    }
+
+    pub(super) async fn run(&mut self, id: u64) -> Answer {
+        self.ask("POST", &format!("/v1/jobs/{id}/run"), "").await
+    }
+
+    pub(super) async fn delete(&mut self, id: u64) -> u16 {
+        self.ask("DELETE", &format!("/v1/jobs/{id}"), "")
+            .await
+            .status
+    }
+
+    pub(super) async fn counters(&mut self) -> Counters {
+        self.get("/v1/counters").await
+    }
+}
+
+/// A job that any responder on loopback can take.
+pub(super) fn job(traffic: Traffic, target: SocketAddr, milliseconds: u64) -> Job {
+    Job {
+        traffic,
+        target,
+        warmup: Nanoseconds(20_000_000),
+        duration: Nanoseconds(milliseconds * 1_000_000),
+        cpu: None,
+        seed: 1,
+    }
+}
