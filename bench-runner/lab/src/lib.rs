@@ -1,1 +1,44 @@
-//! tollgate-lab
+//! The lab: nodes and pods as network namespaces of one kernel, with the kernel's real datapaths between them.
+//!
+//! A [`Lab`] is a conversation with its *holder*, a process tree of its own that owns everything the lab
+//! is made of ([`holder`]) and ends with the lab. Arms are deployed into it, probe agents and programs are
+//! started in them, and the counters that their datapaths keep are read as evidence.
+//!
+//! - [`Lab`], [`LabOptions`]: start a lab, deploy arms, use them
+//! - [`kept`]: labs that live on under a name
+//! - [`Capabilities`]: what this machine can do, found by trying
+//! - [`holder::run`]: what the hidden subcommand of the caller's program calls
+//!
+//! Inside: `topology` and `address` say as plain data what an arm is made of; `netns`, `netlink`,
+//! `offloads`, `base` and `service_path` make it so; `arm` holds one deployed arm; `process` and `cgroup`
+//! place processes in it; `protocol` is what a lab and its holder say to each other.
+
+mod address;
+mod arm;
+mod base;
+pub mod bpf;
+mod capabilities;
+mod cgroup;
+mod clock;
+pub mod conntrack;
+mod error;
+pub mod holder;
+pub mod kept;
+mod lab;
+mod netlink;
+mod netns;
+mod offloads;
+mod process;
+mod protocol;
+pub mod rules;
+mod service_path;
+pub mod services;
+#[cfg(test)]
+mod testing;
+mod topology;
+mod userns;
+
+pub use capabilities::Capabilities;
+pub use error::{LabError, LabErrorKind};
+pub use lab::{Lab, LabOptions, Program};
+pub use protocol::{ArmEndpoints, DeployedArm, Role};

@@ -1,0 +1,334 @@
+//! One deployed arm: its namespaces, its service path and what runs in it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tollgate_results::arm::{Datapath, Name, Offloads};
+use tollgate_results::evidence::{
+    ConntrackEntries, DatapathCounters, DeviceCounters, Translation,
+};
+use tollgate_results::facts::ArmFacts;
+use tollgate_results::outcome::Flow;
+
+use crate::address::Side;
+use crate::cgroup::ArmGroup;
+use crate::error::{Doing as _, LabError};
+use crate::netlink::{Link, Netlink};
+use crate::netns::NetNs;
+use crate::process::{Agent, Inside};
+use crate::protocol::{ArmEndpoints, CommandLine, Role};
+use crate::service_path::ServicePath;
+use crate::topology::{Place, Topology};
+use crate::{base, clock, offloads};
+
+/// Port of the server in every arm.
+pub(crate) const SERVER_PORT: u16 = 8080;
+/// How long the devices of a new arm may take to come up.
+const LINK_LIMIT: Duration = Duration::from_secs(5);
+
+/// A deployed arm. All of it goes with this value.
+#[derive(Debug)]
+pub(crate) struct Arm {
+    name: Name,
+    datapath: Datapath,
+    endpoints: ArmEndpoints,
+    sites: Vec<Namespace>,
+    client_place: Place,
+    server_place: Place,
+    path: ServicePath,
+    group: Option<ArmGroup>,
+    hosts: Option<PathBuf>,
+    agents: Mutex<BTreeMap<&'static str, Agent>>,
+}
+
+/// One of an arm's namespaces with its netlink socket.
+#[derive(Debug)]
+struct Namespace {
+    place: Place,
+    netns: NetNs,
+    netlink: Netlink,
+}
+
+impl Arm {
+    /// Deploys an arm. What was half done goes when this fails.
+    pub(crate) fn deploy(
+        name: &Name,
+        datapath: &Datapath,
+        seed: u64,
+        group: Option<ArmGroup>,
+        scratch: &Path,
+    ) -> Result<(Self, ArmFacts), LabError> {
+        let start = clock::now();
+        let endpoints = datapath.services.map_or(1, |services| services.endpoints);
+        let endpoints = u8::try_from(endpoints).ok().filter(|count| (1..=100).contains(count));
+        let endpoints = endpoints.ok_or_else(|| {
+            LabError::said(format!("deploy the arm `{name}`"), "a service has 1 to 100 endpoints")
+        })?;
+        let topology = Topology::of(datapath, endpoints);
+        let mut notes = Vec::new();
+        let sites = namespaces(&topology, datapath, &mut notes)?;
+        notes.extend(base::bridge_note());
+        let deploy_ns = clock::since_ns(start);
+
+        let mut arm = Self {
+            name: name.clone(),
+            datapath: datapath.clone(),
+            endpoints: addresses(&topology, None),
+            sites,
+            client_place: topology.client_place,
+            server_place: topology.server_place,
+            path: ServicePath::None,
+            group,
+            hosts: None,
+            agents: Mutex::default(),
+        };
+        let programmed = arm.program(&topology, seed)?;
+        arm.hosts = hosts_file(name, &arm.endpoints, scratch)?;
+        let mtu = |place, device: &str| -> Result<Option<u32>, LabError> {
+            let links = arm.at(place)?.netlink.links()?;
+            Ok(links.into_iter().find(|link| link.name == device).map(|link| link.mtu))
+        };
+        let facts = ArmFacts {
+            pod_mtu: mtu(topology.client_place, topology.pod_port.name)?,
+            wire_mtu: mtu(Place::Node(Side::A), "eth0")?,
+            deploy_ns,
+            programming_ns: programmed.map(|programmed| programmed.time_ns),
+            programmed: programmed.map(|programmed| programmed.count),
+            notes,
+        };
+        Ok((arm, facts))
+    }
+
+    pub(crate) fn datapath(&self) -> &Datapath {
+        &self.datapath
+    }
+
+    pub(crate) fn endpoints(&self) -> ArmEndpoints {
+        self.endpoints
+    }
+
+    fn at(&self, place: Place) -> Result<&Namespace, LabError> {
+        let found = self.sites.iter().find(|site| site.place == place);
+        found.ok_or_else(|| LabError::said("find a namespace", "the arm has none there"))
+    }
+
+    fn inside(&self, role: Role) -> Result<Inside<'_>, LabError> {
+        let place = match role {
+            Role::Client => self.client_place,
+            Role::Server => self.server_place,
+            Role::NodeA => Place::Node(Side::A),
+            Role::NodeB => Place::Node(Side::B),
+        };
+        let group = self.group.as_ref().filter(|_| role == Role::Client);
+        Ok(Inside {
+            netns: &self.at(place)?.netns,
+            cgroup: group.map(|group| group.processes.as_fd()),
+            hosts: self.hosts.as_deref(),
+        })
+    }
+
+    /// Starts a probe agent; it replaces the role's earlier one.
+    pub(crate) fn agent(&self, role: Role, program: &OsStr) -> Result<UnixStream, LabError> {
+        let inside = self.inside(role)?;
+        let (agent, stream) = Agent::start(program, &inside).doing(|| {
+            format!("start the probe `{}` in the arm `{}`", program.display(), self.name)
+        })?;
+        self.agents().insert(key(role), agent);
+        Ok(stream)
+    }
+
+    /// Returns how the last agent of a role ended; `None` while it runs.
+    pub(crate) fn agent_end(&self, role: Role) -> Option<String> {
+        self.agents().get(key(role)).and_then(Agent::end)
+    }
+
+    fn agents(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Agent>> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a program of the user's.
+    pub(crate) fn exec(
+        &self,
+        role: Role,
+        line: &CommandLine,
+        stdio: [std::os::fd::OwnedFd; 3],
+        control: UnixStream,
+    ) -> Result<(), LabError> {
+        let program = line.argv.first().map(|name| name.display().to_string()).unwrap_or_default();
+        crate::process::exec(line, &self.inside(role)?, stdio, control)
+            .doing(|| format!("start `{program}` in the arm `{}`", self.name))
+    }
+
+    /// Reads the counters that the datapath keeps anyway.
+    pub(crate) fn counters(&self) -> Result<DatapathCounters, LabError> {
+        let mut counters = DatapathCounters::default();
+        for side in Side::BOTH {
+            let node = self.at(Place::Node(side))?;
+            let name = side.as_str().to_owned();
+            counters.devices.extend(node.netlink.links()?.into_iter().map(|link| DeviceCounters {
+                node: name.clone(),
+                device: link.name,
+                kind: link.kind,
+                rx_packets: link.rx_packets,
+                tx_packets: link.tx_packets,
+                dropped: link.dropped,
+            }));
+            let entries = node.netns.enter(crate::service_path::conntrack_entries)?;
+            counters.conntrack_entries.push(ConntrackEntries { node: name, entries });
+        }
+        let client_node = &self.at(Place::Node(Side::A))?.netns;
+        counters.service_rule_packets = self.path.rule_packets(client_node)?;
+        counters.socket_lb_translations = self.path.translations()?;
+        Ok(counters)
+    }
+
+    /// Asks the client's node what it makes of a connection.
+    pub(crate) fn translation(&self, flow: &Flow) -> Result<Translation, LabError> {
+        self.path.translation(&self.at(Place::Node(Side::A))?.netns, flow)
+    }
+}
+
+const fn key(role: Role) -> &'static str {
+    match role {
+        Role::Client => "client",
+        Role::Server => "server",
+        Role::NodeA => "node-a",
+        Role::NodeB => "node-b",
+    }
+}
+
+/// Makes the arm's namespaces with all that stands in them.
+fn namespaces(
+    topology: &Topology,
+    datapath: &Datapath,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Namespace>, LabError> {
+    let mut sites = Vec::new();
+    for (place, _) in &topology.sites {
+        let netns = NetNs::new()?;
+        let note = netns.enter(|| base::sysctls(*place, datapath.family))?;
+        notes.extend(note.filter(|note| !notes.contains(note)));
+        let netlink = Netlink::open(&netns)?;
+        sites.push(Namespace { place: *place, netns, netlink });
+    }
+    let descriptor = |place| {
+        sites.iter().find(|site| site.place == place).map_or(-1, |site| site.netns.as_raw_fd())
+    };
+    for ((_, site), namespace) in topology.sites.iter().zip(&sites) {
+        namespace.netlink.apply_devices(site, descriptor)?;
+    }
+    for ((_, site), namespace) in topology.sites.iter().zip(&sites) {
+        namespace.netlink.apply_addresses(site)?;
+    }
+    for site in &sites {
+        if datapath.offloads == Offloads::Off {
+            let names: Vec<_> = site.netlink.links()?.into_iter().map(|link| link.name).collect();
+            notes.extend(site.netns.enter(|| offloads::switch_off(&names))?);
+        }
+        if let Place::Node(side) = site.place {
+            site.netns.enter(|| base::load_flannel(side, datapath.family))?;
+        }
+    }
+    wait_for_links(&sites)?;
+    Ok(sites)
+}
+
+/// Waits until every device can carry packets: the kernel says so a moment after both ends are up.
+fn wait_for_links(sites: &[Namespace]) -> Result<(), LabError> {
+    for site in sites {
+        let mut down: Result<Vec<Link>, LabError> = Ok(Vec::new());
+        let up = clock::wait_until(LINK_LIMIT, Duration::from_millis(1), || {
+            down = site.netlink.links().map(|links| {
+                links.into_iter().filter(|link| !link.up).collect()
+            });
+            down.as_ref().map_or(true, Vec::is_empty)
+        });
+        let down = down?;
+        if !up {
+            let names: Vec<_> = down.iter().map(|link| link.name.as_str()).collect();
+            return Err(LabError::said("bring the arm's devices up", format!(
+                "{} had no carrier after {} s",
+                names.join(", "),
+                LINK_LIMIT.as_secs()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Gives the arm's addresses, with the service's where there is one.
+fn addresses(topology: &Topology, service: Option<SocketAddr>) -> ArmEndpoints {
+    let server = topology.servers.first().copied().unwrap_or(topology.client);
+    let any = |address: IpAddr| match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    ArmEndpoints {
+        client: topology.client,
+        server,
+        bind: if topology.servers.len() > 1 { any(server) } else { server },
+        port: SERVER_PORT,
+        target: service.unwrap_or_else(|| SocketAddr::new(server, SERVER_PORT)),
+    }
+}
+
+/// Writes the names `client`, `server` and `service` for programs that run in the arm.
+///
+/// Returns `None` where the machine has no `/etc/hosts` to stand in for.
+fn hosts_file(
+    name: &Name,
+    endpoints: &ArmEndpoints,
+    scratch: &Path,
+) -> Result<Option<PathBuf>, LabError> {
+    let Ok(machine) = fs::read_to_string("/etc/hosts") else { return Ok(None) };
+    let path = scratch.join(format!("hosts.{name}"));
+    let text = format!(
+        "{} client\n{} server\n{} service\n{machine}",
+        endpoints.client,
+        endpoints.server,
+        endpoints.target.ip()
+    );
+    fs::write(&path, text).doing(|| format!("write `{}`", path.display()))?;
+    Ok(Some(path))
+}
+
+/// What was programmed for the services of an arm.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Programmed {
+    /// How long it took on the client's node.
+    pub(crate) time_ns: u64,
+    /// Rules, elements or map entries.
+    pub(crate) count: u64,
+}
+
+impl Arm {
+    /// Programs the services, on both nodes as kube-proxy would.
+    fn program(
+        &mut self,
+        topology: &Topology,
+        seed: u64,
+    ) -> Result<Option<Programmed>, LabError> {
+        let nodes = [
+            &self.at(Place::Node(Side::A))?.netns,
+            &self.at(Place::Node(Side::B))?.netns,
+        ];
+        let made = ServicePath::program(
+            &self.datapath,
+            &topology.servers,
+            seed,
+            nodes,
+            self.group.as_ref(),
+        )?;
+        let Some((path, service, programmed)) = made else { return Ok(None) };
+        self.path = path;
+        self.endpoints = addresses(topology, Some(service));
+        Ok(Some(programmed))
+    }
+}

@@ -1,0 +1,89 @@
+//! A lab's holder as a program of its own for the lab's tests, with the smallest traffic that they need.
+//!
+//! - `lab-holder FD …`: the holder
+//! - `lab-holder echo ADDRESS`: answers every TCP connection and datagram with what came
+//! - `lab-holder ping ADDRESS COUNT [udp]`: sends so many requests and prints its own and the peer's address
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+/// How long a ping waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let result = match words.as_slice() {
+        ["echo", address] => echo(address),
+        ["ping", address, count] => ping(address, count),
+        ["ping", address, count, "udp"] => ping_udp(address, count),
+        _ => return tollgate_lab::holder::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn echo(address: &str) -> io::Result<()> {
+    let datagrams = UdpSocket::bind(address)?;
+    let listener = TcpListener::bind(address)?;
+    thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = datagrams.recv_from(&mut buffer) {
+            let _ = datagrams.send_to(&buffer[..length], from);
+        }
+    });
+    writeln!(io::stdout(), "ready")?;
+    for stream in listener.incoming() {
+        let stream = stream?;
+        thread::spawn(move || io::copy(&mut &stream, &mut &stream));
+    }
+    Ok(())
+}
+
+fn ping(address: &str, count: &str) -> io::Result<()> {
+    let address = parse::<SocketAddr>(address)?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut reply = [0; 64];
+    for number in 0..parse::<u32>(count)? {
+        let request = [u8::try_from(number % 251).unwrap_or(0); 64];
+        stream.write_all(&request)?;
+        stream.read_exact(&mut reply)?;
+        if reply != request {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+    writeln!(io::stdout(), "{} {}", stream.local_addr()?, stream.peer_addr()?)
+}
+
+fn ping_udp(address: &str, count: &str) -> io::Result<()> {
+    let address = parse::<SocketAddr>(address)?;
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut reply = [0; 64];
+    for number in 0..parse::<u32>(count)? {
+        let request = [u8::try_from(number % 251).unwrap_or(0); 64];
+        socket.send(&request)?;
+        if socket.recv(&mut reply)? != reply.len() || reply != request {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+    writeln!(io::stdout(), "{} {}", socket.local_addr()?, socket.peer_addr()?)
+}
+
+fn parse<T: std::str::FromStr>(word: &str) -> io::Result<T> {
+    word.parse().map_err(|_| io::ErrorKind::InvalidInput.into())
+}

@@ -1,0 +1,199 @@
+//! The holder's requests: one thread for each connection, all on one set of arms.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, raise};
+use serde::Serialize;
+use tollgate_results::arm::{Datapath, Name};
+
+use super::Groups;
+use crate::arm::Arm;
+use crate::capabilities;
+use crate::error::{Doing as _, LabError};
+use crate::protocol::{Answer, Channel, CommandLine, DeployedArm, Request, Role};
+
+/// Where files of the lab lie: see [`super::SCRATCH`].
+const SCRATCH: &str = "/run";
+
+/// What all connections share.
+struct Holder {
+    arms: Mutex<BTreeMap<Name, Arc<Arm>>>,
+    groups: Groups,
+    /// Where others connect once the lab is kept.
+    listener: Mutex<Option<UnixListener>>,
+    kept: AtomicBool,
+}
+
+/// An answer's value with a descriptor beside it.
+type Answered = Result<(serde_json::Value, Option<OwnedFd>), LabError>;
+
+/// Serves the lab's maker until it goes; a kept lab until it is told to end.
+pub(super) fn serve(control: UnixStream, listener: Option<UnixListener>, groups: Groups) {
+    let holder = Arc::new(Holder {
+        arms: Mutex::default(),
+        groups,
+        listener: Mutex::new(listener),
+        kept: AtomicBool::new(false),
+    });
+    if let Ok(watched) = control.try_clone() {
+        let holder = Arc::clone(&holder);
+        thread::spawn(move || watch(&watched, &holder));
+    } else {
+        return;
+    }
+    let channel = Channel::new(control);
+    if channel.send(&Answer::Ok(serde_json::Value::Null), &[]).is_err() {
+        return;
+    }
+    holder.converse(&channel);
+    while holder.kept.load(Ordering::SeqCst) {
+        thread::park();
+    }
+}
+
+/// Ends the holder at once when the lab's maker goes, whatever it is doing: everything else of the lab ends
+/// with it. A lab that was kept meanwhile lives on.
+fn watch(control: &UnixStream, holder: &Holder) {
+    loop {
+        // Without any event asked for, only the other end's going is told.
+        let mut ends = [PollFd::new(control.as_fd(), PollFlags::empty())];
+        if !matches!(poll(&mut ends, PollTimeout::NONE), Err(nix::Error::EINTR)) {
+            break;
+        }
+    }
+    if !holder.kept.load(Ordering::SeqCst) {
+        end();
+    }
+}
+
+/// Ends this process without a chance for anything to hold it up.
+fn end() -> ! {
+    let _ = raise(Signal::SIGKILL);
+    std::process::abort()
+}
+
+impl Holder {
+    /// Answers requests until the other end closes or talks nonsense.
+    fn converse(self: &Arc<Self>, channel: &Channel) {
+        while let Ok(Some((request, fds))) = channel.receive::<Request>() {
+            let sent = match self.answer(request, fds) {
+                Ok((value, fd)) => {
+                    let fds: Vec<_> = fd.iter().map(|fd| fd.as_fd()).collect();
+                    channel.send(&Answer::Ok(value), &fds)
+                }
+                Err(error) => channel.send(&Answer::Err(error.chain()), &[]),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(self: &Arc<Self>, request: Request, fds: Vec<OwnedFd>) -> Answered {
+        match request {
+            Request::Deploy { arm, datapath, seed } => self.deploy(&arm, &datapath, seed),
+            Request::Remove { arm } => {
+                self.arms().remove(&arm);
+                plain(())
+            }
+            Request::Arms => plain(self.deployed()),
+            Request::Agent { arm, role, program } => {
+                let stream = self.arm(&arm)?.agent(role, &program)?;
+                Ok((serde_json::Value::Null, Some(stream.into())))
+            }
+            Request::AgentEnd { arm, role } => plain(self.arm(&arm)?.agent_end(role)),
+            Request::Exec { arm, role, command } => self.exec(&arm, role, &command, fds),
+            Request::Counters { arm } => plain(self.arm(&arm)?.counters()?),
+            Request::Translation { arm, flow } => plain(self.arm(&arm)?.translation(&flow)?),
+            Request::Detect => plain(capabilities::find(self.groups.as_ref())),
+            Request::Keep => {
+                self.keep()?;
+                plain(())
+            }
+            Request::End => end(),
+        }
+    }
+
+    fn arms(&self) -> std::sync::MutexGuard<'_, BTreeMap<Name, Arc<Arm>>> {
+        self.arms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arm(&self, name: &Name) -> Result<Arc<Arm>, LabError> {
+        let arms = self.arms();
+        arms.get(name).cloned().ok_or_else(|| {
+            let known: Vec<_> = arms.keys().map(Name::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            LabError::said(format!("find the arm `{name}`"), format!("the lab has: {known}"))
+        })
+    }
+
+    fn deployed(&self) -> Vec<DeployedArm> {
+        let arms = self.arms();
+        let deployed = arms.iter().map(|(name, arm)| DeployedArm {
+            name: name.clone(),
+            datapath: arm.datapath().clone(),
+            endpoints: arm.endpoints(),
+        });
+        deployed.collect()
+    }
+
+    fn deploy(&self, name: &Name, datapath: &Datapath, seed: u64) -> Answered {
+        let doing = || format!("deploy the arm `{name}`");
+        if self.arms().contains_key(name) {
+            return Err(LabError::said(doing(), "the lab has one of this name already"));
+        }
+        let group = match &self.groups {
+            // Every client has one, so that arms differ in nothing but the datapath.
+            Some((hierarchy, lab)) => {
+                Some(hierarchy.arm(lab, name.as_str()).doing(|| "make the client's control group")?)
+            }
+            None => None,
+        };
+        let (arm, facts) = Arm::deploy(name, datapath, seed, group, Path::new(SCRATCH))
+            .map_err(|error| LabError::said(doing(), error.chain()))?;
+        let deployed = DeployedArm {
+            name: name.clone(),
+            datapath: datapath.clone(),
+            endpoints: arm.endpoints(),
+        };
+        self.arms().insert(name.clone(), Arc::new(arm));
+        plain((deployed, facts))
+    }
+
+    fn exec(&self, arm: &Name, role: Role, line: &CommandLine, fds: Vec<OwnedFd>) -> Answered {
+        let [stdin, stdout, stderr, control] = <[OwnedFd; 4]>::try_from(fds).map_err(|fds| {
+            LabError::said("start a program", format!("{} descriptors came, not 4", fds.len()))
+        })?;
+        self.arm(arm)?.exec(role, line, [stdin, stdout, stderr], control.into())?;
+        plain(())
+    }
+
+    /// Lets the lab live on without its maker, and others connect to it.
+    fn keep(self: &Arc<Self>) -> Result<(), LabError> {
+        let mut slot = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = slot.take().ok_or_else(|| {
+            LabError::said("keep the lab", "it was started without a name to be found by")
+        })?;
+        let holder = Arc::clone(self);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let holder = Arc::clone(&holder);
+                thread::spawn(move || holder.converse(&Channel::new(stream)));
+            }
+        });
+        self.kept.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn plain(value: impl Serialize) -> Answered {
+    let value = serde_json::to_value(value);
+    value.map(|value| (value, None)).map_err(|error| LabError::said("answer", error))
+}

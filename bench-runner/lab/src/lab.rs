@@ -1,0 +1,335 @@
+//! The runner's side: a lab whose holder lives as long as the value, or until it is kept.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use serde::de::DeserializeOwned;
+use tollgate_results::arm::{Datapath, Name};
+use tollgate_results::evidence::{DatapathCounters, Translation};
+use tollgate_results::facts::ArmFacts;
+use tollgate_results::outcome::Flow;
+
+use crate::capabilities::Found;
+use crate::error::{Doing as _, LabError, LabErrorKind};
+use crate::protocol::{
+    Answer, ArmEndpoints, Channel, CommandLine, DeployedArm, Request, Role,
+};
+
+/// How to start a lab.
+#[derive(Debug, Clone)]
+pub struct LabOptions {
+    /// A command that calls [`crate::holder::run`] with the arguments that follow it.
+    pub holder: Vec<OsString>,
+}
+
+/// A lab. Its calls may come from several threads; they are served one after the other.
+///
+/// A started lab ends when this value is dropped or its process ends, however that ends: with it go all
+/// namespaces, links, rules, eBPF programs, control groups and processes. A kept lab lives on.
+#[derive(Debug)]
+pub struct Lab {
+    channel: Mutex<Channel>,
+    /// The process to wait for at the end; `None` for a kept lab.
+    janitor: Option<Child>,
+}
+
+impl Lab {
+    /// Starts a lab without arms.
+    ///
+    /// # Errors
+    /// The machine forbids namespaces (the error names the setting), or the holder command cannot be run.
+    pub fn start(options: &LabOptions) -> Result<Self, LabError> {
+        Self::start_with(options, None)
+    }
+
+    /// Starts a lab that can be kept: it will listen on the socket, whose file it removes at its end.
+    pub(crate) fn start_with(
+        options: &LabOptions,
+        socket: Option<(UnixListener, &Path)>,
+    ) -> Result<Self, LabError> {
+        let (program, arguments) = options
+            .holder
+            .split_first()
+            .ok_or_else(|| LabError::said("start a lab", "no command for its holder was given"))?;
+        let (near, far) = UnixStream::pair().doing(|| "start a lab")?;
+        let mut command = Command::new(program);
+        command.args(arguments).arg(far.as_raw_fd().to_string());
+        let mut inherited: Vec<OwnedFd> = vec![far.into()];
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if let Some((listener, path)) = socket {
+            command.arg(listener.as_raw_fd().to_string()).arg(path);
+            inherited.push(listener.into());
+            // It outlives the terminal.
+            command.stderr(Stdio::null());
+        }
+        leave_open(&mut command, inherited);
+        let janitor = command.spawn().doing(|| {
+            format!("start a lab with the program `{}`", program.display())
+        })?;
+        // The holder's end of the control socket lives on in the command until here.
+        drop(command);
+        let lab = Self { channel: Mutex::new(Channel::new(near)), janitor: Some(janitor) };
+        let ((), _) = Self::receive(&lab.locked())?;
+        Ok(lab)
+    }
+
+    /// Takes over a connection to a kept lab.
+    pub(crate) fn connected(stream: UnixStream) -> Self {
+        Self { channel: Mutex::new(Channel::new(stream)), janitor: None }
+    }
+
+    /// Deploys an arm. `seed` decides what the datapath leaves to chance. What was half done is undone on
+    /// an error.
+    ///
+    /// # Errors
+    /// The name is taken, the machine lacks something that the datapath needs, or the kernel refuses.
+    pub fn deploy(
+        &self,
+        arm: &Name,
+        datapath: &Datapath,
+        seed: u64,
+    ) -> Result<ArmFacts, LabError> {
+        let request = Request::Deploy { arm: arm.clone(), datapath: datapath.clone(), seed };
+        let (_, facts): (DeployedArm, ArmFacts) = self.call(&request)?;
+        Ok(facts)
+    }
+
+    /// Takes an arm down, with the agents in it.
+    ///
+    /// # Errors
+    /// The holder has ended.
+    pub fn remove(&self, arm: &Name) -> Result<(), LabError> {
+        self.call(&Request::Remove { arm: arm.clone() })
+    }
+
+    /// Lists the deployed arms.
+    ///
+    /// # Errors
+    /// The holder has ended.
+    pub fn arms(&self) -> Result<Vec<DeployedArm>, LabError> {
+        self.call(&Request::Arms)
+    }
+
+    /// Returns an arm's addresses.
+    ///
+    /// # Errors
+    /// There is no such arm.
+    pub fn endpoints(&self, arm: &Name) -> Result<ArmEndpoints, LabError> {
+        let arms = self.arms()?;
+        let found = arms.iter().find(|deployed| deployed.name == *arm);
+        found.map(|deployed| deployed.endpoints).ok_or_else(|| {
+            let known: Vec<_> = arms.iter().map(|arm| arm.name.as_str()).collect();
+            LabError::said(
+                format!("find the arm `{arm}`"),
+                format!("the lab has: {}", known.join(", ")),
+            )
+        })
+    }
+
+    /// Starts `probe` as an agent in a pod (or node) of the arm and returns the stream that it serves. The
+    /// agent ends with the stream; a new one for the same role replaces it.
+    ///
+    /// # Errors
+    /// The program cannot be run. One that runs and fails only closes the stream: [`Self::agent_end`] then
+    /// says why.
+    pub fn agent(&self, arm: &Name, role: Role, probe: &Path) -> Result<UnixStream, LabError> {
+        let request = Request::Agent { arm: arm.clone(), role, program: probe.into() };
+        let ((), mut fds) = self.exchange(&request, &[])?;
+        match fds.pop() {
+            Some(fd) => Ok(fd.into()),
+            None => Err(LabError::said("start a probe", "the holder sent no stream")),
+        }
+    }
+
+    /// Says how the last agent of a role ended and what it wrote last; `None` while it runs.
+    ///
+    /// # Errors
+    /// There is no such arm.
+    pub fn agent_end(&self, arm: &Name, role: Role) -> Result<Option<String>, LabError> {
+        self.call(&Request::AgentEnd { arm: arm.clone(), role })
+    }
+
+    /// Reads the counters that the arm's datapath keeps.
+    ///
+    /// # Errors
+    /// There is no such arm, or the kernel refuses.
+    pub fn counters(&self, arm: &Name) -> Result<DatapathCounters, LabError> {
+        self.call(&Request::Counters { arm: arm.clone() })
+    }
+
+    /// Asks connection tracking on the client's node about a connection.
+    ///
+    /// # Errors
+    /// There is no such arm, or the kernel refuses.
+    pub fn translation(&self, arm: &Name, flow: &Flow) -> Result<Translation, LabError> {
+        self.call(&Request::Translation { arm: arm.clone(), flow: *flow })
+    }
+
+    /// Runs a program in an arm with this process's environment and directory, and waits for it.
+    ///
+    /// In it the names `client`, `server` and `service` stand for the arm's addresses.
+    ///
+    /// # Errors
+    /// There is no such arm, or the program cannot be run.
+    pub fn exec(
+        &self,
+        arm: &Name,
+        role: Role,
+        argv: &[OsString],
+        stdio: [BorrowedFd<'_>; 3],
+    ) -> Result<ExitStatus, LabError> {
+        self.exec_start(arm, role, argv, stdio)?.wait()
+    }
+
+    /// Starts a program in an arm, like [`Self::exec`], and returns while it runs.
+    ///
+    /// # Errors
+    /// There is no such arm, or the program cannot be run.
+    pub fn exec_start(
+        &self,
+        arm: &Name,
+        role: Role,
+        argv: &[OsString],
+        stdio: [BorrowedFd<'_>; 3],
+    ) -> Result<Program, LabError> {
+        let (near, far) = UnixStream::pair().doing(|| "start a program in the lab")?;
+        let directory = env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let command = CommandLine {
+            argv: argv.to_vec(),
+            environment: env::vars_os().collect(),
+            directory: directory.into(),
+        };
+        let request = Request::Exec { arm: arm.clone(), role, command };
+        let ((), _) = self.exchange(&request, &[stdio[0], stdio[1], stdio[2], far.as_fd()])?;
+        Ok(Program { control: near })
+    }
+
+    /// Tries what this machine can do.
+    pub(crate) fn detect(&self) -> Result<Found, LabError> {
+        self.call(&Request::Detect)
+    }
+
+    /// Lets the lab live on without this process.
+    pub(crate) fn keep(mut self) -> Result<(), LabError> {
+        let () = self.call(&Request::Keep)?;
+        // Its janitor is no longer waited for; init of the machine will.
+        drop(self.janitor.take());
+        Ok(())
+    }
+
+    /// Ends a kept lab and waits until its holder has gone.
+    pub(crate) fn end(&self) -> Result<(), LabError> {
+        match self.call::<()>(&Request::End) {
+            Err(error) if matches!(error.kind(), LabErrorKind::HolderGone) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<T, LabError> {
+        self.exchange(request, &[]).map(|(value, _)| value)
+    }
+
+    fn exchange<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(T, Vec<OwnedFd>), LabError> {
+        let channel = self.locked();
+        match channel.send(request, fds) {
+            Ok(()) => Self::receive(&channel),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                Err(LabError::new(ASK, LabErrorKind::HolderGone))
+            }
+            Err(error) => Err(LabError::new(ASK, error)),
+        }
+    }
+
+    fn receive<T: DeserializeOwned>(
+        channel: &Channel,
+    ) -> Result<(T, Vec<OwnedFd>), LabError> {
+        let received = channel.receive::<Answer>();
+        match received {
+            Ok(Some((Ok(value), fds))) => match serde_json::from_value(value) {
+                Ok(value) => Ok((value, fds)),
+                Err(error) => Err(LabError::said(ASK, error)),
+            },
+            Ok(Some((Err(said), _))) => Err(LabError::from_holder(said)),
+            Ok(None) => Err(LabError::new(ASK, LabErrorKind::HolderGone)),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Err(LabError::new(ASK, LabErrorKind::HolderGone))
+            }
+            Err(error) => Err(LabError::new(ASK, error)),
+        }
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Channel> {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What every request does.
+const ASK: &str = "ask the lab's holder";
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Some(janitor) = &mut self.janitor {
+            // The holder sees the end of the conversation and ends; the janitor has cleaned up when it ends.
+            let _ = self.channel.get_mut().map(|channel| {
+                channel.stream().shutdown(std::net::Shutdown::Both)
+            });
+            let _ = janitor.wait();
+        }
+    }
+}
+
+/// A program that runs in an arm. It is told to hang up when this value is dropped before its end.
+#[derive(Debug)]
+pub struct Program {
+    control: UnixStream,
+}
+
+impl Program {
+    /// Sends a signal (its number) to the program and those that it started.
+    ///
+    /// # Errors
+    /// The lab has ended.
+    pub fn signal(&self, signal: u8) -> Result<(), LabError> {
+        (&self.control).write_all(&[signal]).doing(|| "signal a program in the lab")
+    }
+
+    /// Waits for the program's end.
+    ///
+    /// # Errors
+    /// The lab has ended.
+    pub fn wait(self) -> Result<ExitStatus, LabError> {
+        let mut line = String::new();
+        BufReader::new(&self.control)
+            .read_line(&mut line)
+            .doing(|| "wait for a program in the lab")?;
+        let status = line.trim().parse().map_err(|_| {
+            LabError::new("wait for a program in the lab", LabErrorKind::HolderGone)
+        })?;
+        Ok(ExitStatus::from_raw(status))
+    }
+}
+
+/// Leaves descriptors open in the program that `command` starts.
+#[expect(unsafe_code, reason = "a descriptor is inherited only if the child says so itself")]
+fn leave_open(command: &mut Command, fds: Vec<OwnedFd>) {
+    let open = move || {
+        for fd in &fds {
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes system calls on descriptors that it owns.
+    unsafe { command.pre_exec(open) };
+}

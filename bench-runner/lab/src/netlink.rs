@@ -1,0 +1,256 @@
+//! Devices, addresses, neighbours, routes and packet counters of one namespace, over rtnetlink.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::RawFd;
+
+use futures_util::TryStreamExt as _;
+use rtnetlink::packet_route::address::AddressHeaderFlags;
+use rtnetlink::packet_route::link::{
+    InfoData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, State,
+};
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::neighbour::NeighbourFlags;
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
+use rtnetlink::{
+    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan,
+    RouteMessageBuilder,
+};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::{Doing as _, LabError, LabErrorKind};
+use crate::netns::NetNs;
+use crate::topology::{
+    Device, DeviceKind, Place, Port, Route, Site, VNI, VXLAN_PORT,
+};
+
+/// Index of the loopback device in every namespace.
+const LOOPBACK: u32 = 1;
+
+/// One netlink socket in one namespace. It serves any thread, whatever namespace that is in.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    runtime: Runtime,
+    handle: Handle,
+}
+
+/// One device as the kernel shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) name: String,
+    /// What the kernel says it is; empty for the loopback device.
+    pub(crate) kind: String,
+    pub(crate) mtu: u32,
+    pub(crate) up: bool,
+    pub(crate) rx_packets: u64,
+    pub(crate) tx_packets: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Netlink {
+    /// Opens a socket in `netns`.
+    pub(crate) fn open(netns: &NetNs) -> Result<Self, LabError> {
+        netns.enter(|| {
+            let runtime = Builder::new_current_thread().enable_io().build();
+            let runtime = runtime.doing(|| "start the netlink loop")?;
+            let inside = runtime.enter();
+            let (connection, handle, _) =
+                rtnetlink::new_connection().doing(|| "open a netlink socket")?;
+            drop(inside);
+            runtime.spawn(connection);
+            Ok(Self { runtime, handle })
+        })
+    }
+
+    /// Makes the devices that `site` lists, the loopback device first. `namespace` gives the descriptor of
+    /// another of the arm's namespaces.
+    pub(crate) fn apply_devices(
+        &self,
+        site: &Site,
+        namespace: impl Fn(Place) -> RawFd,
+    ) -> Result<(), LabError> {
+        self.runtime.block_on(async {
+            let up = LinkUnspec::new_with_index(LOOPBACK).up().build();
+            self.handle.link().set(up).execute().await.doing(|| "set up the loopback device")?;
+            for device in &site.devices {
+                self.device(device, &namespace)
+                    .await
+                    .doing(|| format!("make the device `{}`", device.port.name))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets the far ends up and gives all devices their addresses, neighbours and routes, once they all stand.
+    pub(crate) fn apply_addresses(&self, site: &Site) -> Result<(), LabError> {
+        self.runtime.block_on(async {
+            for index in &site.far_ends {
+                let up = LinkUnspec::new_with_index(*index).up().build();
+                self.handle.link().set(up).execute().await.doing(|| "set a device up")?;
+            }
+            self.addresses(site).await?;
+            self.neighbours(site).await?;
+            for route in &site.routes {
+                let request = self.handle.route().add(route_message(route));
+                request.execute().await.doing(|| match route.to {
+                    Some((to, prefix)) => format!("add the route to {to}/{prefix}"),
+                    None => "add the default route".to_owned(),
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn device(
+        &self,
+        device: &Device,
+        namespace: &impl Fn(Place) -> RawFd,
+    ) -> Result<(), rtnetlink::Error> {
+        let port = device.port;
+        let message = match &device.kind {
+            DeviceKind::Veth { peer, peer_place, bridge } => {
+                // A far end cannot be set up before it has a near one.
+                let far = with_port(LinkMessageBuilder::<LinkUnspec>::new(), *peer)
+                    .down()
+                    .setns_by_fd(namespace(*peer_place))
+                    .build();
+                let near = with_port(LinkVeth::new(port.name, peer.name), port)
+                    .set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
+                match bridge {
+                    Some(bridge) => near.controller(*bridge).build(),
+                    None => near.build(),
+                }
+            }
+            DeviceKind::Bridge => with_port(LinkBridge::new(port.name), port).build(),
+            DeviceKind::Vxlan { under, local } => {
+                let vxlan = LinkVxlan::new(port.name, VNI).dev(*under).port(VXLAN_PORT);
+                let vxlan = match local {
+                    IpAddr::V4(local) => vxlan.local(*local),
+                    IpAddr::V6(local) => vxlan.local6(*local),
+                };
+                with_port(vxlan.learning(false), port).build()
+            }
+        };
+        self.handle.link().add(message).execute().await?;
+        if matches!(device.kind, DeviceKind::Veth { bridge: Some(_), .. }) {
+            let hairpin = LinkBridgePort::new(port.index).hairpin(true).build();
+            self.handle.link().set_port(hairpin).execute().await?;
+        }
+        Ok(())
+    }
+
+    async fn addresses(&self, site: &Site) -> Result<(), LabError> {
+        for entry in &site.addresses {
+            let mut request =
+                self.handle.address().add(entry.device, entry.address, entry.prefix);
+            if entry.address.is_ipv6() {
+                // No other machine can have it, and an address under test of uniqueness cannot be used.
+                request.message_mut().header.flags.insert(AddressHeaderFlags::Nodad);
+            }
+            request.execute().await.doing(|| format!("add the address {}", entry.address))?;
+        }
+        Ok(())
+    }
+
+    async fn neighbours(&self, site: &Site) -> Result<(), LabError> {
+        for entry in &site.neighbours {
+            let request = self.handle.neighbours().add(entry.device, entry.address);
+            let request = request.link_layer_address(&entry.mac.0).replace();
+            request.execute().await.doing(|| format!("add the neighbour {}", entry.address))?;
+        }
+        for entry in &site.forwarding {
+            let request = self.handle.neighbours().add_bridge(entry.device, &entry.mac.0);
+            let request = request.destination(entry.node).flags(NeighbourFlags::Own).replace();
+            request
+                .execute()
+                .await
+                .doing(|| format!("add the forwarding entry to {}", entry.node))?;
+        }
+        Ok(())
+    }
+
+    /// Returns all devices, the loopback device excluded.
+    pub(crate) fn links(&self) -> Result<Vec<Link>, LabError> {
+        self.runtime.block_on(async {
+            let found: Vec<LinkMessage> = self
+                .handle
+                .link()
+                .get()
+                .execute()
+                .try_collect()
+                .await
+                .doing(|| "list the network devices")?;
+            Ok(found
+                .into_iter()
+                .filter(|message| message.header.index != LOOPBACK)
+                .map(link)
+                .collect())
+        })
+    }
+}
+
+fn with_port<T>(builder: LinkMessageBuilder<T>, port: Port) -> LinkMessageBuilder<T> {
+    builder.name(port.name).index(port.index).address(port.mac.0.to_vec()).mtu(port.mtu).up()
+}
+
+fn route_message(route: &Route) -> RouteMessage {
+    let mut builder = RouteMessageBuilder::<Ipv4Addr>::new().output_interface(route.device);
+    if route.onlink {
+        builder = builder.onlink();
+    }
+    let mut message = builder.build();
+    if route.via.is_ipv6() {
+        message.header.address_family = AddressFamily::Inet6;
+    }
+    if let Some((to, prefix)) = route.to {
+        message.header.destination_prefix_length = prefix;
+        message.attributes.push(RouteAttribute::Destination(to.into()));
+    }
+    message.attributes.push(RouteAttribute::Gateway(route.via.into()));
+    message
+}
+
+fn link(message: LinkMessage) -> Link {
+    let mut link = Link {
+        name: String::new(),
+        kind: String::new(),
+        mtu: 0,
+        up: false,
+        rx_packets: 0,
+        tx_packets: 0,
+        dropped: 0,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            // Bridges and VXLAN devices have no carrier of their own to be up by.
+            LinkAttribute::OperState(state) => {
+                link.up = matches!(state, State::Up | State::Unknown);
+            }
+            LinkAttribute::Stats64(stats) => {
+                link.rx_packets = stats.rx_packets;
+                link.tx_packets = stats.tx_packets;
+                link.dropped = stats.rx_dropped.saturating_add(stats.tx_dropped);
+            }
+            LinkAttribute::LinkInfo(infos) => {
+                for info in infos {
+                    if let LinkInfo::Kind(kind) = info {
+                        link.kind = kind.to_string();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    link
+}
+
+impl From<rtnetlink::Error> for LabErrorKind {
+    fn from(error: rtnetlink::Error) -> Self {
+        match error {
+            rtnetlink::Error::NetlinkError(message) => Self::System(message.to_io()),
+            other => Self::System(io::Error::other(other.to_string())),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A lab for a test, with an echo server and a client in an arm.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+
+use tollgate_lab::{Lab, LabOptions, Program, Role};
+use tollgate_results::arm::{Datapath, Family, Name, Offloads, Pods, Service, Services, Wire};
+use tollgate_results::outcome::{Flow, Protocol};
+
+/// The program that the tests' labs live in.
+pub(crate) const HOLDER: &str = env!("CARGO_BIN_EXE_lab-holder");
+
+pub(crate) fn options() -> LabOptions {
+    LabOptions { holder: vec![HOLDER.into()] }
+}
+
+/// Starts a lab, or says loudly why this machine has none.
+pub(crate) fn lab() -> Option<Lab> {
+    match Lab::start(&options()) {
+        Ok(lab) => Some(lab),
+        Err(error) => {
+            eprintln!("SKIPPED, NOTHING WAS TESTED: {}", error.chain());
+            None
+        }
+    }
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// The plainest arm: pods on bridges, native wire, no service.
+pub(crate) fn native() -> Datapath {
+    Datapath {
+        pods: Pods::Bridge,
+        wire: Wire::Native,
+        service: Service::None,
+        services: None,
+        family: Family::Ipv4,
+        offloads: Offloads::On,
+    }
+}
+
+pub(crate) fn vxlan() -> Datapath {
+    Datapath { wire: Wire::Vxlan, ..native() }
+}
+
+pub(crate) fn with_service(service: Service, services: Services) -> Datapath {
+    Datapath { service, services: Some(services), ..native() }
+}
+
+/// An echo server in an arm; it ends with this value.
+pub(crate) struct Echo {
+    _program: Program,
+}
+
+pub(crate) fn echo(lab: &Lab, arm: &Name) -> Echo {
+    let endpoints = lab.endpoints(arm).unwrap();
+    let address = SocketAddr::new(endpoints.bind, endpoints.port).to_string();
+    let (reader, writer) = io::pipe().unwrap();
+    let argv = words(&[HOLDER, "echo", &address]);
+    let null = null();
+    let errors = io::stderr();
+    let stdio = [null.as_fd(), writer.as_fd(), errors.as_fd()];
+    let program = lab.exec_start(arm, Role::Server, &argv, stdio).unwrap();
+    drop(writer);
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "the echo server on {address} did not start");
+    Echo { _program: program }
+}
+
+/// Runs a program in an arm; returns whether it ended well, and what it printed.
+pub(crate) fn run(lab: &Lab, arm: &Name, role: Role, argv: &[&str]) -> (bool, String) {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let null = null();
+    let argv = words(argv);
+    let program = lab
+        .exec_start(arm, role, &argv, [null.as_fd(), writer.as_fd(), writer.as_fd()])
+        .unwrap_or_else(|error| panic!("{}", error.chain()));
+    drop(writer);
+    let mut printed = String::new();
+    reader.read_to_string(&mut printed).unwrap();
+    (program.wait().unwrap().success(), printed)
+}
+
+/// Sends `count` requests to the arm's target and returns the connection as the client saw it.
+pub(crate) fn ping(lab: &Lab, arm: &Name, count: u32, protocol: Protocol) -> Flow {
+    let target = lab.endpoints(arm).unwrap().target.to_string();
+    let count = count.to_string();
+    let mut argv = vec![HOLDER, "ping", &target, &count];
+    if protocol == Protocol::Udp {
+        argv.push("udp");
+    }
+    let (well, printed) = run(lab, arm, Role::Client, &argv);
+    assert!(well, "no answer from {target}: {printed}");
+    let (local, remote) = printed.trim().split_once(' ').unwrap();
+    Flow { protocol, local: local.parse().unwrap(), remote: remote.parse().unwrap() }
+}
+
+fn words(argv: &[&str]) -> Vec<OsString> {
+    argv.iter().map(OsString::from).collect()
+}
+
+fn null() -> File {
+    File::open("/dev/null").unwrap()
+}
