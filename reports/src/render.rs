@@ -1,1 +1,23 @@
 //! Renderers: an analysis in, bytes out.
+//!
+//! All are pure: they read no clock, file or environment, and write equal bytes for equal analyses. They
+//! format what the analysis says and decide nothing.
+
+mod figures;
+mod glossary;
+mod html;
+mod json;
+mod layout;
+mod legend;
+mod markdown;
+mod number;
+mod palette;
+mod svg;
+mod table;
+mod terminal;
+mod words;
+
+pub use html::Html;
+pub use json::Json;
+pub use markdown::Markdown;
+pub use terminal::Terminal;

@@ -1,0 +1,227 @@
+//! The verdict forest: the ratio of each arm to its reference with its interval, for one workload.
+
+use maud::html;
+use tollgate_results::workload::Workload;
+
+use super::super::legend::Legend;
+use super::super::svg::{self, Anchor, Axis, Ink, Margins, Plot, Tick};
+use super::super::{number, table, words};
+use super::{Figure, WIDTH, rounds_words, shortened};
+use crate::model::{Analysis, Cell, Direction, Estimate, Metric};
+
+/// Height of a row in pixels.
+const ROW: f64 = 19.0;
+
+/// More rows than this, and only the workload's main metric is drawn.
+const MANY_ROWS: usize = 60;
+
+/// Ratios further apart than this are drawn on a logarithmic axis.
+const WIDE: f64 = 3.0;
+
+enum Row<'a> {
+    Heading(String),
+    Arm(&'a Cell, Estimate),
+}
+
+/// Draws the forest of one workload; `None` where no cell has an interval.
+pub(in crate::render) fn forest(
+    analysis: &Analysis,
+    legend: &Legend,
+    workload: &Workload,
+) -> Option<Figure> {
+    let all = |_: &Metric| true;
+    let main = words::main_metric(analysis, workload);
+    let mut rows = rows(analysis, workload, all);
+    if rows.len() > MANY_ROWS {
+        rows = self::rows(analysis, workload, |metric| *metric == main);
+    }
+    let estimates: Vec<Estimate> = rows
+        .iter()
+        .filter_map(|row| match row {
+            Row::Arm(_, estimate) => Some(*estimate),
+            Row::Heading(_) => None,
+        })
+        .collect();
+    if estimates.is_empty() {
+        return None;
+    }
+    let margin = analysis.subject.rounds.margin.0;
+    let axis = ratio_axis(&estimates, margin);
+    let label = format!(
+        "{}: ratio of each arm to its reference, with interval and margin",
+        workload.name
+    );
+    let count = words::to_f64(rows.len() as u64);
+    let margins = Margins {
+        left: 118.0,
+        right: 66.0,
+        top: 20.0,
+        bottom: 42.0,
+    };
+    let height = height(count * ROW + margins.top + margins.bottom);
+    let lanes = Axis {
+        low: 0.0,
+        high: count,
+        logarithmic: false,
+        ticks: Vec::new(),
+        title: String::new(),
+    };
+    let svg = svg::draw(WIDTH, height, &label, |canvas| {
+        canvas.text((margins.left, 9.0), "← better", Anchor::Left, Ink::Muted);
+        canvas.text(
+            (f64::from(WIDTH) - margins.right, 9.0),
+            "worse →",
+            Anchor::Right,
+            Ink::Muted,
+        );
+        let plot = Plot::behind(canvas, (WIDTH, height), margins, axis, lanes, |plot| {
+            plot.band(1.0 / (1.0 + margin), 1.0 + margin, Ink::Band);
+        });
+        plot.vertical(1.0, Ink::Text, 1.4);
+        for (index, row) in rows.iter().enumerate() {
+            let lane = count - words::to_f64(index as u64) - 0.5;
+            draw_row(&plot, legend, row, lane);
+        }
+    });
+    Some(Figure {
+        svg,
+        caption: caption(analysis, workload, &rows, margin),
+    })
+}
+
+fn rows<'a>(
+    analysis: &'a Analysis,
+    workload: &'a Workload,
+    shown: impl Fn(&Metric) -> bool,
+) -> Vec<Row<'a>> {
+    let mut rows = Vec::new();
+    for metric in Metric::ALL.into_iter().filter(shown) {
+        let cells = analysis
+            .cells_of(&workload.name)
+            .filter(|cell| cell.metric == metric);
+        let arms: Vec<Row<'_>> = cells
+            .filter_map(|cell| cell.ratio.map(|ratio| Row::Arm(cell, ratio)))
+            .collect();
+        if !arms.is_empty() {
+            rows.push(Row::Heading(match metric.direction() {
+                Direction::LargerIsWorse => words::short_metric(metric).to_owned(),
+                Direction::SmallerIsWorse => {
+                    format!("{} (reference ÷ arm)", words::short_metric(metric))
+                }
+            }));
+            rows.extend(arms);
+        }
+    }
+    rows
+}
+
+fn draw_row(plot: &Plot<'_, '_>, legend: &Legend, row: &Row<'_>, lane: f64) {
+    let (left, right) = plot.sides();
+    let y = plot.at(1.0, lane).1;
+    match row {
+        Row::Heading(text) => plot
+            .canvas()
+            .text((2.0, y + 1.0), text, Anchor::Left, Ink::Text),
+        Row::Arm(cell, estimate) => {
+            let mark = legend.arm(&cell.arm);
+            let (low, high) = (estimate.interval95.low, estimate.interval95.high);
+            let ends = [
+                plot.at(low.max(f64::MIN_POSITIVE), lane),
+                plot.at(high.min(f64::MAX), lane),
+            ];
+            plot.canvas().line(&ends, Ink::Arm(mark.colour), 2.4);
+            plot.marker(estimate.value, lane, mark);
+            let name = shortened(&cell.arm, 16);
+            plot.canvas()
+                .text((left - 6.0, y), &name, Anchor::Right, Ink::Muted);
+            let change = crate::words::percent(estimate.value - 1.0);
+            plot.canvas()
+                .text((right + 4.0, y), &change, Anchor::Left, Ink::Text);
+        }
+    }
+}
+
+/// An axis of ratios, labelled as changes; logarithmic, so that half and double are equally far from 1.
+fn ratio_axis(estimates: &[Estimate], margin: f64) -> Axis {
+    let mut values = vec![1.0 / (1.0 + margin), 1.0 + margin];
+    for estimate in estimates {
+        values.extend([
+            estimate.value,
+            estimate.interval95.low,
+            estimate.interval95.high,
+        ]);
+    }
+    values.retain(|value| value.is_finite() && *value > 0.0);
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(0.0, f64::max);
+    let mut axis = Axis::log("ratio to the reference (95 % interval)", &values);
+    axis.ticks = if high / low > WIDE {
+        let factors = [
+            0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0,
+        ];
+        let factors = factors
+            .into_iter()
+            .filter(|factor| (axis.low..=axis.high).contains(factor));
+        factors
+            .map(|value| Tick {
+                value,
+                label: format!(
+                    "×{}",
+                    number::three_digits(value)
+                        .trim_end_matches('0')
+                        .trim_end_matches('.')
+                ),
+            })
+            .collect()
+    } else {
+        let percents = Axis::linear("", &[(low - 1.0) * 100.0, (high - 1.0) * 100.0])
+            .ticks
+            .into_iter();
+        let ticks = percents.map(|tick| Tick {
+            value: 1.0 + tick.value / 100.0,
+            label: format!("{} %", number::signed(&tick.label)),
+        });
+        ticks
+            .filter(|tick| (axis.low..=axis.high).contains(&tick.value))
+            .collect()
+    };
+    axis
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the height of at most a few hundred rows"
+)]
+fn height(pixels: f64) -> u32 {
+    pixels.round() as u32
+}
+
+fn caption(
+    analysis: &Analysis,
+    workload: &Workload,
+    rows: &[Row<'_>],
+    margin: f64,
+) -> maud::Markup {
+    let compared = rows.iter().filter_map(|row| match row {
+        Row::Arm(cell, _) => Some(cell.rounds),
+        Row::Heading(_) => None,
+    });
+    let (least, most) = compared.fold((u32::MAX, 0), |(least, most), n| {
+        (least.min(n), most.max(n))
+    });
+    let rounds = if least == most {
+        rounds_words(most)
+    } else {
+        format!("n = {least} to {most} rounds")
+    };
+    let turned = rows
+        .iter()
+        .any(|row| matches!(row, Row::Arm(cell, _) if cell.direction == Direction::SmallerIsWorse));
+    html! {
+        b { (workload.name) }
+        ": ratio of each arm " (table::against(analysis, &workload.name)) ", so that right is worse. Marker: Hodges-Lehmann estimate; bar: exact 95 % "
+        "signed-rank interval; " (rounds) ". Shaded: the margin of ±" (number::share(margin)) ", within which arms are equivalent."
+        @if turned { " Where more is better the ratio is turned over." }
+    }
+}

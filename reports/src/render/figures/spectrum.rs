@@ -1,0 +1,116 @@
+//! Percentile spectra: latency at every percentile, the tail stretched, one line for each arm.
+
+use maud::html;
+use tollgate_results::outcome::Timed;
+use tollgate_results::workload::Workload;
+
+use super::super::legend::Legend;
+use super::super::svg::{self, Axis, Ink, Margins, Plot, Tick};
+use super::super::{number, words};
+use super::{Figure, WIDTH, rounds_words};
+use crate::model::{Analysis, Spectrum, SpectrumPoint};
+
+const HEIGHT: u32 = 270;
+
+/// Percentiles that are labelled and marked, with their place 1 / (1 - q).
+const NAMED: [(f64, &str); 6] = [
+    (2.0, "p50"),
+    (10.0, "p90"),
+    (100.0, "p99"),
+    (1e3, "p99.9"),
+    (1e4, "p99.99"),
+    (1e5, "p99.999"),
+];
+
+/// Draws the spectra of one workload, one figure for each thing that was timed.
+pub(in crate::render) fn spectra(
+    analysis: &Analysis,
+    legend: &Legend,
+    workload: &Workload,
+) -> Vec<Figure> {
+    let figures = [Timed::Latency, Timed::Connect].into_iter().map(|timed| {
+        let of_it = |line: &&Spectrum| {
+            line.workload == workload.name && line.timed == timed && !line.points.is_empty()
+        };
+        let lines: Vec<&Spectrum> = analysis.spectra.iter().filter(of_it).collect();
+        (!lines.is_empty()).then(|| figure(legend, workload, timed, &lines))
+    });
+    figures.flatten().collect()
+}
+
+fn figure(legend: &Legend, workload: &Workload, timed: Timed, lines: &[&Spectrum]) -> Figure {
+    let what = match timed {
+        Timed::Latency => "latency",
+        Timed::Connect => "time to connect",
+    };
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let y: Vec<f64> = points().map(|point| point.ns / 1e3).collect();
+    let far = points()
+        .map(place)
+        .filter(|x| x.is_finite())
+        .fold(10.0, f64::max);
+    let x = Axis {
+        low: 1.0,
+        high: far * 1.15,
+        logarithmic: true,
+        ticks: NAMED
+            .iter()
+            .filter(|(at, _)| *at <= far * 1.15)
+            .map(|&(value, label)| Tick {
+                value,
+                label: label.to_owned(),
+            })
+            .collect(),
+        title: "percentile of all requests sent".to_owned(),
+    };
+    let y = Axis::log(&format!("{what} in µs (logarithmic)"), &y);
+    let label = format!("{}: {what} at every percentile", workload.name);
+    let svg = svg::draw(WIDTH, HEIGHT, &label, |canvas| {
+        let plot = Plot::new(
+            canvas,
+            (WIDTH, HEIGHT),
+            Margins {
+                right: 24.0,
+                ..Margins::USUAL
+            },
+            x,
+            y,
+        );
+        for line in lines {
+            let mark = legend.arm(&line.arm);
+            let points: Vec<_> = line
+                .points
+                .iter()
+                .map(|point| (place(point), point.ns / 1e3))
+                .collect();
+            plot.line(&points, Ink::Arm(mark.colour), 1.8);
+            for (at, _) in NAMED {
+                let near = |(x, _): &&(f64, f64)| (x / at).ln().abs() < 0.02;
+                if let Some(&(x, y)) = points.iter().find(near) {
+                    plot.marker(x, y, mark);
+                }
+            }
+        }
+    });
+    Figure {
+        svg,
+        caption: caption(workload, what, lines),
+    }
+}
+
+/// Where a quantile stands: 1 / (1 - q), which gives each decade of the tail equal room.
+fn place(point: &SpectrumPoint) -> f64 {
+    1.0 / (1.0 - point.quantile)
+}
+
+fn caption(workload: &Workload, what: &str, lines: &[&Spectrum]) -> maud::Markup {
+    let sent: u64 = lines.iter().map(|line| line.sent).sum();
+    let lost: u64 = lines.iter().map(|line| line.lost).sum();
+    let rounds = lines.iter().map(|line| line.rounds).max().unwrap_or(0);
+    html! {
+        b { (workload.name) }
+        ": " (what) " in µs at every percentile, of " (words::list(lines.iter().map(|line| &line.arm)))
+        ". All requests of " (rounds_words(rounds)) " pooled: " (number::count(sent)) " sent, "
+        (number::count(lost)) " lost. A description without interval: verdicts don't rest on it."
+    }
+}

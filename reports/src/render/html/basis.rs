@@ -1,0 +1,253 @@
+//! What the report rests on: evidence, skipped arms, rounds, facts.
+
+use maud::{Markup, html};
+
+use super::super::legend::Legend;
+use super::super::{number, words};
+use super::parts;
+use crate::model::{Analysis, ArmSummary, Fate};
+
+/// Proof of each arm's path.
+pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
+    let count =
+        |value: Option<u64>| value.map_or_else(|| number::UNKNOWN.to_owned(), number::count);
+    let table = html! {
+        table {
+            caption { "What the datapath itself counted, over all slices of an arm" }
+            thead {
+                tr {
+                    th scope="col" { "Arm" }
+                    th scope="col" { "Declared path" }
+                    th.n scope="col" { "Requests" }
+                    th.n scope="col" { "VXLAN packets" }
+                    th.n scope="col" { "Packets on rules" }
+                    th.n scope="col" { "Socket translations" }
+                    th scope="col" { "Connection tracking" }
+                }
+            }
+            tbody {
+                @for arm in &analysis.arms {
+                    @let evidence = &arm.evidence;
+                    tr {
+                        th scope="row" { (parts::arm(legend, &arm.name)) }
+                        td { (parts::judgement(evidence.judgement)) }
+                        td.n { (number::count(evidence.requests)) }
+                        td.n { (count(evidence.encapsulated_packets)) }
+                        td.n { (count(evidence.rule_packets)) }
+                        td.n { (count(evidence.socket_translations)) }
+                        td { (evidence.translation) }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section #evidence aria-labelledby="evidence-title" {
+            h2 #evidence-title { "Evidence" }
+            p {
+                "Whether each arm's packets took the path that the arm declares, by counters that the kernel keeps anyway. "
+                "An arm whose counters contradict it is invalid."
+            }
+            (parts::scroll("Evidence of each arm", &table))
+            details {
+                summary { "Each check" }
+                ul {
+                    @for arm in &analysis.arms {
+                        @for check in &arm.evidence.checks {
+                            li { b { (arm.name) ", " (check.about) } ": " (check.text) " " (parts::judgement(check.judgement)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Arms that could not run.
+pub(super) fn skipped(analysis: &Analysis) -> Markup {
+    let skipped = &analysis.subject.skipped;
+    if skipped.is_empty() {
+        return html! {};
+    }
+    html! {
+        section #skipped aria-labelledby="skipped-title" {
+            h2 #skipped-title { "Skipped arms" }
+            p { "The scenario has these arms too; they can't run on this machine." }
+            dl {
+                @for skipped in skipped {
+                    dt { (skipped.arm) }
+                    dd { (skipped.reason) }
+                }
+            }
+        }
+    }
+}
+
+/// Which rounds count, and why others don't.
+pub(super) fn rounds(analysis: &Analysis) -> Markup {
+    let conduct = &analysis.conduct;
+    let excluded = conduct
+        .rounds
+        .iter()
+        .filter(|round| round.fate != Fate::Kept);
+    html! {
+        section #conduct aria-labelledby="conduct-title" {
+            h2 #conduct-title { "Rounds that count" }
+            p { (words::rounds(analysis)) "." }
+            ul {
+                @for round in excluded {
+                    li {
+                        "Round " (round.round) ", " (words::fate(round.fate))
+                        @if let Some(reason) = &round.reason { ": " (reason) }
+                    }
+                }
+                @for failure in &conduct.failures {
+                    li {
+                        "Round " (failure.round) ", " (failure.workload) " on " (failure.arm) ", failed: " (failure.reason)
+                    }
+                }
+            }
+            @if !analysis.noise_floor.workloads.is_empty() { (noise(analysis)) }
+        }
+    }
+}
+
+/// How small a difference each workload could tell.
+fn noise(analysis: &Analysis) -> Markup {
+    let table = html! {
+        table {
+            caption { "How small a difference this campaign could tell" }
+            thead {
+                tr {
+                    th scope="col" { "Workload" }
+                    th scope="col" { "Metric" }
+                    th.n scope="col" { "Spread per round" }
+                    th.n scope="col" { "Rounds" }
+                    th.n scope="col" { "Detectable" }
+                }
+            }
+            tbody {
+                @for noise in &analysis.noise_floor.workloads {
+                    tr {
+                        th scope="row" { (noise.workload) }
+                        td { (words::short_metric(noise.metric)) }
+                        td.n { (number::share(noise.spread)) }
+                        td.n { (noise.rounds) }
+                        td.n { (crate::words::percent(noise.detectable)) }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        (parts::scroll("Noise of each workload", &table))
+        p.about {
+            "Spread: standard deviation of the ratio of one round, median over arms. Detectable: the smallest difference that nine of ten "
+            "campaigns like this one would find."
+        }
+    }
+}
+
+/// The machine, the run and the arms' devices.
+pub(super) fn facts(analysis: &Analysis) -> Markup {
+    let rows = rows(analysis);
+    let table = html! {
+        table.facts {
+            caption { "The machine and the run" }
+            tbody {
+                @for (heading, fact) in rows { tr { th scope="row" { (heading) } td { (fact) } } }
+            }
+        }
+    };
+    let notes: Vec<(&ArmSummary, &String)> = analysis
+        .arms
+        .iter()
+        .flat_map(|arm| arm.notes.iter().map(move |note| (arm, note)))
+        .collect();
+    html! {
+        section #facts aria-labelledby="facts-title" {
+            h2 #facts-title { "Facts" }
+            p { "Figures of two reports may be compared where their fingerprints are equal." }
+            (parts::scroll("Facts of the machine and the run", &table))
+            @if !notes.is_empty() {
+                ul { @for (arm, note) in notes { li { b { (arm.name) } ": " (note) } } }
+            }
+        }
+    }
+}
+
+fn rows(analysis: &Analysis) -> Vec<(String, String)> {
+    let subject = &analysis.subject;
+    let facts = &subject.facts;
+    let unknown = || "not shown by this machine".to_owned();
+    let exact = match facts.exact_irq_time {
+        Some(true) => "exact".to_owned(),
+        Some(false) => "sampled at each tick".to_owned(),
+        None => "unknown".to_owned(),
+    };
+    let mtus = analysis.arms.iter().map(|arm| {
+        let mtu = |value: Option<u32>| value.map_or_else(|| "?".to_owned(), |mtu| mtu.to_string());
+        format!("{} {}/{}", arm.name, mtu(arm.pod_mtu), mtu(arm.wire_mtu))
+    });
+    let mut rows = vec![
+        ("Fingerprint", subject.fingerprint.clone()),
+        ("Machine", words::machine(facts)),
+        (
+            "Clock source",
+            facts.clocksource.clone().unwrap_or_else(unknown),
+        ),
+        (
+            "Frequency governor",
+            facts.governor.clone().unwrap_or_else(unknown),
+        ),
+        ("Soft interrupt time", exact),
+        (
+            "Resolution of CPU times",
+            number::duration(words::to_f64(facts.cpu_time_resolution_ns)),
+        ),
+        ("Steal", words::steal(analysis.conduct.steal)),
+        ("MTU of pod / wire", mtus.collect::<Vec<_>>().join(", ")),
+        (
+            "Scenario",
+            format!("{}, SHA-256 {}", subject.scenario, subject.scenario_hash),
+        ),
+        ("Seed", subject.seed.to_string()),
+        (
+            "Slice",
+            format!(
+                "{} after {} of warm-up",
+                subject.rounds.slice, subject.rounds.warmup
+            ),
+        ),
+        ("Installs", subject.installs.to_string()),
+        ("Started", number::date(subject.started_unix_ms)),
+        ("Took", number::span(whole(subject.elapsed_seconds))),
+        ("Tollgate", subject.tool_version.clone()),
+    ];
+    let mut rows: Vec<(String, String)> = rows
+        .drain(..)
+        .map(|(heading, fact)| (heading.to_owned(), fact))
+        .collect();
+    rows.extend(
+        facts
+            .sysctls
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone())),
+    );
+    rows.extend(
+        facts
+            .tools
+            .iter()
+            .map(|(tool, version)| (tool.clone(), version.clone())),
+    );
+    rows
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of floats saturates, and a campaign takes less than 2^64 s"
+)]
+fn whole(seconds: f64) -> u64 {
+    seconds.round() as u64
+}

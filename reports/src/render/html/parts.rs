@@ -1,0 +1,103 @@
+//! Small parts that sections share.
+
+use maud::{Markup, html};
+use tollgate_results::arm::Name;
+
+use super::super::figures::Figure;
+use super::super::legend::Legend;
+use super::super::svg;
+use crate::model::{Analysis, Judgement, ScalingVerdict, Verdict};
+
+/// A verdict as a coloured word with a symbol, since not everybody sees the colour.
+pub(super) fn verdict(verdict: Verdict) -> Markup {
+    let symbol = match verdict {
+        Verdict::Slower => "▲",
+        Verdict::Faster => "▼",
+        Verdict::Equivalent => "≈",
+        Verdict::Inconclusive | Verdict::Insufficient => "?",
+        Verdict::Invalid => "✕",
+    };
+    badge(verdict.as_str(), symbol, verdict.as_str())
+}
+
+/// A verdict on a rise.
+pub(super) fn scaling(verdict: ScalingVerdict) -> Markup {
+    let (class, symbol) = match verdict {
+        ScalingVerdict::Grows => ("slower", "↗"),
+        ScalingVerdict::Falls => ("faster", "↘"),
+        ScalingVerdict::Flat => ("equivalent", "→"),
+        ScalingVerdict::Inconclusive | ScalingVerdict::Insufficient => ("inconclusive", "?"),
+        ScalingVerdict::Invalid => ("invalid", "✕"),
+    };
+    badge(class, symbol, verdict.as_str())
+}
+
+/// A judgement on evidence.
+pub(super) fn judgement(judgement: Judgement) -> Markup {
+    let (class, symbol) = match judgement {
+        Judgement::Ok => ("equivalent", "✓"),
+        Judgement::Unknown => ("inconclusive", "?"),
+        Judgement::Contradicts => ("invalid", "✕"),
+    };
+    badge(class, symbol, super::super::words::judgement(judgement))
+}
+
+/// A coloured word.
+pub(super) fn badge(class: &str, symbol: &str, word: &str) -> Markup {
+    html! {
+        span class={ "badge " (class) } { span aria-hidden="true" { (symbol) } " " (word) }
+    }
+}
+
+/// An arm's marker and name.
+pub(super) fn arm(legend: &Legend, name: &Name) -> Markup {
+    html! { span.arm { (svg::swatch(legend.arm(name))) (name) } }
+}
+
+/// The markers of all arms, once before each group of figures; sweeps by their series.
+pub(super) fn key(analysis: &Analysis, legend: &Legend, wanted: impl Fn(&Name) -> bool) -> Markup {
+    let mut series: Vec<&Name> = Vec::new();
+    html! {
+        ul.key aria-label="Markers" {
+            @for arm in analysis.arms.iter().filter(|arm| wanted(&arm.name)) {
+                @match &arm.sweep {
+                    Some(sweep) if arm.name != analysis.subject.reference => {
+                        @if !series.contains(&&sweep.series) {
+                            @let () = series.push(&sweep.series);
+                            li { span.arm { (svg::swatch(legend.series(&sweep.series))) (sweep.series) } }
+                        }
+                    }
+                    _ => { li { (self::arm(legend, &arm.name)) } }
+                }
+            }
+        }
+    }
+}
+
+/// A box in which something wide scrolls, with the keyboard too, so that the page itself never does.
+pub(super) fn scroll(label: &str, inner: &Markup) -> Markup {
+    html! { div.scroll role="region" aria-label=(label) tabindex="0" { (inner) } }
+}
+
+/// Figures side by side where there is room.
+pub(super) fn gallery(figures: &[Figure]) -> Markup {
+    html! {
+        div.gallery { @for figure in figures { (self::figure(figure)) } }
+    }
+}
+
+/// One figure with its caption.
+pub(super) fn figure(figure: &Figure) -> Markup {
+    html! { figure { (figure.svg) figcaption { (figure.caption) } } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_people_are_escaped() {
+        let markup = badge("slower", "▲", "<script>alert(1)</script>").into_string();
+        assert!(!markup.contains("<script"), "{markup}");
+    }
+}

@@ -1,0 +1,171 @@
+//! The sections that consist of figures.
+
+use maud::{Markup, html};
+
+use super::super::figures::{self, Figure};
+use super::super::legend::Legend;
+use super::super::{number, svg, words};
+use super::parts;
+use crate::model::{Analysis, Scaling};
+
+/// More figures than this under one heading are folded away.
+const MANY: usize = 6;
+
+/// How figures of sweeps grow, with a claim for each series.
+pub(super) fn scaling(analysis: &Analysis, legend: &Legend) -> Markup {
+    let panels = figures::panels(analysis, legend);
+    if panels.is_empty() {
+        return html! {};
+    }
+    html! {
+        section #scaling aria-labelledby="scaling-title" {
+            h2 #scaling-title { "With the number of services" }
+            p {
+                "Whether a figure grows with the number of services in the kernel. Grows, falls and flat are said only where they are proved."
+            }
+            div.gallery {
+                @for panel in &panels {
+                    div {
+                        (parts::figure(&panel.figure))
+                        ul.claims { @for scaling in &panel.scalings { (claim(legend, scaling)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn claim(legend: &Legend, scaling: &Scaling) -> Markup {
+    html! {
+        li {
+            span.arm { (svg::swatch(legend.series(&scaling.series))) (scaling.series) }
+            " " (parts::scaling(scaling.claim.verdict)) " "
+            (words::unbroken(&scaling.claim.words))
+            @if let Some(reason) = &scaling.claim.reason { ": " (reason) }
+        }
+    }
+}
+
+/// Percentile spectra of every workload.
+pub(super) fn spectra(analysis: &Analysis, legend: &Legend) -> Markup {
+    let figures: Vec<Figure> = analysis
+        .workloads
+        .iter()
+        .flat_map(|workload| figures::spectra(analysis, legend, workload))
+        .collect();
+    if figures.is_empty() {
+        return html! {};
+    }
+    html! {
+        section #spectra aria-labelledby="spectra-title" {
+            h2 #spectra-title { "Percentiles" }
+            p {
+                "How slow the slowest requests are. Further right are rarer ones: at p99 one request in a hundred takes longer. "
+                "Lines that run apart only at the right differ in their tail, not in their typical request."
+            }
+            (parts::key(analysis, legend, |_| true))
+            (parts::gallery(&figures))
+        }
+    }
+}
+
+/// Paired rounds of every workload.
+pub(super) fn rounds(analysis: &Analysis, legend: &Legend) -> Markup {
+    let groups = analysis
+        .workloads
+        .iter()
+        .map(|workload| (workload, figures::rounds(analysis, legend, workload)));
+    let groups: Vec<_> = groups.filter(|(_, figures)| !figures.is_empty()).collect();
+    if groups.is_empty() {
+        return html! {};
+    }
+    html! {
+        section #rounds aria-labelledby="rounds-title" {
+            h2 #rounds-title { "Round by round" }
+            p {
+                "An arm and its reference in each round, joined. Where the lines all point one way, the difference is there every "
+                "time; where both move together, the machine moved, and the comparison doesn't care. Each figure has its own scale."
+            }
+            (parts::key(analysis, legend, |_| true))
+            @for (workload, figures) in &groups {
+                h3 { (workload.name) }
+                @if figures.len() > MANY {
+                    details { summary { (figures.len()) " arms" } (parts::gallery(figures)) }
+                } @else {
+                    (parts::gallery(figures))
+                }
+            }
+        }
+    }
+}
+
+/// Soft interrupts and steal of every slice.
+pub(super) fn processors(analysis: &Analysis, legend: &Legend) -> Markup {
+    if analysis.timeline.is_empty() {
+        return html! {};
+    }
+    let softirq: Vec<Figure> = analysis
+        .workloads
+        .iter()
+        .filter_map(|workload| figures::softirq(analysis, legend, workload))
+        .collect();
+    let steal = figures::steal(analysis, legend);
+    html! {
+        section #processors aria-labelledby="processors-title" {
+            h2 #processors-title { "Processors" }
+            p {
+                "What the CPUs did in each slice. Soft interrupts are kernel work for the network; steal is time that the hypervisor gave to others."
+            }
+            (parts::key(analysis, legend, |_| true))
+            @if softirq.is_empty() { p { "Time in soft interrupts could not be read on this machine." } }
+            @if steal.is_none() { p { "Steal: " (words::steal(analysis.conduct.steal)) "." } }
+            div.gallery {
+                @for figure in softirq.iter().chain(&steal) { (parts::figure(figure)) }
+            }
+        }
+    }
+}
+
+/// Time to program the services.
+pub(super) fn programming(analysis: &Analysis, legend: &Legend) -> Markup {
+    let Some(figure) = figures::programming(analysis, legend) else {
+        return html! {};
+    };
+    let table = html! {
+        table {
+            caption { "Time to program all services of an arm" }
+            thead {
+                tr {
+                    th scope="col" { "Arm" }
+                    th.n scope="col" { "Services" }
+                    th.n scope="col" { "Rules or entries" }
+                    th.n scope="col" { "Median time" }
+                    th.n scope="col" { "Installs" }
+                }
+            }
+            tbody {
+                @for arm in &analysis.arms {
+                    @if let Some(programming) = &arm.programming {
+                        tr {
+                            th scope="row" { (parts::arm(legend, &arm.name)) }
+                            td.n { (number::count(u64::from(programming.services))) }
+                            td.n { (programming.entries.map_or_else(|| number::UNKNOWN.to_owned(), number::count)) }
+                            td.n { (number::duration(programming.median_ns)) }
+                            td.n { (programming.times_ns.len()) }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        section #programming aria-labelledby="programming-title" {
+            h2 #programming-title { "Programming time" }
+            p { "How long it took to write an arm's service rules or map entries into the kernel, all at once." }
+            div.forest {
+                (parts::figure(&figure))
+                (parts::scroll("Time to program services", &table))
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Verdicts: for each workload a forest and the table behind it.
+
+use maud::{Markup, html};
+use tollgate_results::workload::Workload;
+
+use super::super::legend::Legend;
+use super::super::{figures, glossary, number, words};
+use super::parts;
+use crate::model::{Analysis, Cell, Metric, Unit, Verdict};
+
+/// All verdicts, workload by workload.
+pub(super) fn section(analysis: &Analysis, legend: &Legend) -> Markup {
+    if analysis.cells.is_empty() {
+        return html! {};
+    }
+    html! {
+        section #verdicts aria-labelledby="verdicts-title" {
+            h2 #verdicts-title { "Verdicts" }
+            p {
+                "Each arm against its reference. A verdict is said only where it is proved, with the interval that proves it; "
+                "everything else is inconclusive."
+            }
+            (parts::key(analysis, legend, |_| true))
+            @for workload in &analysis.workloads {
+                (of_workload(analysis, legend, workload))
+            }
+            details {
+                summary { "What the verdicts mean" }
+                dl {
+                    @for (verdict, meaning) in glossary::VERDICTS {
+                        dt { (parts::verdict(verdict)) }
+                        dd { (meaning) "." }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Markup {
+    let cells: Vec<&Cell> = analysis.cells_of(&workload.name).collect();
+    if cells.is_empty() {
+        return html! {};
+    }
+    html! {
+        h3 { (workload.name) }
+        p.about { (words::traffic(&workload.traffic)) "; " (words::placement(workload.cpu)) "." }
+        div.forest {
+            @if let Some(figure) = figures::forest(analysis, legend, workload) { (parts::figure(&figure)) }
+            (parts::scroll(&format!("Verdicts of {}", workload.name), &verdict_table(legend, workload, &cells)))
+        }
+        (reasons(&cells))
+    }
+}
+
+fn verdict_table(legend: &Legend, workload: &Workload, cells: &[&Cell]) -> Markup {
+    let metrics: Vec<Metric> = Metric::ALL
+        .into_iter()
+        .filter(|metric| cells.iter().any(|cell| cell.metric == *metric))
+        .collect();
+    html! {
+        table {
+            caption {
+                b { (workload.name) } ": medians over rounds, and the change with its exact 95 % interval"
+            }
+            thead {
+                tr {
+                    th scope="col" { "Arm" }
+                    th scope="col" { "Verdict" }
+                    th.n scope="col" { "Change" }
+                    th.n scope="col" { "Difference" }
+                    th.n scope="col" { "Value" }
+                    th.n scope="col" { "Reference" }
+                    th.n scope="col" { "Rounds" }
+                }
+            }
+            @for metric in metrics {
+                tbody {
+                    tr.group {
+                        th colspan="7" scope="rowgroup" {
+                            (words::metric(metric)) " " small { (words::worse(metric.direction())) }
+                        }
+                    }
+                    @for cell in cells.iter().filter(|cell| cell.metric == metric) {
+                        (cell_row(legend, cell))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell_row(legend: &Legend, cell: &Cell) -> Markup {
+    // Loss has no relative change: its difference says it all.
+    let relative = words::change(cell).filter(|_| cell.unit != Unit::Share);
+    html! {
+        tr {
+            th scope="row" { (parts::arm(legend, &cell.arm)) }
+            td {
+                (parts::verdict(cell.verdict))
+                @if cell.measurable { " " small { "measurable" } }
+            }
+            td.n { (estimate(relative)) }
+            td.n { (estimate(words::shift(cell))) }
+            td.n { (words::typical(cell.unit, cell.arm_typical.as_ref())) }
+            td.n title={ "reference: " (cell.reference) } {
+                (words::typical(cell.unit, cell.reference_typical.as_ref()))
+            }
+            td.n { (cell.rounds) }
+        }
+    }
+}
+
+/// An estimate with its interval, the estimate foremost.
+fn estimate(text: Option<String>) -> Markup {
+    let Some(text) = text else {
+        return html! { (number::UNKNOWN) };
+    };
+    match text.split_once(" [") {
+        Some((value, interval)) => html! { b { (value) } " " span.interval { "[" (interval) } },
+        None => html! { (text) },
+    }
+}
+
+/// Everything that a table's row has no room for: why there is no verdict, what would give one, and notes.
+fn reasons(cells: &[&Cell]) -> Markup {
+    let lines: Vec<(&Cell, String)> = cells
+        .iter()
+        .flat_map(|cell| said(cell).into_iter().map(move |line| (*cell, line)))
+        .collect();
+    if lines.is_empty() {
+        return html! {};
+    }
+    html! {
+        details {
+            summary { "Notes on these verdicts (" (lines.len()) ")" }
+            ul {
+                @for (cell, line) in lines {
+                    li { b { (cell.arm) ", " (words::short_metric(cell.metric)) } ": " (words::unbroken(&line)) }
+                }
+            }
+        }
+    }
+}
+
+fn said(cell: &Cell) -> Vec<String> {
+    let mut lines: Vec<String> = cell.reason.iter().cloned().collect();
+    lines.extend(
+        cell.to_resolve
+            .as_ref()
+            .map(|resolution| resolution.words.clone()),
+    );
+    if let (Verdict::Slower | Verdict::Faster, Some(tests)) = (cell.verdict, cell.tests) {
+        if !tests.holds_family_wise {
+            lines.push(format!(
+                "holds for this cell alone; looking at all arms together (Holm), p = {}",
+                number::three_digits(tests.p_holm)
+            ));
+        }
+    }
+    if let Some(undropped) = &cell.undropped {
+        if undropped.verdict != cell.verdict {
+            lines.push(format!(
+                "with the rounds that were dropped for noise the verdict would be {}",
+                undropped.verdict
+            ));
+        }
+    }
+    lines.extend(cell.notes.iter().cloned());
+    lines
+}

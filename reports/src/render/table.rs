@@ -1,0 +1,101 @@
+//! Rows of the verdict table, for renderers of plain text.
+
+use tollgate_results::arm::Name;
+use tollgate_results::workload::Workload;
+
+use super::{number, words};
+use crate::model::{Analysis, Cell, Metric, Verdict};
+
+/// With more arms than this, plain text shows each workload's main metric only.
+const MANY_ARMS: usize = 10;
+
+/// One row: an arm's value of one metric and, unless it is the reference, its verdict.
+pub(super) struct Row<'a> {
+    pub metric: Metric,
+    pub arm: &'a Name,
+    pub value: String,
+    pub change: String,
+    pub verdict: Option<Verdict>,
+}
+
+/// Returns the rows of one workload, by metric; the reference's value stands before those compared with it.
+/// In brief: only metrics that most readers want, and those that went wrong.
+pub(super) fn rows<'a>(analysis: &'a Analysis, workload: &'a Workload) -> Vec<Row<'a>> {
+    let main = words::main_metric(analysis, workload);
+    let shown = |metric: &Metric| {
+        let brief = match metric {
+            Metric::P50
+            | Metric::Throughput
+            | Metric::P99
+            | Metric::CpuPerRequest
+            | Metric::CpuPerMib => true,
+            Metric::Loss => analysis
+                .cells_of(&workload.name)
+                .any(|cell| cell.metric == Metric::Loss && cell.verdict != Verdict::Equivalent),
+            _ => false,
+        };
+        *metric == main || (brief && analysis.arms.len() <= MANY_ARMS)
+    };
+    let metrics = Metric::ALL.into_iter().filter(shown);
+    metrics
+        .flat_map(|metric| rows_of(analysis, workload, metric))
+        .collect()
+}
+
+fn rows_of<'a>(analysis: &'a Analysis, workload: &'a Workload, metric: Metric) -> Vec<Row<'a>> {
+    let cells: Vec<&Cell> = analysis
+        .cells_of(&workload.name)
+        .filter(|cell| cell.metric == metric)
+        .collect();
+    let mut rows = Vec::new();
+    let mut references: Vec<&Name> = Vec::new();
+    for cell in cells {
+        let itself_compared = |name: &Name| {
+            analysis
+                .cells_of(&workload.name)
+                .any(|cell| cell.metric == metric && cell.arm == *name)
+        };
+        if !references.contains(&&cell.reference) && !itself_compared(&cell.reference) {
+            references.push(&cell.reference);
+            rows.push(Row {
+                metric,
+                arm: &cell.reference,
+                value: words::typical(cell.unit, cell.reference_typical.as_ref()),
+                change: "reference".to_owned(),
+                verdict: None,
+            });
+        }
+        rows.push(Row {
+            metric,
+            arm: &cell.arm,
+            value: words::typical(cell.unit, cell.arm_typical.as_ref()),
+            change: change(cell),
+            verdict: Some(cell.verdict),
+        });
+    }
+    rows
+}
+
+/// Writes a cell's change with its interval, or that there is none.
+pub(super) fn change(cell: &Cell) -> String {
+    words::change(cell).unwrap_or_else(|| number::UNKNOWN.to_owned())
+}
+
+/// Says what the arms of a table are compared with: one name, or that it differs.
+pub(super) fn against(analysis: &Analysis, workload: &Name) -> String {
+    let mut references = analysis.cells_of(workload).map(|cell| &cell.reference);
+    match references.next() {
+        Some(first) if references.all(|reference| reference == first) => format!("against {first}"),
+        _ => "against its reference".to_owned(),
+    }
+}
+
+/// Returns whether rows leave out metrics that the analysis has.
+pub(super) fn is_brief(analysis: &Analysis) -> bool {
+    analysis.workloads.iter().any(|workload| {
+        let rows = rows(analysis, workload);
+        analysis
+            .cells_of(&workload.name)
+            .any(|cell| rows.iter().all(|row| row.metric != cell.metric))
+    })
+}

@@ -1,0 +1,421 @@
+//! What things are called in plain English. Banned: "no change", "same", and "significant" alone
+//! (statistics §2.6); a test looks for them in every report.
+
+use tollgate_results::arm::{Datapath, Family, Name, Offloads, Pods, Position, Service, Wire};
+use tollgate_results::facts::{Facts, Privilege};
+use tollgate_results::run::TargetKind;
+use tollgate_results::workload::{Close, Connections, Cpu, Traffic, Workload};
+
+use super::number;
+use crate::model::{Analysis, Cell, Direction, Fate, Judgement, Metric, Steal, Typical, Unit};
+use crate::words;
+
+/// Says what carries an arm's packets, as somebody would who has never seen Tollgate; what all arms
+/// share is left out ([`shared`]).
+pub(super) fn arm(analysis: &Analysis, path: &Datapath) -> String {
+    let shared = shared(analysis);
+    let own = facets(path)
+        .into_iter()
+        .filter(|facet| !shared.contains(facet));
+    let text = own.collect::<Vec<_>>().join("; ");
+    if text.is_empty() {
+        facets(path).join("; ")
+    } else {
+        text
+    }
+}
+
+/// Says what the paths of all arms have in common; nothing where there is one arm only.
+pub(super) fn shared(analysis: &Analysis) -> Vec<String> {
+    let Some((first, rest)) = analysis.arms.split_first() else {
+        return Vec::new();
+    };
+    let in_all = |facet: &String| {
+        rest.iter()
+            .all(|arm| facets(&arm.dimensions).contains(facet))
+    };
+    let facets = facets(&first.dimensions).into_iter();
+    facets
+        .filter(|facet| !rest.is_empty() && in_all(facet))
+        .collect()
+}
+
+/// Each dimension of a path in words.
+fn facets(path: &Datapath) -> [String; 5] {
+    let pods = match path.pods {
+        Pods::Bridge => "pods on a Linux bridge",
+        Pods::Host => "no pods, straight from node to node",
+    };
+    let wire = match path.wire {
+        Wire::Native => "packets routed between the nodes as they are",
+        Wire::Vxlan => "packets wrapped in VXLAN between the nodes",
+    };
+    let service = match path.service {
+        Service::None => "the client uses the server's own address".to_owned(),
+        Service::IptablesLegacy => translated(path, "kube-proxy's iptables rules (legacy binary)"),
+        Service::IptablesNft => translated(path, "kube-proxy's iptables rules (nft binary)"),
+        Service::Nftables => translated(path, "kube-proxy's nftables rules"),
+        Service::SocketLb => translated(path, "eBPF at the client's socket"),
+    };
+    let family = match path.family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    };
+    let offloads = match path.offloads {
+        Offloads::On => "segmentation offloads on",
+        Offloads::Off => "segmentation offloads off",
+    };
+    [
+        pods.to_owned(),
+        wire.to_owned(),
+        service,
+        family.to_owned(),
+        offloads.to_owned(),
+    ]
+}
+
+/// Says what translates the service's address, among how many.
+fn translated(path: &Datapath, by: &str) -> String {
+    let Some(services) = path.services else {
+        return format!("the service's address translated by {by}");
+    };
+    let place = match services.position {
+        _ if services.count == 1 => return format!("one service, translated by {by}"),
+        Position::First => "the first of",
+        Position::Median => "the middle one of",
+        Position::Last => "the last of",
+        Position::Random => "one, drawn at random, of",
+    };
+    let count = number::count(u64::from(services.count));
+    let endpoints = match services.endpoints {
+        1 => String::new(),
+        endpoints => format!(" with {endpoints} endpoints each"),
+    };
+    format!("{place} {count} services{endpoints}, translated by {by}")
+}
+
+/// Says what a workload sends.
+pub(super) fn traffic(traffic: &Traffic) -> String {
+    match traffic {
+        Traffic::TcpRr { payload } => {
+            format!(
+                "a request of {payload} and its reply on one open TCP connection, over and over"
+            )
+        }
+        Traffic::TcpCrr { payload, close } => {
+            let close = match close {
+                Close::Rst => "reset (RST)",
+                Close::Fin => "close (FIN)",
+            };
+            format!(
+                "connect, a request of {payload}, its reply, {close}: a TCP connection for each request"
+            )
+        }
+        Traffic::TcpStream { flows, payload } => {
+            let flows = match flows {
+                1 => "one TCP connection".to_owned(),
+                flows => format!("{flows} TCP connections"),
+            };
+            format!("bulk data over {flows}, written {payload} at a time")
+        }
+        Traffic::UdpRr { payload, timeout } => {
+            format!("a datagram of {payload} and its reply, over and over; lost after {timeout}")
+        }
+        Traffic::Http {
+            connections: Connections::Kept,
+            response,
+        } => {
+            format!("HTTP GET with a response of {response} on one kept connection")
+        }
+        Traffic::Http {
+            connections: Connections::New,
+            response,
+        } => {
+            format!("HTTP GET with a response of {response}, a new connection for each")
+        }
+    }
+}
+
+/// Says where client and server run, in few words.
+pub(super) const fn placement(cpu: Cpu) -> &'static str {
+    match cpu {
+        Cpu::Shared => "client and server share one CPU",
+        Cpu::Split => "client and server each have a CPU",
+        Cpu::Free => "the scheduler places client and server",
+    }
+}
+
+/// Says what a CPU placement means for the figures.
+pub(super) const fn placement_meaning(cpu: Cpu) -> &'static str {
+    match cpu {
+        Cpu::Shared => {
+            "Client and server run on one CPU, so a figure is the serial CPU cost of the path. It is the most \
+             repeatable placement; it hides work that other CPUs could have taken."
+        }
+        Cpu::Split => {
+            "Client and server each run on a CPU of their own. A figure then holds the wake-ups \
+             across CPUs too, and varies more from round to round."
+        }
+        Cpu::Free => {
+            "The scheduler places client and server. This is nearest to everyday use, and varies most."
+        }
+    }
+}
+
+/// Says a metric in words for headings.
+pub(super) const fn metric(metric: Metric) -> &'static str {
+    match metric {
+        Metric::P50 => "median latency (p50)",
+        Metric::P90 => "90th percentile of latency (p90)",
+        Metric::P99 => "99th percentile of latency (p99)",
+        Metric::P999 => "99.9th percentile of latency (p99.9)",
+        Metric::ConnectP50 => "median time to connect",
+        Metric::Rate => "requests per second",
+        Metric::Throughput => "throughput",
+        Metric::Loss => "loss",
+        Metric::CpuPerRequest => "CPU time per request",
+        Metric::CpuPerMib => "CPU time per MiB of payload",
+    }
+}
+
+/// A metric's name where room is scarce.
+pub(super) const fn short_metric(metric: Metric) -> &'static str {
+    match metric {
+        Metric::CpuPerRequest => "CPU/request",
+        Metric::CpuPerMib => "CPU/MiB",
+        other => other.as_str(),
+    }
+}
+
+/// The unit that a figure's axis shows, and how many of the record's units make one.
+pub(super) fn axis_unit(unit: Unit, largest: f64) -> (&'static str, f64) {
+    match unit {
+        Unit::Nanoseconds => ("µs", 1e3),
+        Unit::PerSecond => ("per second", 1.0),
+        Unit::BitsPerSecond if largest < 1e9 => ("Mbit/s", 1e6),
+        Unit::BitsPerSecond => ("Gbit/s", 1e9),
+        Unit::Share => ("%", 0.01),
+    }
+}
+
+/// Writes a value with its unit.
+pub(super) fn value(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Nanoseconds => number::micros(value),
+        Unit::PerSecond => format!("{}/s", number::three_digits(value)),
+        Unit::BitsPerSecond => {
+            let (unit, scale) = axis_unit(unit, value.abs());
+            format!("{} {unit}", number::three_digits(value / scale))
+        }
+        Unit::Share => number::share(value),
+    }
+}
+
+/// Writes a typical value with its unit.
+pub(super) fn typical(unit: Unit, typical: Option<&Typical>) -> String {
+    typical.map_or_else(
+        || number::UNKNOWN.to_owned(),
+        |typical| value(unit, typical.median),
+    )
+}
+
+/// Writes the change of a cell's value against the reference with its 95 % interval: in percent, for loss in
+/// percentage points. `None` where there is no interval.
+pub(super) fn change(cell: &Cell) -> Option<String> {
+    match cell.unit {
+        Unit::Share => shift(cell),
+        _ => cell.change.as_ref().map(words::change),
+    }
+}
+
+/// Writes the difference of a cell's value from the reference in its unit, with its 95 % interval.
+pub(super) fn shift(cell: &Cell) -> Option<String> {
+    let shift = cell.shift.as_ref()?;
+    Some(words::shift_with_interval(cell.unit, shift).replace("percentage points", "pp"))
+}
+
+/// Keeps figures with their unit, and intervals on one line.
+pub(super) fn unbroken(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len() + 16);
+    let mut inside = false;
+    for c in text.chars() {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            _ => {}
+        }
+        kept.push(if inside && c == ' ' { '\u{a0}' } else { c });
+    }
+    for unit in ["%", "µs", "ms", "pp", "min"] {
+        kept = kept.replace(&format!(" {unit}"), &format!("\u{a0}{unit}"));
+    }
+    kept
+}
+
+/// Says which way is worse.
+pub(super) const fn worse(direction: Direction) -> &'static str {
+    match direction {
+        Direction::LargerIsWorse => "less is better",
+        Direction::SmallerIsWorse => "more is better",
+    }
+}
+
+/// Says a judgement on evidence.
+pub(super) const fn judgement(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Ok => "proved",
+        Judgement::Unknown => "could not be told",
+        Judgement::Contradicts => "contradicts",
+    }
+}
+
+/// Says how many arms were proved to take the declared path.
+pub(super) fn evidence(analysis: &Analysis) -> String {
+    let all = analysis.arms.len();
+    let of = |wanted| {
+        analysis
+            .arms
+            .iter()
+            .filter(|arm| arm.evidence.judgement == wanted)
+            .count()
+    };
+    let (ok, bad) = (of(Judgement::Ok), of(Judgement::Contradicts));
+    let mut text = if ok == all {
+        format!("counters show that the declared path carried the packets, on all {all} arms")
+    } else {
+        format!("counters show that the declared path carried the packets on {ok} of {all} arms")
+    };
+    if bad > 0 {
+        text.push_str(&format!(
+            "; on {bad} they contradict, and those arms are invalid"
+        ));
+    }
+    text
+}
+
+/// Says which rounds count.
+pub(super) fn rounds(analysis: &Analysis) -> String {
+    let conduct = &analysis.conduct;
+    let arms = analysis.arms.len();
+    let partial = conduct
+        .rounds
+        .iter()
+        .filter(|round| round.fate == Fate::Partial)
+        .count();
+    let mut text = format!(
+        "{} of {} rounds count; each measures all {arms} arms back to back in random order, {} per slice",
+        conduct.kept, conduct.planned, analysis.subject.rounds.slice
+    );
+    text.push_str(&match conduct.dropped {
+        0 => "; none dropped for noise".to_owned(),
+        1 => "; 1 dropped for noise".to_owned(),
+        dropped => format!("; {dropped} dropped for noise"),
+    });
+    if partial > 0 {
+        text.push_str(&format!("; {partial} only partly measured"));
+    }
+    if !conduct.complete {
+        text.push_str("; the campaign was interrupted and can be resumed");
+    }
+    text
+}
+
+/// Says what the machine is.
+pub(super) fn machine(facts: &Facts) -> String {
+    let virtual_machine = match &facts.hypervisor {
+        Some(hypervisor) => format!(" (virtual, {hypervisor})"),
+        None => String::new(),
+    };
+    let cpus = match facts.cpus {
+        1 => "1 CPU".to_owned(),
+        cpus => format!("{cpus} CPUs"),
+    };
+    let rights = match facts.privilege {
+        Privilege::Root => "as root",
+        Privilege::Rootless => "without root, in a user namespace",
+    };
+    let memory = number::three_digits(to_f64(facts.memory_mib) / 1024.0);
+    format!(
+        "{cpus}, {}{virtual_machine}; {memory} GiB; Linux {}; {rights}",
+        facts.cpu_model, facts.kernel
+    )
+}
+
+/// Says what can be said of steal.
+pub(super) fn steal(steal: Steal) -> String {
+    match steal {
+        Steal::Observed { largest_share } => {
+            format!(
+                "at most {} of a CPU in any slice",
+                number::share(largest_share)
+            )
+        }
+        Steal::Unobservable => {
+            "unobservable: this machine shows none, which isn't proof of none".to_owned()
+        }
+    }
+}
+
+/// Says where the scenario ran.
+pub(super) const fn target(target: TargetKind) -> &'static str {
+    match target {
+        TargetKind::Lab => "lab: nodes and pods are network namespaces of one machine",
+        TargetKind::Cluster => "cluster: probe pods in Kubernetes",
+        TargetKind::Hosts => "hosts: two agents on two machines",
+    }
+}
+
+/// Says what became of a round.
+pub(super) const fn fate(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Kept => "counts",
+        Fate::Warmup => "discarded by design",
+        Fate::Partial => "partly measured",
+        Fate::Dropped => "dropped for noise",
+    }
+}
+
+/// Returns the metric that speaks first for a workload.
+pub(super) fn main_metric(analysis: &Analysis, workload: &Workload) -> Metric {
+    let noise = &analysis.noise_floor.workloads;
+    let known = noise.iter().find(|noise| noise.workload == workload.name);
+    known.map_or_else(
+        || match workload.traffic {
+            Traffic::TcpStream { .. } => Metric::Throughput,
+            _ => Metric::P50,
+        },
+        |noise| noise.metric,
+    )
+}
+
+/// Joins names as a sentence does: `a`, `a and b`, `a, b and c`.
+pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a Name>) -> String {
+    let names: Vec<&str> = names.into_iter().map(Name::as_str).collect();
+    match names.split_last() {
+        None => String::new(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// A count as a number to compute with.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "figures of a report stay far below 2^53"
+)]
+pub(super) const fn to_f64(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_stay_with_their_unit() {
+        assert_eq!(
+            unbroken("by +3.1 µs, +24.8 % [24.5, 26.6]."),
+            "by +3.1\u{a0}µs, +24.8\u{a0}% [24.5,\u{a0}26.6]."
+        );
+    }
+}
