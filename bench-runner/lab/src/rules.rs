@@ -1,0 +1,157 @@
+//! Loading rules as kube-proxy does, with the system's own programs, and reading the counters of the service
+//! under test. All of it works on the network namespace of the calling thread.
+
+mod program;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt,
+};
+use tollgate_results::arm::{Family, Service};
+use tollgate_results::outcome::Protocol;
+
+use crate::error::{Doing as _, LabError, LabErrorKind};
+use crate::services::{self, ENDPOINT_CHAIN, ServiceSet};
+
+/// Seconds to wait for the lock that all iptables programs of a mount namespace share.
+const LOCK_WAIT: &str = "30";
+
+/// Netlink bytes per byte of `nft` input: 2.6 was seen (nft 1.0.6, one endpoint), the rest is margin.
+const NFT_EXPANSION: usize = 4;
+/// Netlink bytes per byte of `iptables-nft-restore` input: 5.8 was seen (iptables 1.8.9).
+const IPTABLES_NFT_EXPANSION: usize = 8;
+
+/// Which kernel path an iptables program programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// The old tables, scanned in a loop.
+    Legacy,
+    /// `nf_tables`, with matches and targets of the old kind.
+    Nft,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Legacy => "legacy",
+            Self::Nft => "nft",
+        })
+    }
+}
+
+/// Writes and loads the rules of `services` on the node with the address `node`; nothing where `service` is not
+/// made of rules.
+///
+/// As kube-proxy does, in one transaction. Only without `CAP_NET_ADMIN` outside user namespaces, where a
+/// transaction of `nf_tables` must fit a socket's default send buffer, it comes in several.
+///
+/// # Errors
+/// The program is missing or refuses its input; the error quotes what it said, and the line.
+pub fn program(service: Service, services: &ServiceSet, node: IpAddr) -> Result<(), LabError> {
+    let family = services.family();
+    match service {
+        Service::None | Service::SocketLb => Ok(()),
+        Service::IptablesLegacy => {
+            let text = services::iptables(services, usize::MAX);
+            load_iptables(Backend::Legacy, family, &text)
+        }
+        Service::IptablesNft => {
+            let text = services::iptables(services, transaction_bytes(IPTABLES_NFT_EXPANSION)?);
+            load_iptables(Backend::Nft, family, &text)
+        }
+        Service::Nftables => services::nftables(services, node, transaction_bytes(NFT_EXPANSION)?)
+            .iter()
+            .try_for_each(|text| load_nftables(text)),
+    }
+}
+
+/// Loads iptables-restore input, with kube-proxy's flags.
+///
+/// # Errors
+/// See [`program`](fn@program).
+pub fn load_iptables(backend: Backend, family: Family, text: &str) -> Result<(), LabError> {
+    let restore = format!("{}-{backend}-restore", iptables_name(family));
+    let arguments = ["--noflush", "--counters", "-w", LOCK_WAIT];
+    program::run(&restore, &arguments, text)
+        .map(drop)
+        .doing(|| "load iptables rules")
+}
+
+/// Loads nft input as one transaction.
+///
+/// # Errors
+/// See [`program`](fn@program).
+pub fn load_nftables(text: &str) -> Result<(), LabError> {
+    program::run("nft", &["-f", "-"], text)
+        .map(drop)
+        .doing(|| "load nftables rules")
+}
+
+/// Returns how many packets the rules of the service under test have translated, TCP and UDP: the first of each
+/// connection. `None` where the service has no counted rules: kube-proxy's nftables mode counts nothing.
+///
+/// # Errors
+/// The chains are not there, or the program is missing.
+pub fn service_packets(service: Service, services: &ServiceSet) -> Result<Option<u64>, LabError> {
+    let backend = match service {
+        Service::None | Service::SocketLb | Service::Nftables => return Ok(None),
+        Service::IptablesLegacy => Backend::Legacy,
+        Service::IptablesNft => Backend::Nft,
+    };
+    let mut packets = 0_u64;
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        let chain = services::service_chain(services.under_test(protocol));
+        let count = chain_packets(backend, services.family(), &chain);
+        packets = packets.saturating_add(count.doing(|| format!("count packets in {chain}"))?);
+    }
+    Ok(Some(packets))
+}
+
+/// Sums what went on from a service's chain to its endpoints.
+fn chain_packets(backend: Backend, family: Family, chain: &str) -> Result<u64, LabErrorKind> {
+    let program = format!("{}-{backend}", iptables_name(family));
+    let arguments = ["-w", LOCK_WAIT, "-t", "nat", "-n", "-v", "-x", "-L", chain];
+    let listing = program::run(&program, &arguments, "")?;
+    Ok(listing.lines().filter_map(endpoint_packets).sum())
+}
+
+/// Reads the packets of a listed rule that leads to an endpoint.
+fn endpoint_packets(line: &str) -> Option<u64> {
+    let mut columns = line.split_whitespace();
+    let packets = columns.next()?.parse().ok()?;
+    let target = columns.nth(1)?;
+    target.starts_with(ENDPOINT_CHAIN).then_some(packets)
+}
+
+const fn iptables_name(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "iptables",
+        Family::Ipv6 => "ip6tables",
+    }
+}
+
+/// Returns how much text a transaction may have whose netlink messages are `expansion` times as long.
+///
+/// Both programs raise their socket's send buffer to what they need, but only with `SO_SNDBUFFORCE`: without the
+/// privilege for that, the default size bounds a transaction ("Message too long").
+fn transaction_bytes(expansion: usize) -> Result<usize, LabError> {
+    let probe = || {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let netfilter = SockProtocol::NetlinkNetFilter;
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, netfilter)?;
+        let size = nix::sys::socket::getsockopt(&socket.as_fd(), sockopt::SndBuf)?;
+        let forced = setsockopt(&socket.as_fd(), sockopt::SndBufForce, &size);
+        Ok::<_, nix::Error>(if forced.is_ok() {
+            usize::MAX
+        } else {
+            size / expansion
+        })
+    };
+    probe().doing(|| "ask for the size of a netlink socket")
+}
+
+#[cfg(test)]
+mod tests;
