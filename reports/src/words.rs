@@ -80,8 +80,16 @@ pub(crate) fn duration(seconds: f64) -> String {
 
 /// Writes a count with thousands separators: `10,000`.
 pub(crate) fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    grouped(&value.to_string())
+}
+
+/// Puts a comma between every three digits of a whole number, its sign aside.
+pub(crate) fn grouped(number: &str) -> String {
+    let start = number
+        .find(|c: char| c.is_ascii_digit())
+        .unwrap_or(number.len());
+    let (sign, digits) = number.split_at(start);
+    let mut text = sign.to_owned();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
@@ -100,7 +108,7 @@ pub(crate) fn plural(count: usize, singular: &str) -> String {
 /// The scale of a unit for a size, with the name behind the figure.
 fn natural(unit: Unit, size: f64) -> (f64, &'static str) {
     let steps: &[(f64, &'static str)] = match unit {
-        Unit::Nanoseconds => &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")],
+        Unit::Nanoseconds => &[(1e9, " s"), (1e6, " ms"), (1e3, " µs")],
         Unit::PerSecond => &[(1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")],
         Unit::BitsPerSecond => &[
             (1e9, " Gbit/s"),
@@ -148,11 +156,12 @@ fn three_digits(value: f64, sign: bool) -> String {
         size if size >= 9.995 => 1,
         _ => 2,
     };
-    if sign {
+    let text = if sign {
         signed(value, decimals)
     } else {
         unsigned_plus(value, decimals)
-    }
+    };
+    if decimals == 0 { grouped(&text) } else { text }
 }
 
 /// A figure that rounds to zero from below is no negative figure.
@@ -206,11 +215,15 @@ mod tests {
     #[test]
     fn shifts_carry_their_unit() {
         assert_eq!(shift(Unit::Nanoseconds, 4_530.0), "+4.53 µs");
-        assert_eq!(shift(Unit::Nanoseconds, -800.0), "-800 ns");
+        assert_eq!(shift(Unit::Nanoseconds, -800.0), "-0.80 µs");
         assert_eq!(shift(Unit::PerSecond, -12_340.0), "-12.3k/s");
         assert_eq!(shift(Unit::BitsPerSecond, 1.2e9), "+1.20 Gbit/s");
         assert_eq!(shift(Unit::Share, 0.001), "+0.10 percentage points");
         assert_eq!(shift(Unit::Nanoseconds, f64::INFINITY), "+∞ s");
+        assert_eq!(
+            shift_with_interval(Unit::PerSecond, &estimate(-776.0, -1_615.0, 62.0)),
+            "-776/s [-1,615, 62.0]"
+        );
         assert_eq!(
             shift_with_interval(Unit::Nanoseconds, &estimate(12_300.0, 11_100.0, 13_600.0)),
             "+12.3 µs [11.1, 13.6]"

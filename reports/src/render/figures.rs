@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_shortened_name_keeps_its_end() {
         let name: Name = "iptables-legacy@10000".parse().unwrap();
-        assert_eq!(shortened(&name, 17), "iptables…gy@10000");
+        assert_eq!(shortened(&name, 17), "iptables…cy@10000");
         assert_eq!(shortened(&name, 30), "iptables-legacy@10000");
     }
 }

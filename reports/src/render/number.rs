@@ -1,6 +1,7 @@
 //! How figures are written: three significant digits, thousands separators, ratios in percent.
 
-use std::fmt::Write as _;
+use crate::words::grouped;
+pub(super) use crate::words::{count, percent};
 
 /// What stands where a figure is not known.
 pub(super) const UNKNOWN: &str = "–";
@@ -38,11 +39,6 @@ pub(super) fn three_digits(value: f64) -> String {
     } else {
         digits
     }
-}
-
-/// Writes a count with thousands separators: `1,234,567`.
-pub(super) fn count(value: u64) -> String {
-    grouped(&value.to_string())
 }
 
 /// Writes nanoseconds as microseconds: `12.3 µs`; an infinite delay as lost.
@@ -123,18 +119,6 @@ pub(super) fn signed(digits: &str) -> String {
     }
 }
 
-/// Puts a comma between every three digits of a whole number.
-fn grouped(digits: &str) -> String {
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        let _ = text.write_char(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -159,9 +143,6 @@ mod tests {
 
     #[test]
     fn sizes_are_written_as_people_write_them() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(duration(4_560_000.0), "4.56 ms");
         assert_eq!(duration(1.2e9), "1.20 s");
         assert_eq!(share(0.07), "7 %");

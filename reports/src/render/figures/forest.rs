@@ -134,7 +134,7 @@ fn draw_row(plot: &Plot<'_, '_>, legend: &Legend, row: &Row<'_>, lane: f64) {
             let name = shortened(&cell.arm, 16);
             plot.canvas()
                 .text((left - 6.0, y), &name, Anchor::Right, Ink::Muted);
-            let change = crate::words::percent(estimate.value - 1.0);
+            let change = number::percent(estimate.value - 1.0);
             plot.canvas()
                 .text((right + 4.0, y), &change, Anchor::Left, Ink::Text);
         }
@@ -155,37 +155,56 @@ fn ratio_axis(estimates: &[Estimate], margin: f64) -> Axis {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(0.0, f64::max);
     let mut axis = Axis::log("ratio to the reference (95 % interval)", &values);
-    axis.ticks = if high / low > WIDE {
-        let factors = [
-            0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0,
-        ];
-        let factors = factors
-            .into_iter()
-            .filter(|factor| (axis.low..=axis.high).contains(factor));
-        factors
-            .map(|value| Tick {
-                value,
-                label: format!(
-                    "×{}",
-                    number::three_digits(value)
-                        .trim_end_matches('0')
-                        .trim_end_matches('.')
-                ),
-            })
-            .collect()
+    let ticks = if high / low > WIDE {
+        factors()
     } else {
-        let percents = Axis::linear("", &[(low - 1.0) * 100.0, (high - 1.0) * 100.0])
-            .ticks
-            .into_iter();
-        let ticks = percents.map(|tick| Tick {
+        percents(low, high)
+    };
+    axis.ticks = ticks
+        .into_iter()
+        .filter(|tick| (axis.low..=axis.high).contains(&tick.value))
+        .collect();
+    axis
+}
+
+/// Ticks for ratios that lie far apart.
+fn factors() -> Vec<Tick> {
+    [
+        (0.1, "×0.1"),
+        (0.2, "×0.2"),
+        (0.5, "×0.5"),
+        (1.0, "×1"),
+        (2.0, "×2"),
+        (5.0, "×5"),
+        (10.0, "×10"),
+        (30.0, "×30"),
+        (100.0, "×100"),
+        (1000.0, "×1,000"),
+    ]
+    .map(|(value, label)| Tick {
+        value,
+        label: label.to_owned(),
+    })
+    .to_vec()
+}
+
+/// Ticks for ratios that lie close together, as changes; 0 % is one of them, and at most five stand.
+fn percents(low: f64, high: f64) -> Vec<Tick> {
+    let ticks = Axis::linear("", &[(low - 1.0) * 100.0, (high - 1.0) * 100.0]).ticks;
+    let stride = ticks.len().div_ceil(5);
+    let zero = ticks
+        .iter()
+        .position(|tick| tick.value.abs() < 1e-9)
+        .unwrap_or(0);
+    ticks
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| index % stride == zero % stride)
+        .map(|(_, tick)| Tick {
             value: 1.0 + tick.value / 100.0,
             label: format!("{} %", number::signed(&tick.label)),
-        });
-        ticks
-            .filter(|tick| (axis.low..=axis.high).contains(&tick.value))
-            .collect()
-    };
-    axis
+        })
+        .collect()
 }
 
 #[expect(

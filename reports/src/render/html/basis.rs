@@ -133,7 +133,7 @@ fn noise(analysis: &Analysis) -> Markup {
                         td { (words::short_metric(noise.metric)) }
                         td.n { (number::share(noise.spread)) }
                         td.n { (noise.rounds) }
-                        td.n { (crate::words::percent(noise.detectable)) }
+                        td.n { (number::percent(noise.detectable)) }
                     }
                 }
             }
