@@ -1,0 +1,27 @@
+//! Files that are there whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::error::StoreError;
+
+/// Writes a file beside its place, syncs it and renames it over.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let write = |beside: &Path| -> io::Result<()> {
+        let mut file = File::create(beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(beside, path)?;
+        // The new name must survive a power cut too.
+        path.parent()
+            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    // Two processes may each render a report: neither must see the other's half.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    write(&beside).map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        StoreError::io("write", path)(error)
+    })
+}
