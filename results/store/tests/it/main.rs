@@ -90,7 +90,7 @@ fn slice(n: u32) -> Slice {
     if !failed {
         add(Timed::Latency, 10_000 + u64::from(n));
     }
-    if !failed && n % 3 == 0 {
+    if !failed && n.is_multiple_of(3) {
         add(Timed::Connect, 5_000 + u64::from(n));
     }
     let measured = Measured {
@@ -124,7 +124,11 @@ fn slice(n: u32) -> Slice {
             key: SliceKey {
                 round: n / 2,
                 workload: name("rr"),
-                arm: name(if n % 2 == 0 { "native" } else { "vxlan" }),
+                arm: name(if n.is_multiple_of(2) {
+                    "native"
+                } else {
+                    "vxlan"
+                }),
             },
             install: 0,
             position: n % 2,
