@@ -10,6 +10,7 @@ use tollgate_results::agent::Job;
 use tollgate_results::outcome::JobReport;
 use tollgate_results::workload::Traffic;
 
+pub(crate) use self::check::faults;
 use self::sender::Sender;
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
@@ -21,7 +22,6 @@ pub struct ArmedJob {
     senders: Vec<Sender>,
     aborter: Aborter,
     duration_ns: u64,
-    stream: bool,
 }
 
 /// Ends a job from another thread within 100 ms: its arming, or its running.
@@ -77,7 +77,6 @@ pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeErro
         senders,
         aborter: aborter.clone(),
         duration_ns: job.duration.0,
-        stream: matches!(job.traffic, Traffic::TcpStream { .. }),
     })
 }
 
@@ -100,6 +99,6 @@ impl ArmedJob {
         let end = Monotonic.now().plus(self.duration_ns);
         self.senders.iter().for_each(|sender| sender.release(end));
         let recorders: Vec<Recorder> = self.senders.iter().map(Sender::collect).collect();
-        Recorder::report(&recorders, self.stream)
+        Recorder::report(&recorders)
     }
 }

@@ -1,2 +1,9 @@
 //! `tollgate-probe`: the probe as a program.
-fn main() {}
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -14,6 +14,8 @@ pub(crate) mod echo;
 pub(crate) mod fresh;
 pub(crate) mod http;
 pub(crate) mod kept;
+#[cfg(test)]
+mod memory;
 pub(crate) mod socket;
 pub(crate) mod stream;
 pub(crate) mod transport;

@@ -8,8 +8,8 @@ use crate::clock::Moment;
 /// Counts and times of one thread and one window. Recording does not allocate.
 #[derive(Debug)]
 pub struct Recorder {
-    latency: Histogram,
-    connect: Histogram,
+    latency: Option<Histogram>,
+    connect: Option<Histogram>,
     replied: u64,
     failures: [u64; FAILURES.len()],
     counts: Counts,
@@ -51,48 +51,40 @@ const FAILURES: [Failure; 5] = [
     Failure::Unreachable,
 ];
 
-impl Default for Recorder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Recorder {
-    /// Returns an empty recorder whose memory is in place.
+    /// Returns an empty recorder that keeps the given times; its memory is in place.
     #[must_use]
-    pub fn new() -> Self {
-        let mut recorder = Self {
-            latency: Histogram::new(),
-            connect: Histogram::new(),
+    pub fn new(times: &[Timed]) -> Self {
+        let histogram = |timed| {
+            let mut histogram = times.contains(&timed).then(Histogram::new)?;
+            // Writes every page once: no page fault falls into a measured window.
+            histogram.clear();
+            Some(histogram)
+        };
+        Self {
+            latency: histogram(Timed::Latency),
+            connect: histogram(Timed::Connect),
             replied: 0,
             failures: [0; FAILURES.len()],
             counts: Counts::default(),
-        };
-        // Writes every page once: no page fault falls into a measured window.
-        recorder.clear();
-        recorder
-    }
-
-    /// Forgets everything; keeps the memory.
-    pub fn clear(&mut self) {
-        self.latency.clear();
-        self.connect.clear();
-        self.replied = 0;
-        self.failures = [0; FAILURES.len()];
-        self.counts = Counts::default();
+        }
     }
 
     /// Records a reply in time, in nanoseconds after its request.
     #[inline]
     pub fn replied(&mut self, latency_ns: u64) {
-        self.latency.record(latency_ns);
+        if let Some(latency) = &mut self.latency {
+            latency.record(latency_ns);
+        }
         self.replied += 1;
     }
 
     /// Records how long a `connect` took, in nanoseconds.
     #[inline]
     pub fn connected(&mut self, connect_ns: u64) {
-        self.connect.record(connect_ns);
+        if let Some(connect) = &mut self.connect {
+            connect.record(connect_ns);
+        }
     }
 
     /// Records a request without a reply in time.
@@ -125,17 +117,20 @@ impl Recorder {
         self.failures.iter().sum()
     }
 
-    /// Merges what the threads of a job recorded. `stream` says that they sent streams, whose failures are
-    /// those of connections and not of writes.
+    /// Merges what the threads of a job recorded.
     #[must_use]
-    pub fn report(recorders: &[Self], stream: bool) -> JobReport {
+    pub fn report(recorders: &[Self]) -> JobReport {
         let mut outcome = Outcome::default();
-        let mut latency = Histogram::new();
-        let mut connect = Histogram::new();
+        let mut histograms = Histograms::new();
         for recorder in recorders {
-            recorder.add_to(&mut outcome, stream);
-            latency.merge(&recorder.latency);
-            connect.merge(&recorder.connect);
+            recorder.add_to(&mut outcome);
+            let latency = (Timed::Latency, &recorder.latency);
+            let connect = (Timed::Connect, &recorder.connect);
+            for (timed, histogram) in [latency, connect] {
+                if let Some(histogram) = histogram {
+                    histograms.entry(timed).or_default().merge(histogram);
+                }
+            }
         }
         outcome.sent = outcome.replied + outcome.lost;
         let started = recorders.iter().filter_map(|r| r.counts.started).min();
@@ -143,20 +138,15 @@ impl Recorder {
         if let (Some(started), Some(finished)) = (started, finished) {
             outcome.window_ns = finished.since(started);
         }
-        let mut histograms = Histograms::new();
-        if !stream {
-            histograms.insert(Timed::Latency, latency);
-        }
-        if !connect.is_empty() {
-            histograms.insert(Timed::Connect, connect);
-        }
         JobReport {
             outcome,
             histograms,
         }
     }
 
-    fn add_to(&self, outcome: &mut Outcome, stream: bool) {
+    /// Adds the counts. Where nothing is timed, writes were counted instead of requests.
+    fn add_to(&self, outcome: &mut Outcome) {
+        let stream = self.latency.is_none();
         let Counts {
             started: _,
             finished: _,
@@ -191,12 +181,14 @@ impl Recorder {
 mod tests {
     use super::*;
 
+    const REQUESTS: &[Timed] = &[Timed::Latency];
+
     #[test]
     fn failures_are_counted_under_their_own_cause() {
         for failure in FAILURES {
-            let mut recorder = Recorder::new();
+            let mut recorder = Recorder::new(REQUESTS);
             recorder.failed(failure);
-            let outcome = Recorder::report(&[recorder], false).outcome;
+            let outcome = Recorder::report(&[recorder]).outcome;
             assert_eq!(outcome.failures.get(&failure), Some(&1));
             assert_eq!((outcome.sent, outcome.replied, outcome.lost), (1, 0, 1));
         }
@@ -205,13 +197,13 @@ mod tests {
     #[test]
     fn threads_are_merged_over_the_widest_window() {
         let recorder = |start: u64, end: u64| {
-            let mut recorder = Recorder::new();
+            let mut recorder = Recorder::new(REQUESTS);
             recorder.replied(end - start);
             recorder.counts_mut().started = Some(Moment::from_ns(start));
             recorder.counts_mut().finished = Some(Moment::from_ns(end));
             recorder
         };
-        let report = Recorder::report(&[recorder(5, 10), recorder(3, 8)], false);
+        let report = Recorder::report(&[recorder(5, 10), recorder(3, 8)]);
         assert_eq!(report.outcome.window_ns, 7);
         assert_eq!(report.outcome.sent, 2);
         assert_eq!(report.histograms[&Timed::Latency].len(), 2);
@@ -220,21 +212,25 @@ mod tests {
 
     #[test]
     fn nothing_recorded_is_a_report_of_nothing() {
-        let report = Recorder::report(&[Recorder::new()], false);
+        let report = Recorder::report(&[Recorder::new(REQUESTS)]);
         assert_eq!(report.outcome, Outcome::default());
         assert!(report.histograms[&Timed::Latency].is_empty());
     }
 
     #[test]
-    fn a_cleared_recorder_is_empty() {
-        let mut recorder = Recorder::new();
-        recorder.replied(5);
-        recorder.connected(5);
+    fn writes_of_a_stream_are_lost_unless_confirmed() {
+        let mut recorder = Recorder::new(&[]);
+        recorder.counts_mut().confirmed = 5;
+        recorder.counts_mut().unconfirmed = 2;
         recorder.failed(Failure::Reset);
-        recorder.counts_mut().stray = 7;
-        recorder.clear();
-        let report = Recorder::report(&[recorder], false);
-        assert_eq!(report.outcome, Outcome::default());
-        assert!(report.histograms[&Timed::Latency].is_empty());
+        let report = Recorder::report(&[recorder]);
+        let Outcome {
+            sent,
+            replied,
+            lost,
+            ..
+        } = report.outcome;
+        assert_eq!((sent, replied, lost), (7, 5, 2));
+        assert!(report.histograms.is_empty());
     }
 }

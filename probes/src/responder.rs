@@ -1,28 +1,132 @@
 //! The other end of every kind of traffic, on one port, TCP and UDP.
+//!
+//! TCP connections are served by blocking threads, one each, so that a request costs one read and one
+//! write; threads are added when the last idle one is taken, up to [`MAX_CONNECTIONS`]. The first bytes of a
+//! connection tell the probe's own protocol from HTTP. Every wait has an end, every buffer a fixed size, and
+//! nothing is sent beyond what was received, but for HTTP responses up to a bound.
+
+mod connection;
+mod http;
+mod listen;
+mod peer;
+mod pool;
+mod udp;
+
+use std::sync::Arc;
 
 use tollgate_results::agent::Serve;
 
+use self::listen::listen;
+use self::pool::Pool;
+use self::udp::UdpThread;
 use crate::error::ProbeError;
+use crate::wire::MAX_TCP_PAYLOAD;
+
+/// Most TCP connections at a time; further ones wait in the kernel's queue.
+pub const MAX_CONNECTIONS: usize = 1024;
+
+/// Largest HTTP response to somebody who wasn't authorised, in bytes.
+pub const OPEN_RESPONSE: u32 = 64 * 1024;
 
 /// A running responder; ends when dropped.
 #[derive(Debug)]
-pub struct Responder {}
+pub struct Responder {
+    port: u16,
+    pool: Arc<Pool>,
+    udp: UdpThread,
+}
+
+/// What a responder turned away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ignored {
+    /// Connections that spoke neither the probe's protocol nor HTTP, or not in time.
+    pub connections: u64,
+    /// Datagrams that were not requests of this protocol version.
+    pub datagrams: u64,
+}
 
 impl Responder {
-    /// Starts to answer.
-    pub fn start(_serve: &Serve) -> Result<Self, ProbeError> {
-        Err(ProbeError::invalid("listen", vec![]))
+    /// Starts to answer on behalf of an authorised session: HTTP responses may have any size that a
+    /// job can ask for (1 MiB).
+    ///
+    /// # Errors
+    ///
+    /// When the port cannot be had for both TCP and UDP, or a thread cannot be started or pinned.
+    pub fn start(serve: &Serve) -> Result<Self, ProbeError> {
+        Self::start_bounded(serve, MAX_TCP_PAYLOAD)
+    }
+
+    /// Starts to answer whoever asks: HTTP responses have at most `max_response` bytes, at most 1 MiB.
+    ///
+    /// # Errors
+    ///
+    /// See [`Responder::start`].
+    pub fn start_bounded(serve: &Serve, max_response: u32) -> Result<Self, ProbeError> {
+        let limits = Limits {
+            max_response: max_response.min(MAX_TCP_PAYLOAD),
+            ..Limits::default()
+        };
+        Self::start_limited(serve, limits)
+    }
+
+    fn start_limited(serve: &Serve, limits: Limits) -> Result<Self, ProbeError> {
+        let (tcp, udp, port) = listen(serve, &limits)?;
+        let udp = UdpThread::start(udp, serve.cpu)?;
+        let pool = Pool::start(tcp, serve.cpu, limits)?;
+        Ok(Self { port, pool, udp })
     }
 
     /// Returns the port, the same for TCP and UDP.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        0
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
-    /// Returns the OS ids of the responding threads. Threads are added under load; none ends before the responder.
+    /// Returns the OS ids of the responding threads. Threads are added under load; none ends before the
+    /// responder.
     #[must_use]
     pub fn thread_ids(&self) -> Vec<i32> {
-        vec![]
+        let mut threads = self.pool.thread_ids();
+        threads.push(self.udp.tid());
+        threads
+    }
+
+    /// Returns what was turned away so far.
+    #[must_use]
+    pub fn ignored(&self) -> Ignored {
+        Ignored {
+            connections: self.pool.ignored(),
+            datagrams: self.udp.ignored(),
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.pool.stop();
+    }
+}
+
+/// Bounds of what a peer can take up. Times are in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// How long a call on a connection blocks before its deadlines are looked at.
+    turn_ns: u64,
+    /// A connection must say what it wants within this.
+    greeting_ns: u64,
+    /// A connection may be silent between requests for this, and take this for one request or reply.
+    idle_ns: u64,
+    /// Largest HTTP response.
+    max_response: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            turn_ns: 1_000_000_000,
+            greeting_ns: 5_000_000_000,
+            idle_ns: 30_000_000_000,
+            max_response: OPEN_RESPONSE,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Which jobs are possible.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use tollgate_results::agent::Job;
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::Traffic;
@@ -11,8 +13,19 @@ const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 const HOUR: u64 = 3_600 * SECOND;
 
-/// Finds every fault of a job.
+/// Refuses a job that has faults, naming all of them.
 pub(super) fn check(job: &Job) -> Result<(), ProbeError> {
+    let faults = faults(job);
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        let context = format!("arm a {} job", job.traffic.kind());
+        Err(ProbeError::invalid(context, faults))
+    }
+}
+
+/// Returns every fault of a job, each as a part of a sentence.
+pub(crate) fn faults(job: &Job) -> Vec<String> {
     let tcp = (1, u64::from(MAX_TCP_PAYLOAD));
     let mut faults = Vec::new();
     match &job.traffic {
@@ -35,14 +48,17 @@ pub(super) fn check(job: &Job) -> Result<(), ProbeError> {
     time(&mut faults, "warmup", job.warmup, (0, HOUR));
     let day = (MILLISECOND, 24 * HOUR);
     time(&mut faults, "duration", job.duration, day);
-    if job.target.port() == 0 {
+    target(&mut faults, job.target);
+    faults
+}
+
+fn target(faults: &mut Vec<String>, target: SocketAddr) {
+    if target.port() == 0 {
         faults.push("the target's port is 0 (allowed: 1 to 65535)".to_owned());
     }
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        let context = format!("arm a {} job", job.traffic.kind());
-        Err(ProbeError::invalid(context, faults))
+    let ip = target.ip();
+    if ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST {
+        faults.push(format!("the target {ip} is not the address of one host"));
     }
 }
 
@@ -81,7 +97,7 @@ mod tests {
         let mut job = job(Traffic::TcpStream { flows, payload });
         job.duration = Nanoseconds(0);
         job.warmup = Nanoseconds(u64::MAX);
-        job.target.set_port(0);
+        job.target = "0.0.0.0:0".parse().unwrap();
         let line = check(&job).unwrap_err().line();
         for part in [
             "payload is 0 B",

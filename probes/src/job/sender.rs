@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
 use tollgate_results::agent::Job;
+use tollgate_results::outcome::Timed;
 use tollgate_results::units::Bytes;
 use tollgate_results::workload::{Close, Connections, Traffic};
 
@@ -42,6 +43,7 @@ impl Sender {
         let (reports, recorders) = mpsc::channel();
         let life = Life {
             warmup_ns: job.warmup.0,
+            times: times(&job.traffic),
             aborter: aborter.clone(),
             ends,
             reports,
@@ -92,6 +94,7 @@ impl Drop for Sender {
 /// The thread's end of the channels.
 struct Life {
     warmup_ns: u64,
+    times: &'static [Timed],
     aborter: Aborter,
     ends: Receiver<Moment>,
     reports: mpsc::Sender<Recorder>,
@@ -103,12 +106,12 @@ impl Life {
             end,
             aborted: self.aborter.flag(),
         };
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::new(self.times);
         probe.open(&window(Monotonic.now()));
         let mut end = Monotonic.now().plus(self.warmup_ns);
         loop {
             probe.run(&window(end), &mut recorder);
-            let full = std::mem::take(&mut recorder);
+            let full = std::mem::replace(&mut recorder, Recorder::new(self.times));
             if self.reports.send(full).is_err() {
                 return;
             }
@@ -117,6 +120,19 @@ impl Life {
                 Err(_) => return,
             };
         }
+    }
+}
+
+/// Returns what is timed.
+const fn times(traffic: &Traffic) -> &'static [Timed] {
+    match traffic {
+        Traffic::TcpStream { .. } => &[],
+        Traffic::TcpCrr { .. }
+        | Traffic::Http {
+            connections: Connections::New,
+            ..
+        } => &[Timed::Latency, Timed::Connect],
+        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::Http { .. } => &[Timed::Latency],
     }
 }
 

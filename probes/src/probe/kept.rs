@@ -97,3 +97,6 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
         counts.flow = open.or(self.closed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,7 @@ impl<D: Dial, C: Clock> Stream<D, C> {
     /// Sends a last block that asks for the count, and waits for it.
     fn confirm(&mut self, window: &Window<'_>, recorder: &mut Recorder) -> Result<(), Fault> {
         let Some(link) = &mut self.link else {
+            self.pending = 0;
             return Ok(());
         };
         let wait = if window.is_aborted() {
@@ -114,13 +115,13 @@ impl<D: Dial, C: Clock> Stream<D, C> {
         recorder.failed(failure);
         let counts = recorder.counts_mut();
         counts.unconfirmed += self.pending;
-        counts.bytes_sent += self.pending * self.block.len() as u64;
-        self.pending = 0;
-        self.offset = 0;
         if let Some(link) = self.link.take() {
+            counts.bytes_sent += self.pending * self.block.len() as u64;
             counts.flow = self.dial.flow(&link);
             self.dial.hang_up(link);
         }
+        self.pending = 0;
+        self.offset = 0;
     }
 }
 
@@ -147,7 +148,7 @@ fn push<C: Clock>(
 
 impl<D: Dial, C: Clock> Probe for Stream<D, C> {
     fn open(&mut self, window: &Window<'_>) {
-        let mut recorder = Recorder::new();
+        let mut recorder = Recorder::new(&[]);
         if let Err(Fault::Failed(failure)) = self.send(window, self.clock.now()) {
             self.give_up(failure, &mut recorder);
         }

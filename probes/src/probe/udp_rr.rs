@@ -115,3 +115,6 @@ impl<D: Dial, C: Clock> Probe for UdpRr<D, C> {
         counts.flow = self.link.as_ref().and_then(|link| self.dial.flow(link));
     }
 }
+
+#[cfg(test)]
+mod tests;

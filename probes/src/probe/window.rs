@@ -6,12 +6,12 @@ use tollgate_results::outcome::Failure;
 
 use crate::clock::{Clock, Moment};
 
-/// A TCP reply that takes longer is lost. Above the kernel's first two SYN retransmissions (1 s and 3 s),
-/// so that the delays that they cause are measured.
+/// A TCP reply that takes longer is lost.
 pub(crate) const REPLY_TIMEOUT_NS: u64 = 5_000_000_000;
 
-/// A TCP reply that is under way when the window closes is waited for as long as this.
-pub(crate) const GRACE_NS: u64 = 1_000_000_000;
+/// A TCP reply that is under way when the window closes is waited for as long as this: above the kernel's
+/// first retransmission of a SYN (1 s), so that the delay that it causes is measured wherever it falls.
+pub(crate) const GRACE_NS: u64 = 1_500_000_000;
 
 /// Pause after a failure: a target that refuses sees 100 attempts a second.
 const PAUSE_NS: u64 = 10_000_000;

@@ -1,0 +1,219 @@
+//! The arguments of every command.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tollgate_results::units::{Bytes, Nanoseconds};
+
+/// Measures the latency of a network path, or answers such a measurement.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollgate-probe",
+    version,
+    after_help = "\
+Example:
+  tollgate-probe serve --bind 192.0.2.2 --port 8080        # on one machine
+  tollgate-probe tcp-rr 192.0.2.2:8080 --duration 10s      # on the other"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What the probe can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer traffic of every kind on one port, TCP and UDP
+    #[command(after_help = "\
+Example:
+  tollgate-probe serve --bind 0.0.0.0 --port 8080
+
+Replies are never larger than requests, but for HTTP responses (--max-response).
+On a machine with several addresses bind to the one that clients use: UDP replies
+leave from the address that the route chooses. Ctrl-C ends it, with exit code 0.")]
+    Serve(ServeArgs),
+    /// Serve jobs to a runner on an inherited Unix socket
+    #[command(after_help = "\
+Example (by the runner, with the socket as descriptor 3):
+  tollgate-probe agent --fd 3")]
+    Agent {
+        /// Number of the inherited descriptor
+        #[arg(long, value_name = "N")]
+        fd: i32,
+    },
+    #[command(flatten)]
+    Traffic(Traffic),
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; 0.0.0.0 or :: for all
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) bind: IpAddr,
+    /// Port to listen on, TCP and UDP; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) port: u16,
+    /// CPU that every thread is pinned to
+    #[arg(long, value_name = "N")]
+    pub(crate) cpu: Option<u32>,
+    /// Largest HTTP response to anyone who asks, up to 1 MiB
+    #[arg(long, value_name = "BYTES", default_value = "64 KiB", value_parser = bytes)]
+    pub(crate) max_response: Bytes,
+    /// Say where it listens in JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The kinds of traffic.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Traffic {
+    /// Request and response on one TCP connection
+    #[command(after_help = "\
+Example:
+  tollgate-probe tcp-rr 192.0.2.2:8080 --duration 5s --payload 64 --cpu 0 --json")]
+    TcpRr {
+        #[command(flatten)]
+        common: Common,
+        /// Size of request and reply, 1 B to 1 MiB
+        #[arg(long, value_name = "BYTES", default_value = "64 B", value_parser = bytes)]
+        payload: Bytes,
+    },
+    /// Connect, request, response, close
+    #[command(after_help = "\
+Example:
+  tollgate-probe tcp-crr 192.0.2.2:8080 --duration 5s --close fin
+
+A latency runs from before the socket is made to the end of the reply.
+With FIN the local ports run out after some 28,000 connections a minute.")]
+    TcpCrr {
+        #[command(flatten)]
+        common: Common,
+        /// Size of request and reply, 1 B to 1 MiB
+        #[arg(long, value_name = "BYTES", default_value = "64 B", value_parser = bytes)]
+        payload: Bytes,
+        /// How the client closes
+        #[arg(long, value_name = "HOW", default_value = "rst")]
+        close: Close,
+    },
+    /// Bulk data, client to server; counts what the far end confirms
+    #[command(after_help = "\
+Example:
+  tollgate-probe tcp-stream 192.0.2.2:8080 --duration 10s --flows 4")]
+    TcpStream {
+        #[command(flatten)]
+        common: Common,
+        /// Parallel connections, 1 to 128
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        flows: u32,
+        /// Size of each write, 1 B to 1 MiB
+        #[arg(long, value_name = "BYTES", default_value = "128 KiB", value_parser = bytes)]
+        payload: Bytes,
+    },
+    /// Request and response by datagrams
+    #[command(after_help = "\
+Example:
+  tollgate-probe udp-rr 192.0.2.2:8080 --duration 5s --timeout 100ms")]
+    UdpRr {
+        #[command(flatten)]
+        common: Common,
+        /// Size of each datagram, 32 B to 64,000 B
+        #[arg(long, value_name = "BYTES", default_value = "64 B", value_parser = bytes)]
+        payload: Bytes,
+        /// A reply later than this is lost, 1 ms to 10 s
+        #[arg(long, value_name = "TIME", default_value = "1s")]
+        timeout: Nanoseconds,
+    },
+    /// HTTP/1.1 GET of /bytes/N
+    #[command(after_help = "\
+Example:
+  tollgate-probe http 192.0.2.2:8080 --duration 5s --connections new --response '1 KiB'")]
+    Http {
+        #[command(flatten)]
+        common: Common,
+        /// Whether the connection is kept between requests
+        #[arg(long, value_name = "WHICH", default_value = "kept")]
+        connections: Connections,
+        /// Size of the response's body, 0 B to 1 MiB
+        #[arg(long, value_name = "BYTES", default_value = "64 B", value_parser = bytes)]
+        response: Bytes,
+    },
+}
+
+/// Arguments of every kind of traffic.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Where `tollgate-probe serve` listens
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) target: String,
+    /// Length of the measurement
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) duration: Nanoseconds,
+    /// Traffic before the measurement
+    #[arg(long, value_name = "TIME", default_value = "200ms")]
+    pub(crate) warmup: Nanoseconds,
+    /// CPU that the sending threads are pinned to
+    #[arg(long, value_name = "N")]
+    pub(crate) cpu: Option<u32>,
+    /// Print JSON, times in nanoseconds
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a connection is closed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Close {
+    /// Abort: no TIME_WAIT
+    Rst,
+    /// In order: TIME_WAIT at the client
+    Fin,
+}
+
+/// Whether an HTTP connection is kept.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Connections {
+    /// One for all requests
+    Kept,
+    /// A new one for each request
+    New,
+}
+
+/// Reads an amount of data; on the command line a bare number is one of bytes.
+fn bytes(text: &str) -> Result<Bytes, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(Bytes(number));
+    }
+    text.parse()
+        .map_err(|error: tollgate_results::units::UnitError| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            assert!(
+                help.is_some_and(|help| help.contains("Example")),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_one_of_bytes() {
+        assert_eq!(bytes("64"), Ok(Bytes(64)));
+        assert_eq!(bytes("1 KiB"), Ok(Bytes(1024)));
+        assert!(bytes("64 parsecs").unwrap_err().contains("with a unit"));
+    }
+}

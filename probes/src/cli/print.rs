@@ -1,0 +1,172 @@
+//! Everything that the probe prints. A reader who went away is no error.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use super::summary::{Summary, Times};
+
+/// Prints figures for machines, in one line.
+pub(crate) fn json(summary: &Summary) {
+    let text = serde_json::to_string(summary).expect("plain numbers and strings have a JSON form");
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Prints figures for people.
+pub(crate) fn table(summary: &Summary) {
+    let _ = write_table(&mut io::stdout().lock(), summary);
+}
+
+/// Says where a responder listens.
+pub(crate) fn listening(address: SocketAddr, json: bool) {
+    let mut out = io::stdout();
+    let _ = if json {
+        let port = address.port();
+        let text = serde_json::json!({ "address": address, "port": port });
+        writeln!(out, "{text}")
+    } else {
+        let reach = if address.ip().is_loopback() {
+            "; only this machine reaches it, --bind 0.0.0.0 opens it to others"
+        } else {
+            ""
+        };
+        writeln!(out, "listening on {address} (TCP and UDP){reach}")
+    };
+    let _ = out.flush();
+}
+
+/// Says what went wrong.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    let Summary {
+        kind,
+        target,
+        window_ns,
+        sent,
+        lost,
+        ..
+    } = *summary;
+    writeln!(out, "{kind} to {target} for {:.2} s", seconds(window_ns))?;
+    writeln!(out)?;
+    if kind == "tcp-stream" {
+        let gigabits = summary.bytes_per_s.map(|bytes| bytes * 8.0 / 1e9);
+        let megabytes = to_float(summary.bytes_received) / 1e6;
+        writeln!(
+            out,
+            "throughput {} Gbit/s; {megabytes:.1} MB confirmed; {sent} writes, {lost} lost",
+            gigabits.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.3}")),
+        )?;
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:<8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "µs", "p50", "p90", "p99", "p99.9", "max", "mean"
+    )?;
+    write_times(out, "latency", &summary.latency)?;
+    if let Some(connect) = &summary.connect {
+        write_times(out, "connect", connect)?;
+    }
+    writeln!(out)?;
+    let share = if sent == 0 {
+        0.0
+    } else {
+        to_float(lost) * 100.0 / to_float(sent)
+    };
+    let rate = summary.rate_per_s.unwrap_or(0.0);
+    writeln!(
+        out,
+        "{sent} requests, {lost} lost ({share:.3} %), {rate:.0} replies per second"
+    )?;
+    if kind == "udp-rr" {
+        writeln!(
+            out,
+            "{} late, {} duplicated, {} reordered, {} stray",
+            summary.late, summary.duplicated, summary.reordered, summary.stray
+        )?;
+    }
+    Ok(())
+}
+
+fn write_times(out: &mut impl Write, name: &str, times: &Times) -> io::Result<()> {
+    let percentile = |ns: Option<u64>| ns.map_or_else(|| "lost".to_owned(), micros);
+    let extreme =
+        |ns: Option<f64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns / 1e3));
+    writeln!(
+        out,
+        "{name:<8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        percentile(times.p50_ns),
+        percentile(times.p90_ns),
+        percentile(times.p99_ns),
+        percentile(times.p99_9_ns),
+        extreme(times.max_ns.map(to_float)),
+        extreme(times.mean_ns),
+    )
+}
+
+fn micros(ns: u64) -> String {
+    format!("{:.1}", to_float(ns) / 1e3)
+}
+
+fn seconds(ns: u64) -> f64 {
+    to_float(ns) / 1e9
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for show")]
+const fn to_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use tollgate_results::agent::Job;
+    use tollgate_results::histogram::Histogram;
+    use tollgate_results::outcome::{Histograms, JobReport, Outcome, Timed};
+    use tollgate_results::units::{Bytes, Nanoseconds};
+    use tollgate_results::workload::Traffic;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_percentile_is_said_to_be_lost() {
+        let mut latency = Histogram::new();
+        for _ in 0..95 {
+            latency.record(10_000);
+        }
+        let report = JobReport {
+            outcome: Outcome {
+                window_ns: 1_000_000_000,
+                sent: 100,
+                replied: 95,
+                lost: 5,
+                ..Outcome::default()
+            },
+            histograms: Histograms::from([(Timed::Latency, latency)]),
+        };
+        let job = Job {
+            traffic: Traffic::UdpRr {
+                payload: Bytes(64),
+                timeout: Nanoseconds(1_000_000),
+            },
+            target: "[::1]:80".parse().unwrap(),
+            warmup: Nanoseconds(0),
+            duration: Nanoseconds(1_000_000_000),
+            cpu: None,
+            seed: 0,
+        };
+        let mut out = Vec::new();
+        write_table(&mut out, &Summary::new(&job, &report)).unwrap();
+        let expected = "\
+udp-rr to [::1]:80 for 1.00 s
+
+µs             p50       p90       p99     p99.9       max      mean
+latency       10.0      10.0      lost      lost      10.0      10.0
+
+100 requests, 5 lost (5.000 %), 95 replies per second
+0 late, 0 duplicated, 0 reordered, 0 stray
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

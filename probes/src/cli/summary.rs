@@ -1,0 +1,134 @@
+//! What is told of a measurement: the same figures for people and for machines.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use tollgate_results::RECORD_SCHEMA;
+use tollgate_results::agent::Job;
+use tollgate_results::histogram::Histogram;
+use tollgate_results::outcome::{Failure, Flow, JobReport, Outcome, Timed};
+
+/// The figures of a measurement. A percentile is `None` where its rank falls among the lost requests.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    schema: u32,
+    pub(crate) kind: &'static str,
+    pub(crate) target: SocketAddr,
+    pub(crate) window_ns: u64,
+    pub(crate) sent: u64,
+    pub(crate) replied: u64,
+    pub(crate) lost: u64,
+    pub(crate) late: u64,
+    pub(crate) duplicated: u64,
+    pub(crate) reordered: u64,
+    pub(crate) stray: u64,
+    pub(crate) failures: BTreeMap<Failure, u64>,
+    bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) rate_per_s: Option<f64>,
+    pub(crate) bytes_per_s: Option<f64>,
+    #[serde(flatten)]
+    pub(crate) latency: Times,
+    /// Of the `connect` calls, where there is one for each request.
+    pub(crate) connect: Option<Times>,
+    flow: Option<Flow>,
+}
+
+/// Percentiles of all sent requests, and the extremes and mean of those with a reply.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Times {
+    pub(crate) p50_ns: Option<u64>,
+    pub(crate) p90_ns: Option<u64>,
+    pub(crate) p99_ns: Option<u64>,
+    pub(crate) p99_9_ns: Option<u64>,
+    pub(crate) min_ns: Option<u64>,
+    pub(crate) max_ns: Option<u64>,
+    pub(crate) mean_ns: Option<f64>,
+}
+
+impl Times {
+    fn new(histogram: &Histogram, lost: u64) -> Self {
+        let some = !histogram.is_empty();
+        Self {
+            p50_ns: histogram.quantile_of_sent(0.5, lost),
+            p90_ns: histogram.quantile_of_sent(0.9, lost),
+            p99_ns: histogram.quantile_of_sent(0.99, lost),
+            p99_9_ns: histogram.quantile_of_sent(0.999, lost),
+            min_ns: some.then(|| histogram.min_ns()),
+            max_ns: some.then(|| histogram.max_ns()),
+            mean_ns: some.then(|| histogram.mean_ns()),
+        }
+    }
+}
+
+impl Summary {
+    pub(crate) fn new(job: &Job, report: &JobReport) -> Self {
+        let Outcome {
+            window_ns,
+            sent,
+            replied,
+            lost,
+            late,
+            duplicated,
+            reordered,
+            stray,
+            ref failures,
+            bytes_sent,
+            bytes_received,
+            flow,
+        } = report.outcome;
+        let times = |timed| {
+            let histogram = report.histograms.get(&timed)?;
+            Some(Times::new(histogram, lost))
+        };
+        #[expect(clippy::cast_precision_loss, reason = "for show")]
+        let per_second =
+            |count: u64| (window_ns > 0).then(|| count as f64 * 1e9 / window_ns as f64);
+        Self {
+            schema: RECORD_SCHEMA,
+            kind: job.traffic.kind(),
+            target: job.target,
+            window_ns,
+            sent,
+            replied,
+            lost,
+            late,
+            duplicated,
+            reordered,
+            stray,
+            failures: failures.clone(),
+            bytes_sent,
+            bytes_received,
+            rate_per_s: per_second(replied),
+            bytes_per_s: per_second(bytes_received),
+            latency: times(Timed::Latency).unwrap_or_default(),
+            connect: times(Timed::Connect),
+            flow,
+        }
+    }
+
+    /// Says in one line per cause what failed and what may be wrong.
+    pub(crate) fn hints(&self) -> Vec<String> {
+        let target = self.target;
+        let failures = self.failures.iter().map(|(failure, count)| match failure {
+            Failure::Refused => format!(
+                "{count} refused: nothing listens on {target}; start `tollgate-probe serve` there"
+            ),
+            Failure::Reset => format!(
+                "{count} cut off: {target} closed the connection; is it a `tollgate-probe serve` of this version?"
+            ),
+            Failure::TimedOut => format!(
+                "{count} without a reply in time: check the address, the route and firewalls to {target}"
+            ),
+            Failure::Malformed => format!(
+                "{count} with a wrong reply (length, content or HTTP status): is {target} a `tollgate-probe serve`, \
+                 and the response within its --max-response?"
+            ),
+            Failure::Unreachable => format!(
+                "{count} not sent: no route to {target}, or no local port left (see `ip route get`, `ss -s`)"
+            ),
+        });
+        failures.collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! Turns the arguments of a kind of traffic into a job.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use tollgate_probes::error::ProbeError;
+use tollgate_results::agent::Job;
+use tollgate_results::workload;
+
+use super::args::{Close, Common, Connections, Traffic};
+
+/// What the user wants to measure and see.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) job: Job,
+    pub(crate) json: bool,
+}
+
+impl Wanted {
+    /// Finds the target's address and completes the job.
+    pub(crate) fn new(traffic: &Traffic) -> Result<Self, ProbeError> {
+        let (common, traffic) = split(traffic);
+        let job = Job {
+            traffic,
+            target: resolve(&common.target)?,
+            warmup: common.warmup,
+            duration: common.duration,
+            cpu: common.cpu,
+            // By hand there is no record to repeat: only the payload hangs on it.
+            seed: RandomState::new().hash_one(0),
+        };
+        Ok(Self {
+            job,
+            json: common.json,
+        })
+    }
+}
+
+fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
+    match *traffic {
+        Traffic::TcpRr {
+            ref common,
+            payload,
+        } => (common, workload::Traffic::TcpRr { payload }),
+        Traffic::TcpCrr {
+            ref common,
+            payload,
+            close,
+        } => {
+            let close = match close {
+                Close::Rst => workload::Close::Rst,
+                Close::Fin => workload::Close::Fin,
+            };
+            (common, workload::Traffic::TcpCrr { payload, close })
+        }
+        Traffic::TcpStream {
+            ref common,
+            flows,
+            payload,
+        } => (common, workload::Traffic::TcpStream { flows, payload }),
+        Traffic::UdpRr {
+            ref common,
+            payload,
+            timeout,
+        } => (common, workload::Traffic::UdpRr { payload, timeout }),
+        Traffic::Http {
+            ref common,
+            connections,
+            response,
+        } => {
+            let connections = match connections {
+                Connections::Kept => workload::Connections::Kept,
+                Connections::New => workload::Connections::New,
+            };
+            let http = workload::Traffic::Http {
+                connections,
+                response,
+            };
+            (common, http)
+        }
+    }
+}
+
+/// Finds the first address of a `HOST:PORT`.
+fn resolve(target: &str) -> Result<SocketAddr, ProbeError> {
+    let context = || format!("find the target `{target}`");
+    let port = target.rsplit_once(':').map(|(_, port)| port);
+    if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+        let fault =
+            "write HOST:PORT, for example 192.0.2.2:8080, [2001:db8::2]:8080 or server:8080";
+        return Err(ProbeError::invalid(context(), vec![fault.to_owned()]));
+    }
+    let unknown = |error: std::io::Error| {
+        ProbeError::refused(context(), error, "check the name, or write an address")
+    };
+    let first = target.to_socket_addrs().map_err(unknown)?.next();
+    first.ok_or_else(|| unknown(std::io::ErrorKind::NotFound.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_of_both_families_are_read() {
+        for target in ["127.0.0.1:80", "[::1]:80"] {
+            assert_eq!(resolve(target).unwrap().to_string(), target);
+        }
+    }
+
+    #[test]
+    fn a_target_without_port_is_refused_with_an_example() {
+        for target in ["127.0.0.1", "host", "", "::1", "host:http", "host:99999"] {
+            let line = resolve(target).unwrap_err().line();
+            // `::1` reads as port 1 of the host `:`, which doesn't exist.
+            assert!(
+                line.contains("HOST:PORT") || line.contains("check the name"),
+                "{target}: {line}"
+            );
+        }
+    }
+}

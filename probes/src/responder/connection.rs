@@ -1,0 +1,192 @@
+//! Serves one connection: recognises its protocol, then answers requests or counts a stream.
+
+use super::http;
+use super::peer::{Buffers, Deadline, Gone, Peer};
+use crate::wire::{CONFIRM, CONFIRMATION_LEN, ECHOED, Mode, PREAMBLE_LEN, Preamble, WireError};
+
+/// How an HTTP connection starts.
+const HTTP_START: &[u8] = b"GET ";
+
+/// What the first bytes of a connection turned out to be.
+enum Greeting {
+    Probe(Preamble),
+    Http,
+}
+
+/// Serves a connection to its end.
+///
+/// # Errors
+///
+/// When it never said a word that is understood here.
+pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers) -> Result<(), Gone> {
+    let mut have = 0;
+    let mut deadline = Deadline::new(peer.limits.greeting_ns);
+    let greeting = loop {
+        have += peer.read(&mut buffers.inbox[have..], peer.limits.greeting_ns)?;
+        match recognise(&buffers.inbox[..have]) {
+            Ok(Some(greeting)) => break greeting,
+            Ok(None) => deadline.check()?,
+            Err(_) => return Err(Gone),
+        }
+    };
+    // From here on, each way to end is an ordinary one.
+    let _gone = match greeting {
+        Greeting::Http => http::serve(peer, buffers, have),
+        Greeting::Probe(Preamble { mode, size }) => {
+            buffers.inbox.copy_within(PREAMBLE_LEN..have, 0);
+            have -= PREAMBLE_LEN;
+            let size = size as usize;
+            match mode {
+                Mode::Stream => count(peer, &mut buffers.inbox, have, size),
+                Mode::RequestResponse if size > buffers.inbox.len() => {
+                    answer_large(peer, &mut buffers.inbox, have, size)
+                }
+                Mode::RequestResponse => answer(peer, &mut buffers.inbox, have, size),
+            }
+        }
+    };
+    Ok(())
+}
+
+/// Tells protocols apart by as many bytes as there are; `None` asks for more.
+fn recognise(bytes: &[u8]) -> Result<Option<Greeting>, WireError> {
+    let common = bytes.len().min(HTTP_START.len());
+    if bytes[..common] == HTTP_START[..common] {
+        return Ok((common == HTTP_START.len()).then_some(Greeting::Http));
+    }
+    if bytes.len() < PREAMBLE_LEN && Preamble::may_start_with(bytes) {
+        return Ok(None);
+    }
+    Preamble::decode(bytes).map(|preamble| Some(Greeting::Probe(preamble)))
+}
+
+/// Answers each request with itself: one read and one write where it comes in one piece.
+fn answer(peer: &Peer<'_>, inbox: &mut [u8], mut have: usize, size: usize) -> Result<(), Gone> {
+    loop {
+        peer.fill(&mut inbox[..size], have)?;
+        peer.write(&inbox[..size])?;
+        // More than one request is there only if several came together with the preamble.
+        have = have.saturating_sub(size);
+        if have > 0 {
+            inbox.copy_within(size..size + have, 0);
+        }
+    }
+}
+
+/// Answers requests that are larger than the inbox: only their start is kept and repeated. All of a request
+/// is read before the reply, so that two ends that both write never wait for each other.
+fn answer_large(
+    peer: &Peer<'_>,
+    inbox: &mut [u8],
+    mut have: usize,
+    size: usize,
+) -> Result<(), Gone> {
+    loop {
+        let mut start = [0; ECHOED];
+        peer.fill(inbox, have)?;
+        start.copy_from_slice(&inbox[..ECHOED]);
+        let mut left = size - inbox.len();
+        let mut deadline = Deadline::new(peer.limits.idle_ns);
+        while left > 0 {
+            let room = left.min(inbox.len());
+            left -= peer.read(&mut inbox[..room], peer.limits.idle_ns)?;
+            deadline.check()?;
+        }
+        inbox[..ECHOED].copy_from_slice(&start);
+        let mut left = size;
+        while left > 0 {
+            let piece = left.min(inbox.len());
+            peer.write(&inbox[..piece])?;
+            left -= piece;
+        }
+        have = 0;
+    }
+}
+
+/// Counts the bytes of a stream, and says the count after each block that asks for it. Says no more bytes
+/// than it received.
+fn count(peer: &Peer<'_>, inbox: &mut [u8], mut have: usize, size: usize) -> Result<(), Gone> {
+    let size = size as u64;
+    let mut blocks = Blocks::new(size);
+    let mut said = 0;
+    loop {
+        if let Some(total) = blocks.take(&inbox[..have]) {
+            said += CONFIRMATION_LEN as u64;
+            if said > blocks.total + PREAMBLE_LEN as u64 {
+                return Err(Gone);
+            }
+            peer.write(&total.to_be_bytes())?;
+        }
+        have = peer.read(inbox, peer.limits.idle_ns)?;
+    }
+}
+
+/// Where a stream stands.
+#[derive(Debug)]
+struct Blocks {
+    size: u64,
+    /// Bytes received.
+    total: u64,
+    /// Start of the next block that was not looked at.
+    next: u64,
+    /// End of a block that asks for the count.
+    asked: Option<u64>,
+}
+
+impl Blocks {
+    const fn new(size: u64) -> Self {
+        Self {
+            size,
+            total: 0,
+            next: 0,
+            asked: None,
+        }
+    }
+
+    /// Takes bytes in; returns the count that is to be said, if one is.
+    fn take(&mut self, bytes: &[u8]) -> Option<u64> {
+        let before = self.total;
+        self.total += bytes.len() as u64;
+        while self.next < self.total {
+            let at = usize::try_from(self.next - before).ok()?;
+            if bytes.get(at) == Some(&CONFIRM) {
+                self.asked = Some(self.next + self.size);
+            }
+            self.next += self.size;
+        }
+        self.asked.take_if(|asked| *asked <= self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn protocols_are_told_apart_as_early_as_possible() {
+        assert!(matches!(recognise(b"G"), Ok(None)));
+        assert!(matches!(recognise(b"GET "), Ok(Some(Greeting::Http))));
+        assert!(matches!(recognise(b"TLGT"), Ok(None)));
+        assert!(recognise(b"GETX").is_err());
+        assert!(recognise(b"POST").is_err());
+        assert!(recognise(b"\0").is_err());
+        assert!(recognise(&[b'T'; PREAMBLE_LEN]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_count_is_said_after_the_whole_block_however_it_is_cut(
+            size in 1..50_usize,
+            blocks in 0..20_usize,
+            cut in 1..70_usize,
+        ) {
+            let mut stream = vec![0; size * (blocks + 1)];
+            stream[size * blocks] = CONFIRM;
+            let mut state = Blocks::new(size as u64);
+            let said: Vec<u64> = stream.chunks(cut).filter_map(|chunk| state.take(chunk)).collect();
+            prop_assert_eq!(said, vec![stream.len() as u64]);
+        }
+    }
+}
