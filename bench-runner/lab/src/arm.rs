@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ use crate::cgroup::ArmGroup;
 use crate::error::{Doing as _, LabError};
 use crate::netlink::{Link, Netlink};
 use crate::netns::NetNs;
-use crate::process::{Agent, Inside};
+use crate::process::{Agent, Inside, StandIn};
 use crate::protocol::{ArmEndpoints, CommandLine, Role};
-use crate::service_path::ServicePath;
+use crate::service_path::{self, ServicePath};
 use crate::topology::{Place, Topology};
-use crate::{base, clock, offloads};
+use crate::{base, clock, conntrack, offloads};
 
 /// Port of the server in every arm.
 pub(crate) const SERVER_PORT: u16 = 8080;
@@ -42,9 +42,9 @@ pub(crate) struct Arm {
     sites: Vec<Namespace>,
     client_place: Place,
     server_place: Place,
-    path: ServicePath,
+    path: Option<ServicePath>,
     group: Option<ArmGroup>,
-    hosts: Option<PathBuf>,
+    stand_ins: Vec<StandIn>,
     agents: Mutex<BTreeMap<&'static str, Agent>>,
 }
 
@@ -84,13 +84,14 @@ impl Arm {
             sites,
             client_place: topology.client_place,
             server_place: topology.server_place,
-            path: ServicePath::None,
+            path: None,
             group,
-            hosts: None,
+            stand_ins: Vec::new(),
             agents: Mutex::default(),
         };
-        let programmed = arm.program(&topology, seed)?;
-        arm.hosts = hosts_file(name, &arm.endpoints, scratch)?;
+        arm.program(&topology, seed)?;
+        let programmed = arm.path.as_ref().map(ServicePath::programmed);
+        arm.stand_ins = stand_ins(name, &arm.endpoints, scratch)?;
         let mtu = |place, device: &str| -> Result<Option<u32>, LabError> {
             let links = arm.at(place)?.netlink.links()?;
             Ok(links.into_iter().find(|link| link.name == device).map(|link| link.mtu))
@@ -104,6 +105,22 @@ impl Arm {
             notes,
         };
         Ok((arm, facts))
+    }
+
+    /// Programs the services, if the arm has any.
+    fn program(&mut self, topology: &Topology, seed: u64) -> Result<(), LabError> {
+        let node = |side| self.at(Place::Node(side)).map(|node| &node.netns);
+        let nodes = [node(Side::A)?, node(Side::B)?];
+        let servers: Vec<_> = topology
+            .servers
+            .iter()
+            .map(|address| SocketAddr::new(*address, SERVER_PORT))
+            .collect();
+        let group = self.group.as_ref();
+        self.path = ServicePath::program(&self.datapath, &servers, seed, nodes, group)?;
+        let service = self.path.as_ref().map(ServicePath::address);
+        self.endpoints = addresses(topology, service);
+        Ok(())
     }
 
     pub(crate) fn datapath(&self) -> &Datapath {
@@ -130,7 +147,7 @@ impl Arm {
         Ok(Inside {
             netns: &self.at(place)?.netns,
             cgroup: group.map(|group| group.processes.as_fd()),
-            hosts: self.hosts.as_deref(),
+            stand_ins: &self.stand_ins,
         })
     }
 
@@ -180,18 +197,20 @@ impl Arm {
                 tx_packets: link.tx_packets,
                 dropped: link.dropped,
             }));
-            let entries = node.netns.enter(crate::service_path::conntrack_entries)?;
+            let entries = node.netns.enter(conntrack::entries)?;
             counters.conntrack_entries.push(ConntrackEntries { node: name, entries });
         }
-        let client_node = &self.at(Place::Node(Side::A))?.netns;
-        counters.service_rule_packets = self.path.rule_packets(client_node)?;
-        counters.socket_lb_translations = self.path.translations()?;
+        if let Some(path) = &self.path {
+            let node = &self.at(Place::Node(Side::A))?.netns;
+            counters.service_rule_packets = path.rule_packets(node)?;
+            counters.socket_lb_translations = path.translations()?;
+        }
         Ok(counters)
     }
 
     /// Asks the client's node what it makes of a connection.
     pub(crate) fn translation(&self, flow: &Flow) -> Result<Translation, LabError> {
-        self.path.translation(&self.at(Place::Node(Side::A))?.netns, flow)
+        service_path::translation(self.path.as_ref(), &self.at(Place::Node(Side::A))?.netns, flow)
     }
 }
 
@@ -279,56 +298,31 @@ fn addresses(topology: &Topology, service: Option<SocketAddr>) -> ArmEndpoints {
     }
 }
 
-/// Writes the names `client`, `server` and `service` for programs that run in the arm.
-///
-/// Returns `None` where the machine has no `/etc/hosts` to stand in for.
-fn hosts_file(
+/// Writes what programs in the arm see in place of the machine's name service: the names `client`, `server`
+/// and `service`, and no name server, since from there nobody would answer and each look-up would hang.
+fn stand_ins(
     name: &Name,
     endpoints: &ArmEndpoints,
     scratch: &Path,
-) -> Result<Option<PathBuf>, LabError> {
-    let Ok(machine) = fs::read_to_string("/etc/hosts") else { return Ok(None) };
-    let path = scratch.join(format!("hosts.{name}"));
-    let text = format!(
+) -> Result<Vec<StandIn>, LabError> {
+    let machine = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let hosts = format!(
         "{} client\n{} server\n{} service\n{machine}",
         endpoints.client,
         endpoints.server,
         endpoints.target.ip()
     );
-    fs::write(&path, text).doing(|| format!("write `{}`", path.display()))?;
-    Ok(Some(path))
-}
-
-/// What was programmed for the services of an arm.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Programmed {
-    /// How long it took on the client's node.
-    pub(crate) time_ns: u64,
-    /// Rules, elements or map entries.
-    pub(crate) count: u64,
-}
-
-impl Arm {
-    /// Programs the services, on both nodes as kube-proxy would.
-    fn program(
-        &mut self,
-        topology: &Topology,
-        seed: u64,
-    ) -> Result<Option<Programmed>, LabError> {
-        let nodes = [
-            &self.at(Place::Node(Side::A))?.netns,
-            &self.at(Place::Node(Side::B))?.netns,
-        ];
-        let made = ServicePath::program(
-            &self.datapath,
-            &topology.servers,
-            seed,
-            nodes,
-            self.group.as_ref(),
-        )?;
-        let Some((path, service, programmed)) = made else { return Ok(None) };
-        self.path = path;
-        self.endpoints = addresses(topology, Some(service));
-        Ok(Some(programmed))
+    let resolver = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".to_owned();
+    let mut files = Vec::new();
+    for (machines, kind, text) in
+        [(c"/etc/hosts", "hosts", hosts), (c"/etc/resolv.conf", "resolv", resolver)]
+    {
+        // What the machine lacks, or has only in its `/run`, there is nothing to put a file over.
+        if Path::new(&*machines.to_string_lossy()).exists() {
+            let ours = scratch.join(format!("{kind}.{name}"));
+            fs::write(&ours, text).doing(|| format!("write `{}`", ours.display()))?;
+            files.push(StandIn { ours, machines });
+        }
     }
+    Ok(files)
 }

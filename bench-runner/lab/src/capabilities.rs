@@ -10,8 +10,8 @@ use crate::lab::{Lab, LabOptions};
 use crate::netlink::Netlink;
 use crate::netns::NetNs;
 use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site};
-use crate::address;
 use crate::rules::{self, Backend};
+use crate::{address, bpf};
 
 /// What this machine can do: for each thing that an arm may need, a reason where it is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,19 +93,14 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
     found.ipv6 = (!std::path::Path::new("/proc/sys/net/ipv6").exists())
         .then(|| "this kernel has no IPv6, or it was started with ipv6.disable=1".to_owned());
     found.socket_lb = match groups {
-        None if !nix::unistd::geteuid().is_root() || is_user_namespace() => {
-            Some("the socket load balancer is an eBPF program and needs root".to_owned())
-        }
-        None => Some("this machine has no cgroup version 2 hierarchy".to_owned()),
-        Some(_) => None,
+        Some(_) => bpf::available().err(),
+        None => Some(bpf::available().err().unwrap_or_else(|| {
+            "the cgroup version 2 hierarchy cannot be opened; mount it: \
+             `mount -t cgroup2 none /sys/fs/cgroup/unified`"
+                .to_owned()
+        })),
     };
     found
-}
-
-/// Whether this process is root only in a user namespace.
-fn is_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().nth(2) != Some("4294967295")
 }
 
 fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {

@@ -121,7 +121,7 @@ fn private_mount() -> io::Result<OwnedFd> {
         let context = checked(libc::syscall(
             libc::SYS_fsopen,
             c"cgroup2".as_ptr(),
-            libc::c_uint::from(libc::FSOPEN_CLOEXEC as u8),
+            libc::FSOPEN_CLOEXEC,
         ))?;
         let context = OwnedFd::from_raw_fd(context);
         checked(libc::syscall(

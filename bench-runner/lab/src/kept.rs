@@ -161,7 +161,8 @@ fn private(path: &Path, user: u32) -> Result<(), LabError> {
         Err(error) => return Err(LabError::new(doing(), error)),
     }
     let found = fs::symlink_metadata(path).doing(doing)?;
-    if found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0 {
+    let others_kept_out = found.mode() & 0o777 == 0o700;
+    if found.is_dir() && found.uid() == user && others_kept_out {
         return Ok(());
     }
     Err(LabError::said(

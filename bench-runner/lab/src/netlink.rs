@@ -142,12 +142,12 @@ impl Netlink {
     async fn addresses(&self, site: &Site) -> Result<(), LabError> {
         for entry in &site.addresses {
             let mut request =
-                self.handle.address().add(entry.device, entry.address, entry.prefix);
-            if entry.address.is_ipv6() {
+                self.handle.address().add(entry.device, entry.own, entry.prefix);
+            if entry.own.is_ipv6() {
                 // No other machine can have it, and an address under test of uniqueness cannot be used.
                 request.message_mut().header.flags.insert(AddressHeaderFlags::Nodad);
             }
-            request.execute().await.doing(|| format!("add the address {}", entry.address))?;
+            request.execute().await.doing(|| format!("add the address {}", entry.own))?;
         }
         Ok(())
     }

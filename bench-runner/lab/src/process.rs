@@ -1,6 +1,6 @@
 //! Processes inside an arm: probe agents, and programs of the user's.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
@@ -28,13 +28,20 @@ const KEPT_STDERR: u64 = 4 << 10;
 /// How long a program may take to end after its caller has gone.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// A file that a process sees in place of one of the machine's.
+#[derive(Debug)]
+pub(crate) struct StandIn {
+    pub(crate) ours: PathBuf,
+    pub(crate) machines: &'static CStr,
+}
+
 /// Where a process runs.
 pub(crate) struct Inside<'a> {
     pub(crate) netns: &'a NetNs,
     /// `cgroup.procs` of the control group to join.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
-    /// A file that the process sees as `/etc/hosts`.
-    pub(crate) hosts: Option<&'a Path>,
+    /// Files that the process sees in place of the machine's.
+    pub(crate) stand_ins: &'a [StandIn],
 }
 
 impl Inside<'_> {
@@ -43,7 +50,9 @@ impl Inside<'_> {
     fn place(&self, command: &mut Command, inherited: Option<OwnedFd>) -> io::Result<()> {
         let netns = self.netns.as_fd().try_clone_to_owned()?;
         let cgroup = self.cgroup.map(|fd| fd.try_clone_to_owned()).transpose()?;
-        let hosts = self.hosts.map(|path| CString::new(path.as_os_str().as_bytes())).transpose()?;
+        let name = |file: &StandIn| CString::new(file.ours.as_os_str().as_bytes());
+        let stand_ins = self.stand_ins.iter().map(|file| Ok((name(file)?, file.machines)));
+        let stand_ins = stand_ins.collect::<io::Result<Vec<_>>>()?;
         let enter = move || {
             setsid()?;
             if let Some(cgroup) = &cgroup {
@@ -51,10 +60,12 @@ impl Inside<'_> {
                 write(cgroup, b"0")?;
             }
             setns(&netns, CloneFlags::CLONE_NEWNET)?;
-            if let Some(hosts) = &hosts {
+            if !stand_ins.is_empty() {
                 unshare(CloneFlags::CLONE_NEWNS)?;
-                let none: Option<&std::ffi::CStr> = None;
-                mount(Some(hosts.as_c_str()), c"/etc/hosts", none, MsFlags::MS_BIND, none)?;
+            }
+            for (ours, machines) in &stand_ins {
+                let none: Option<&CStr> = None;
+                mount(Some(ours.as_c_str()), *machines, none, MsFlags::MS_BIND, none)?;
             }
             if let Some(fd) = &inherited {
                 fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;

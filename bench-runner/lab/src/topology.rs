@@ -89,7 +89,7 @@ pub(crate) enum DeviceKind {
 #[derive(Debug)]
 pub(crate) struct Address {
     pub(crate) device: u32,
-    pub(crate) address: IpAddr,
+    pub(crate) own: IpAddr,
     pub(crate) prefix: u8,
 }
 
@@ -195,7 +195,7 @@ impl Layout<'_> {
         }
         out.addresses.push(Address {
             device: port.index,
-            address: address::node(side, self.family),
+            own: address::node(side, self.family),
             prefix: address::node_prefix(self.family),
         });
         let neighbours = [
@@ -229,7 +229,7 @@ impl Layout<'_> {
         });
         out.addresses.push(Address {
             device: bridge.index,
-            address: address::pod(side, 1, self.family),
+            own: address::pod(side, 1, self.family),
             prefix: address::pod_prefix(self.family),
         });
         let pods = self.hosts(side).into_iter();
@@ -263,7 +263,7 @@ impl Layout<'_> {
         });
         out.addresses.push(Address {
             device: port.index,
-            address: address::pod(side, 0, self.family),
+            own: address::pod(side, 0, self.family),
             prefix: address::host_prefix(self.family),
         });
         out.neighbours.push(Neighbour {
@@ -290,7 +290,7 @@ impl Layout<'_> {
         for address in self.hosts(side).into_iter().skip(1) {
             out.addresses.push(Address {
                 device,
-                address,
+                own: address,
                 prefix: address::host_prefix(self.family),
             });
         }
@@ -311,7 +311,7 @@ impl Layout<'_> {
         Site {
             far_ends: vec![device],
             addresses: addresses
-                .map(|(address, prefix)| Address { device, address, prefix })
+                .map(|(own, prefix)| Address { device, own, prefix })
                 .collect(),
             neighbours: vec![Neighbour {
                 device,
@@ -437,7 +437,7 @@ mod tests {
                 let site = topology.sites.iter().find(|(place, _)| *place == topology.server_place);
                 let addresses = &site.unwrap().1.addresses;
                 for server in servers {
-                    assert!(addresses.iter().any(|a| a.address == server), "{pods} {wire} {server}");
+                    assert!(addresses.iter().any(|a| a.own == server), "{pods} {wire} {server}");
                 }
             }
         }

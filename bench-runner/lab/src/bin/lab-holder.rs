@@ -3,6 +3,7 @@
 //! - `lab-holder FD …`: the holder
 //! - `lab-holder echo ADDRESS`: answers every TCP connection and datagram with what came
 //! - `lab-holder ping ADDRESS COUNT [udp]`: sends so many requests and prints its own and the peer's address
+//! - `lab-holder bulk ADDRESS BYTES`: sends so many bytes and reads them back
 
 use std::env;
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         ["echo", address] => echo(address),
         ["ping", address, count] => ping(address, count),
         ["ping", address, count, "udp"] => ping_udp(address, count),
+        ["bulk", address, bytes] => bulk(address, bytes),
         _ => return tollgate_lab::holder::run(&arguments),
     };
     match result {
@@ -82,6 +84,20 @@ fn ping_udp(address: &str, count: &str) -> io::Result<()> {
         }
     }
     writeln!(io::stdout(), "{} {}", socket.local_addr()?, socket.peer_addr()?)
+}
+
+fn bulk(address: &str, bytes: &str) -> io::Result<()> {
+    let length = parse::<u32>(bytes)?;
+    let stream = TcpStream::connect_timeout(&parse(address)?, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut writer = stream.try_clone()?;
+    let sender = thread::spawn(move || {
+        io::copy(&mut io::repeat(b'x').take(length.into()), &mut writer)?;
+        writer.shutdown(std::net::Shutdown::Write)
+    });
+    let received = io::copy(&mut &stream, &mut io::sink())?;
+    sender.join().map_err(|_| io::ErrorKind::Other)??;
+    if received == u64::from(length) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn parse<T: std::str::FromStr>(word: &str) -> io::Result<T> {

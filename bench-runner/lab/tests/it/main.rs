@@ -1,4 +1,10 @@
 //! The lab with real namespaces: as root, and as an ordinary user where the machine allows it.
 
+#[cfg(test)]
 mod datapaths;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod lives;
+#[cfg(test)]
+mod use_of_an_arm;
