@@ -23,7 +23,11 @@ pub(crate) use value::{Counts, Load};
     rename_all = "kebab-case",
     expecting = "a table"
 )]
-#[schemars(title = "Tollgate scenario")]
+#[schemars(
+    title = "Tollgate scenario",
+    // Optional for serde alone.
+    extend("required" = ["schema", "name", "about", "reference", "arm", "workload"])
+)]
 pub(crate) struct File {
     /// Version of the format: 1.
     #[serde(skip_serializing_if = "Option::is_none")]

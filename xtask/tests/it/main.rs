@@ -1,0 +1,3 @@
+//! Tests of the repository's structure.
+
+mod house;
