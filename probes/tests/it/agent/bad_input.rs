@@ -145,12 +145,7 @@ async fn all_faults_of_a_job_come_at_once() {
     assert_eq!(answer.status, 422);
     let line = answer.refusal();
     for key in [
-        "flows:",
-        "payload:",
-        "target:",
-        "warmup:",
-        "duration:",
-        "cpu:",
+        "flows", "payload", "port", "target", "warmup", "duration", "cpu",
     ] {
         assert!(line.contains(key), "{key} in {line}");
     }
