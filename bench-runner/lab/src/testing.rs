@@ -92,7 +92,7 @@ fn set_up(netns: &NetNs, family: Family) {
             .into_iter()
             .map(|(address, prefix)| Address {
                 device: 1,
-                address,
+                own: address,
                 prefix,
             })
             .collect(),

@@ -27,24 +27,19 @@ fn load(service: Service, services: &ServiceSet) {
 
 /// Counts the kernel's rules of all services: for services, for their balancing, for endpoints.
 fn rules_in_kernel(service: Service, family: Family) -> [usize; 3] {
-    let (text, patterns) = match service {
-        Service::Nftables => {
-            let table = if family == Family::Ipv4 { "ip" } else { "ip6" };
-            let text = listing("nft", &["list", "table", table, "kube-proxy"]);
-            (text, ["chain service-", "numgen random", " dnat to "])
-        }
-        _ => {
-            let backend = if service == Service::IptablesNft {
-                "nft"
-            } else {
-                "legacy"
-            };
-            let text = listing(
-                &format!("{}-{backend}", iptables_name(family)),
-                &["-t", "nat", "-S"],
-            );
-            (text, ["-A KUBE-SERVICES ", "-A KUBE-SVC-", "-A KUBE-SEP-"])
-        }
+    let (text, patterns) = if service == Service::Nftables {
+        let table = if family == Family::Ipv4 { "ip" } else { "ip6" };
+        let text = listing("nft", &["list", "table", table, "kube-proxy"]);
+        (text, ["chain service-", "numgen random", " dnat to "])
+    } else {
+        let backend = if service == Service::IptablesNft {
+            Backend::Nft
+        } else {
+            Backend::Legacy
+        };
+        let program = format!("{}-{backend}", iptables_name(family));
+        let text = listing(&program, &["-t", "nat", "-S"]);
+        (text, ["-A KUBE-SERVICES ", "-A KUBE-SVC-", "-A KUBE-SEP-"])
     };
     let count = |pattern: &str| text.lines().filter(|line| line.contains(pattern)).count();
     patterns.map(count)
@@ -53,7 +48,7 @@ fn rules_in_kernel(service: Service, family: Family) -> [usize; 3] {
 fn expect_all_rules(service: Service, services: &ServiceSet) {
     let (ports, endpoints) = (services.ports().len(), services.endpoints());
     let expected = match service {
-        // Two of the chains are `service-endpoints-check` and `services` under other patterns.
+        // One more chain, `service-endpoints-check`, begins so.
         Service::Nftables => [ports + 1, ports, endpoints],
         _ => [ports + 1, ports + endpoints, 2 * endpoints],
     };

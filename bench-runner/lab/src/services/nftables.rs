@@ -67,6 +67,7 @@ const COMMON_RULES: [(&str, &str); 16] = [
 /// Writes the rules of `services` on the node with the address `node`: one or more inputs for `nft -f`, to be
 /// loaded in this order, each of about `transaction_bytes`. `usize::MAX` makes it one, as kube-proxy has it.
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "a String takes all text")]
 pub fn nftables(services: &ServiceSet, node: IpAddr, transaction_bytes: usize) -> Vec<String> {
     let ports = services.ports().len();
     let size = ports * SERVICE_BYTES + services.endpoints().saturating_sub(ports) * ENDPOINT_BYTES;
