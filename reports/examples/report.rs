@@ -1,27 +1,36 @@
-//! Renders the analysis in a `report.json` to standard output: `report html|markdown|terminal|json FILE`.
+//! Renders a report to standard output, for work on renderers and for `scripts/html-check.sh`:
 //!
-//! For work on renderers: `cargo run -p tollgate-reports --example report -- html report.json > r.html`.
+//! ```text
+//! report html|markdown|terminal|json [quickstart|scaling|wide|FILE]
+//! ```
+//!
+//! FILE is a `report.json`; the others are synthetic campaigns, made in memory.
 
 use std::error::Error;
 use std::io::Write as _;
 
+use tollgate_reports::analyse;
 use tollgate_reports::model::{Analysis, Renderer};
 use tollgate_reports::render::{Html, Json, Markdown, Terminal};
+use tollgate_reports::synthetic::Synthetic;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(format), Some(file)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: report html|markdown|terminal|json FILE".into());
-    };
-    let analysis: Analysis = serde_json::from_slice(&std::fs::read(file)?)?;
+    let format = arguments.next().unwrap_or_default();
     let renderer: &dyn Renderer = match format.as_str() {
         "html" => &Html,
         "markdown" => &Markdown,
         "terminal" => &Terminal { colour: false },
         "json" => &Json,
-        other => {
-            return Err(format!("`{other}` is no format: html, markdown, terminal, json").into());
-        }
+        _ => return Err("write a format first: html, markdown, terminal or json".into()),
+    };
+    let source = arguments.next().unwrap_or_else(|| "quickstart".to_owned());
+    let synthetic = |campaign: Synthetic| analyse(&campaign.campaign());
+    let analysis: Analysis = match source.as_str() {
+        "quickstart" => synthetic(Synthetic::quickstart()),
+        "scaling" => synthetic(Synthetic::scaling()),
+        "wide" => synthetic(Synthetic::wide(8, 30)),
+        file => serde_json::from_slice(&std::fs::read(file)?)?,
     };
     std::io::stdout().write_all(&renderer.render(&analysis))?;
     Ok(())

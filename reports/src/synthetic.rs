@@ -422,7 +422,12 @@ fn traffic(
     let mut histograms = BTreeMap::from([(Timed::Latency, latency)]);
     if connects {
         let connect = (base_ns * 0.4 * arm.per_packet + extra) * factor;
-        histograms.insert(Timed::Connect, drawn(rng, connect));
+        let mut histogram = drawn(rng, connect);
+        while histogram.len() < replied {
+            let copy = histogram.clone();
+            histogram.merge(&copy);
+        }
+        histograms.insert(Timed::Connect, histogram);
     }
     let outcome = Outcome {
         window_ns: WINDOW_NS,

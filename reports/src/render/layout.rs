@@ -1,5 +1,6 @@
 //! Text for a terminal of fixed width: wrapping and columns.
 
+use super::words;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Width of a terminal that every report fits, in columns.
@@ -12,11 +13,13 @@ pub(super) fn harmless(text: &str) -> String {
         .collect()
 }
 
-/// Breaks text at spaces into lines of at most `width` columns; a longer word is cut.
+/// Breaks text into lines of at most `width` columns, at spaces, but not within intervals or before units; what
+/// is longer than a line is cut.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in harmless(text).split_whitespace() {
+    let text = words::unbroken(&harmless(text));
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         let gap = usize::from(!line.is_empty());
         if line.width() + gap + word.width() <= width {
             line.push_str(&" "[..gap]);
@@ -37,6 +40,9 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
+        .into_iter()
+        .map(|line| line.replace('\u{a0}', " ").trim().to_owned())
+        .collect()
 }
 
 /// Wraps text with a first line that starts with `first` and further ones that start below its end.
@@ -111,6 +117,10 @@ mod tests {
     fn lines_break_at_spaces() {
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("", 8), [""]);
+        assert_eq!(
+            wrap("by +24.8 % [1.0, 2.0]", 12),
+            ["by +24.8 %", "[1.0, 2.0]"]
+        );
         assert_eq!(
             wrap("iptables-legacy@10000", 10),
             ["iptables-l", "egacy@1000", "0"]

@@ -49,7 +49,7 @@ impl Mark {
     pub(super) const fn nth(place: usize) -> Self {
         Self {
             colour: 1 + place % COLOURS,
-            shape: SHAPES[1 + (place + place / COLOURS) % (SHAPES.len() - 1)],
+            shape: SHAPES[1 + place % (SHAPES.len() - 1)],
         }
     }
 }

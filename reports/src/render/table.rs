@@ -47,6 +47,7 @@ fn rows_of<'a>(analysis: &'a Analysis, workload: &'a Workload, metric: Metric) -
         .cells_of(&workload.name)
         .filter(|cell| cell.metric == metric)
         .collect();
+    let usual = usual(analysis, &workload.name);
     let mut rows = Vec::new();
     let mut references: Vec<&Name> = Vec::new();
     for cell in cells {
@@ -69,7 +70,11 @@ fn rows_of<'a>(analysis: &'a Analysis, workload: &'a Workload, metric: Metric) -
             metric,
             arm: &cell.arm,
             value: words::typical(cell.unit, cell.arm_typical.as_ref()),
-            change: change(cell),
+            change: if Some(&cell.reference) == usual {
+                change(cell)
+            } else {
+                format!("{} vs {}", change(cell), cell.reference)
+            },
             verdict: Some(cell.verdict),
         });
     }
@@ -81,13 +86,39 @@ pub(super) fn change(cell: &Cell) -> String {
     words::change(cell).unwrap_or_else(|| number::UNKNOWN.to_owned())
 }
 
-/// Says what the arms of a table are compared with: one name, or that it differs.
+/// Says what most arms of a table are compared with. Those with another reference say so themselves.
 pub(super) fn against(analysis: &Analysis, workload: &Name) -> String {
-    let mut references = analysis.cells_of(workload).map(|cell| &cell.reference);
-    match references.next() {
-        Some(first) if references.all(|reference| reference == first) => format!("against {first}"),
-        _ => "against its reference".to_owned(),
+    usual(analysis, workload).map_or_else(
+        || "against its reference".to_owned(),
+        |name| format!("against {name}"),
+    )
+}
+
+/// As [`against`], with the exceptions: `against native (socket-lb against iptables-legacy)`.
+pub(super) fn against_in_full(analysis: &Analysis, workload: &Name) -> String {
+    let mut others: Vec<String> = Vec::new();
+    for cell in analysis.cells_of(workload) {
+        let text = format!("{} against {}", cell.arm, cell.reference);
+        if Some(&cell.reference) != usual(analysis, workload) && !others.contains(&text) {
+            others.push(text);
+        }
     }
+    let usual = against(analysis, workload);
+    if others.is_empty() || others.len() > 4 {
+        usual
+    } else {
+        format!("{usual} ({})", others.join(", "))
+    }
+}
+
+/// The reference of a table's arms: the plan's, where any of them has it.
+pub(super) fn usual<'a>(analysis: &'a Analysis, workload: &'a Name) -> Option<&'a Name> {
+    let references = || analysis.cells_of(workload).map(|cell| &cell.reference);
+    let plan = &analysis.subject.reference;
+    let first = references().next()?;
+    let planned = references().any(|reference| reference == plan);
+    let usual = if planned { plan } else { first };
+    (planned || references().all(|reference| reference == first)).then_some(usual)
 }
 
 /// Returns whether rows leave out metrics that the analysis has.

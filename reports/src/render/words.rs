@@ -246,6 +246,7 @@ pub(super) fn unbroken(text: &str) -> String {
         }
         kept.push(if inside && c == ' ' { '\u{a0}' } else { c });
     }
+    kept = kept.replace(" vs ", " vs\u{a0}");
     for unit in ["%", "µs", "ms", "pp", "min"] {
         kept = kept.replace(&format!(" {unit}"), &format!("\u{a0}{unit}"));
     }

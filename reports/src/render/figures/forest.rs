@@ -35,18 +35,11 @@ pub(in crate::render) fn forest(
     if rows.len() > MANY_ROWS {
         rows = self::rows(analysis, workload, |metric| *metric == main);
     }
-    let estimates: Vec<Estimate> = rows
-        .iter()
-        .filter_map(|row| match row {
-            Row::Arm(_, estimate) => Some(*estimate),
-            Row::Heading(_) => None,
-        })
-        .collect();
-    if estimates.is_empty() {
+    if rows.is_empty() {
         return None;
     }
     let margin = analysis.subject.rounds.margin.0;
-    let axis = ratio_axis(&estimates, margin);
+    let axis = ratio_axis(&rows, margin);
     let label = format!(
         "{}: ratio of each arm to its reference, with interval and margin",
         workload.name
@@ -124,12 +117,7 @@ fn draw_row(plot: &Plot<'_, '_>, legend: &Legend, row: &Row<'_>, lane: f64) {
             .text((2.0, y + 1.0), text, Anchor::Left, Ink::Text),
         Row::Arm(cell, estimate) => {
             let mark = legend.arm(&cell.arm);
-            let (low, high) = (estimate.interval95.low, estimate.interval95.high);
-            let ends = [
-                plot.at(low.max(f64::MIN_POSITIVE), lane),
-                plot.at(high.min(f64::MAX), lane),
-            ];
-            plot.canvas().line(&ends, Ink::Arm(mark.colour), 2.4);
+            bar(plot, estimate, lane, Ink::Arm(mark.colour));
             plot.marker(estimate.value, lane, mark);
             let name = shortened(&cell.arm, 16);
             plot.canvas()
@@ -141,15 +129,34 @@ fn draw_row(plot: &Plot<'_, '_>, legend: &Legend, row: &Row<'_>, lane: f64) {
     }
 }
 
-/// An axis of ratios, labelled as changes; logarithmic, so that half and double are equally far from 1.
-fn ratio_axis(estimates: &[Estimate], margin: f64) -> Axis {
+/// Draws the 95 % interval; an end beyond the axis is an arrow.
+fn bar(plot: &Plot<'_, '_>, estimate: &Estimate, lane: f64, ink: Ink) {
+    let (low, high) = (estimate.interval95.low, estimate.interval95.high);
+    let from = plot.at(low.max(f64::MIN_POSITIVE), lane);
+    let to = plot.at(high.min(f64::MAX), lane);
+    plot.canvas().line(&[from, to], ink, 2.4);
+    for (beyond, (x, y), back) in [
+        (low < plot.x().low, from, 4.0),
+        (high > plot.x().high, to, -4.0),
+    ] {
+        if beyond {
+            let arrow = [(x + back, y - 4.0), (x, y), (x + back, y + 4.0)];
+            plot.canvas().line(&arrow, ink, 1.6);
+        }
+    }
+}
+
+/// An axis of ratios, labelled as changes; logarithmic, so that half and double are equally far from 1. The far
+/// tail, whose intervals are often wide, doesn't stretch it.
+fn ratio_axis(rows: &[Row<'_>], margin: f64) -> Axis {
     let mut values = vec![1.0 / (1.0 + margin), 1.0 + margin];
-    for estimate in estimates {
-        values.extend([
-            estimate.value,
-            estimate.interval95.low,
-            estimate.interval95.high,
-        ]);
+    for row in rows {
+        if let Row::Arm(cell, estimate) = row
+            && cell.metric != Metric::P999
+        {
+            let interval = estimate.interval95;
+            values.extend([estimate.value, interval.low, interval.high]);
+        }
     }
     values.retain(|value| value.is_finite() && *value > 0.0);
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -239,8 +246,8 @@ fn caption(
         .any(|row| matches!(row, Row::Arm(cell, _) if cell.direction == Direction::SmallerIsWorse));
     html! {
         b { (workload.name) }
-        ": ratio of each arm " (table::against(analysis, &workload.name)) ", so that right is worse. Marker: Hodges-Lehmann estimate; bar: exact 95 % "
-        "signed-rank interval; " (rounds) ". Shaded: the margin of ±" (number::share(margin)) ", within which arms are equivalent."
+        ": ratio of each arm " (table::against_in_full(analysis, &workload.name)) ", so that right is worse. Marker: Hodges-Lehmann estimate; bar: exact 95 % "
+        "signed-rank interval, an arrow where it goes on; " (rounds) ". Shaded: the margin of ±" (number::share(margin)) ", within which arms are equivalent."
         @if turned { " Where more is better the ratio is turned over." }
     }
 }

@@ -34,7 +34,9 @@ pub(in crate::render) fn programming(analysis: &Analysis, legend: &Legend) -> Op
     };
     let height = rows * ROW + 48;
     let count = f64::from(rows);
-    let x = Axis::log("milliseconds (logarithmic)", &times);
+    // At least a decade, so that like times look alike.
+    let reach = times.iter().flat_map(|time| [time / 3.0, time * 3.0]);
+    let x = Axis::log("milliseconds (logarithmic)", &reach.collect::<Vec<_>>());
     let y = Axis {
         low: 0.0,
         high: count,

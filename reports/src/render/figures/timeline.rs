@@ -8,7 +8,7 @@ use super::super::palette::{Mark, Shape};
 use super::super::svg::{self, Axis, Ink, Margins, Plot};
 use super::super::words;
 use super::{Figure, WIDTH};
-use crate::model::{Analysis, SlicePoint};
+use crate::model::{Analysis, SlicePoint, Steal};
 
 const HEIGHT: u32 = 210;
 
@@ -43,8 +43,11 @@ pub(in crate::render) fn softirq(
     Some(Figure { svg, caption })
 }
 
-/// Draws the steal of every slice; `None` where it was not readable.
+/// Draws the steal of every slice; `None` where nothing can be said of it.
 pub(in crate::render) fn steal(analysis: &Analysis, legend: &Legend) -> Option<Figure> {
+    if analysis.conduct.steal == Steal::Unobservable {
+        return None;
+    }
     let slices: Vec<_> = analysis.timeline.iter().collect();
     let svg = figure(legend, &slices, "steal, % of one CPU", |slice| {
         slice.steal_share

@@ -12,8 +12,6 @@ pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
     let count =
         |value: Option<u64>| value.map_or_else(|| number::UNKNOWN.to_owned(), number::count);
     let table = html! {
-        table {
-            caption { "What the datapath itself counted, over all slices of an arm" }
             thead {
                 tr {
                     th scope="col" { "Arm" }
@@ -39,7 +37,6 @@ pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
                     }
                 }
             }
-        }
     };
     html! {
         section #evidence aria-labelledby="evidence-title" {
@@ -48,7 +45,7 @@ pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
                 "Whether each arm's packets took the path that the arm declares, by counters that the kernel keeps anyway. "
                 "An arm whose counters contradict it is invalid."
             }
-            (parts::scroll("Evidence of each arm", &table))
+            (parts::table("What the datapath itself counted, over all slices of an arm", &table))
             details {
                 summary { "Each check" }
                 ul {
@@ -115,8 +112,6 @@ pub(super) fn rounds(analysis: &Analysis) -> Markup {
 /// How small a difference each workload could tell.
 fn noise(analysis: &Analysis) -> Markup {
     let table = html! {
-        table {
-            caption { "How small a difference this campaign could tell" }
             thead {
                 tr {
                     th scope="col" { "Workload" }
@@ -137,10 +132,9 @@ fn noise(analysis: &Analysis) -> Markup {
                     }
                 }
             }
-        }
     };
     html! {
-        (parts::scroll("Noise of each workload", &table))
+        (parts::table("How small a difference this campaign could tell", &table))
         p.about {
             "Spread: standard deviation of the ratio of one round, median over arms. Detectable: the smallest difference that nine of ten "
             "campaigns like this one would find."
@@ -152,12 +146,9 @@ fn noise(analysis: &Analysis) -> Markup {
 pub(super) fn facts(analysis: &Analysis) -> Markup {
     let rows = rows(analysis);
     let table = html! {
-        table.facts {
-            caption { "The machine and the run" }
             tbody {
                 @for (heading, fact) in rows { tr { th scope="row" { (heading) } td { (fact) } } }
             }
-        }
     };
     let notes: Vec<(&ArmSummary, &String)> = analysis
         .arms
@@ -168,7 +159,7 @@ pub(super) fn facts(analysis: &Analysis) -> Markup {
         section #facts aria-labelledby="facts-title" {
             h2 #facts-title { "Facts" }
             p { "Figures of two reports may be compared where their fingerprints are equal." }
-            (parts::scroll("Facts of the machine and the run", &table))
+            (parts::table("The machine and the run", &table))
             @if !notes.is_empty() {
                 ul { @for (arm, note) in notes { li { b { (arm.name) } ": " (note) } } }
             }

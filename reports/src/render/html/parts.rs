@@ -74,9 +74,16 @@ pub(super) fn key(analysis: &Analysis, legend: &Legend, wanted: impl Fn(&Name) -
     }
 }
 
-/// A box in which something wide scrolls, with the keyboard too, so that the page itself never does.
-pub(super) fn scroll(label: &str, inner: &Markup) -> Markup {
-    html! { div.scroll role="region" aria-label=(label) tabindex="0" { (inner) } }
+/// A table under its title, in a box of its own that scrolls, with the keyboard too, so that the page never does.
+pub(super) fn table(title: &str, inner: &Markup) -> Markup {
+    html! {
+        div.table {
+            p.caption aria-hidden="true" { (title) }
+            div.scroll role="region" aria-label=(title) tabindex="0" {
+                table aria-label=(title) { (inner) }
+            }
+        }
+    }
 }
 
 /// Figures side by side where there is room.

@@ -132,8 +132,6 @@ pub(super) fn programming(analysis: &Analysis, legend: &Legend) -> Markup {
         return html! {};
     };
     let table = html! {
-        table {
-            caption { "Time to program all services of an arm" }
             thead {
                 tr {
                     th scope="col" { "Arm" }
@@ -156,7 +154,6 @@ pub(super) fn programming(analysis: &Analysis, legend: &Legend) -> Markup {
                     }
                 }
             }
-        }
     };
     html! {
         section #programming aria-labelledby="programming-title" {
@@ -164,7 +161,7 @@ pub(super) fn programming(analysis: &Analysis, legend: &Legend) -> Markup {
             p { "How long it took to write an arm's service rules or map entries into the kernel, all at once." }
             div.forest {
                 (parts::figure(&figure))
-                (parts::scroll("Time to program services", &table))
+                (parts::table("Time to program all services of an arm", &table))
             }
         }
     }

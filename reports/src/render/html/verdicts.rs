@@ -1,10 +1,11 @@
 //! Verdicts: for each workload a forest and the table behind it.
 
 use maud::{Markup, html};
+use tollgate_results::arm::Name;
 use tollgate_results::workload::Workload;
 
 use super::super::legend::Legend;
-use super::super::{figures, glossary, number, words};
+use super::super::{figures, glossary, number, table, words};
 use super::parts;
 use crate::model::{Analysis, Cell, Metric, Unit, Verdict};
 
@@ -47,55 +48,73 @@ fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Mar
         p.about { (words::traffic(&workload.traffic)) "; " (words::placement(workload.cpu)) "." }
         div.forest {
             @if let Some(figure) = figures::forest(analysis, legend, workload) { (parts::figure(&figure)) }
-            (parts::scroll(&format!("Verdicts of {}", workload.name), &verdict_table(legend, workload, &cells)))
+            (parts::table(&title(workload, &cells), &verdict_table(analysis, legend, workload, &cells)))
         }
         (reasons(&cells))
     }
 }
 
-fn verdict_table(legend: &Legend, workload: &Workload, cells: &[&Cell]) -> Markup {
+fn verdict_table(
+    analysis: &Analysis,
+    legend: &Legend,
+    workload: &Workload,
+    cells: &[&Cell],
+) -> Markup {
+    let usual = table::usual(analysis, &workload.name);
     let metrics: Vec<Metric> = Metric::ALL
         .into_iter()
         .filter(|metric| cells.iter().any(|cell| cell.metric == *metric))
         .collect();
     html! {
-        table {
-            caption {
-                b { (workload.name) } ": medians over rounds, and the change with its exact 95 % interval"
+        thead {
+            tr {
+                th scope="col" { "Arm" }
+                th scope="col" { "Verdict" }
+                th.n scope="col" { "Change" }
+                th.n scope="col" { "Difference" }
+                th.n scope="col" { "Value" }
+                th.n scope="col" { (usual.map_or("Reference", Name::as_str)) }
             }
-            thead {
-                tr {
-                    th scope="col" { "Arm" }
-                    th scope="col" { "Verdict" }
-                    th.n scope="col" { "Change" }
-                    th.n scope="col" { "Difference" }
-                    th.n scope="col" { "Value" }
-                    th.n scope="col" { "Reference" }
-                    th.n scope="col" { "Rounds" }
+        }
+        @for metric in metrics {
+            tbody {
+                tr.group {
+                    th colspan="6" scope="rowgroup" {
+                        (words::metric(metric)) " " small { (words::worse(metric.direction())) }
+                    }
                 }
-            }
-            @for metric in metrics {
-                tbody {
-                    tr.group {
-                        th colspan="7" scope="rowgroup" {
-                            (words::metric(metric)) " " small { (words::worse(metric.direction())) }
-                        }
-                    }
-                    @for cell in cells.iter().filter(|cell| cell.metric == metric) {
-                        (cell_row(legend, cell))
-                    }
+                @for cell in cells.iter().filter(|cell| cell.metric == metric) {
+                    (cell_row(legend, cell, usual))
                 }
             }
         }
     }
 }
 
-fn cell_row(legend: &Legend, cell: &Cell) -> Markup {
+/// Says what a table of verdicts shows and on how many rounds it rests.
+fn title(workload: &Workload, cells: &[&Cell]) -> String {
+    let least = cells.iter().map(|cell| cell.rounds).min().unwrap_or(0);
+    let most = cells.iter().map(|cell| cell.rounds).max().unwrap_or(0);
+    let rounds = if least == most {
+        most.to_string()
+    } else {
+        format!("{least} to {most}")
+    };
+    format!(
+        "{}: medians over {rounds} rounds, and the change with its exact 95 % interval",
+        workload.name
+    )
+}
+
+fn cell_row(legend: &Legend, cell: &Cell, usual: Option<&Name>) -> Markup {
     // Loss has no relative change: its difference says it all.
     let relative = words::change(cell).filter(|_| cell.unit != Unit::Share);
     html! {
         tr {
-            th scope="row" { (parts::arm(legend, &cell.arm)) }
+            th scope="row" {
+                (parts::arm(legend, &cell.arm))
+                @if usual != Some(&cell.reference) { br; small { "against " (cell.reference) } }
+            }
             td {
                 (parts::verdict(cell.verdict))
                 @if cell.measurable { " " small { "measurable" } }
@@ -103,10 +122,9 @@ fn cell_row(legend: &Legend, cell: &Cell) -> Markup {
             td.n { (estimate(relative)) }
             td.n { (estimate(words::shift(cell))) }
             td.n { (words::typical(cell.unit, cell.arm_typical.as_ref())) }
-            td.n title={ "reference: " (cell.reference) } {
+            td.n {
                 (words::typical(cell.unit, cell.reference_typical.as_ref()))
             }
-            td.n { (cell.rounds) }
         }
     }
 }

@@ -201,7 +201,10 @@ mod tests {
                 .map(|tick| tick.label)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(labels(Axis::from_zero("", &[95.0])), ["0", "50", "100"]);
+        assert_eq!(
+            labels(Axis::from_zero("", &[95.0])),
+            ["0", "20", "40", "60", "80", "100"]
+        );
         assert_eq!(
             labels(Axis::log("", &[1.0, 10_000.0])),
             ["1", "10", "100", "1,000", "10,000"]

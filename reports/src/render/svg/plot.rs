@@ -86,6 +86,11 @@ impl<'c, 'a> Plot<'c, 'a> {
         self.canvas
     }
 
+    /// The horizontal axis.
+    pub(in crate::render) const fn x(&self) -> &Axis {
+        &self.x
+    }
+
     /// Left and right edge of the plot, in pixels of the nominal size.
     pub(in crate::render) const fn sides(&self) -> (f64, f64) {
         (self.from.0, self.to.0)
