@@ -12,7 +12,6 @@ use tollgate_results::workload::Traffic;
 
 pub(crate) use self::check::faults;
 use self::sender::Sender;
-use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
 use crate::recorder::Recorder;
 
@@ -96,8 +95,8 @@ impl ArmedJob {
     /// Runs one measured window and waits for what is under way at its end: at most for the reply's
     /// time-out. The threads then block again.
     pub fn run(&mut self) -> JobReport {
-        let end = Monotonic.now().plus(self.duration_ns);
-        self.senders.iter().for_each(|sender| sender.release(end));
+        let duration_ns = self.duration_ns;
+        self.senders.iter().for_each(|s| s.release(duration_ns));
         let recorders: Vec<Recorder> = self.senders.iter().map(Sender::collect).collect();
         Recorder::report(&recorders)
     }

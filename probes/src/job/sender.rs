@@ -10,7 +10,7 @@ use tollgate_results::units::Bytes;
 use tollgate_results::workload::{Close, Connections, Traffic};
 
 use super::Aborter;
-use crate::clock::{Clock as _, Moment, Monotonic};
+use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
 use crate::probe::Probe;
 use crate::probe::echo::Echo;
@@ -29,8 +29,8 @@ use crate::thread;
 pub(super) struct Sender {
     tid: i32,
     aborter: Aborter,
-    /// The end of each window; `None` once the thread is to end.
-    windows: Option<mpsc::Sender<Moment>>,
+    /// The length of each window, in nanoseconds; `None` once the thread is to end.
+    windows: Option<mpsc::Sender<u64>>,
     /// One for the warm-up, then one for each window.
     recorders: Receiver<Recorder>,
     handle: Option<JoinHandle<()>>,
@@ -39,13 +39,13 @@ pub(super) struct Sender {
 impl Sender {
     /// Starts the thread, which opens its connection and warms up.
     pub(super) fn start(job: &Job, flow: u32, aborter: &Aborter) -> Result<Self, ProbeError> {
-        let (windows, ends) = mpsc::channel();
+        let (windows, lengths) = mpsc::channel();
         let (reports, recorders) = mpsc::channel();
         let life = Life {
             warmup_ns: job.warmup.0,
             times: times(&job.traffic),
             aborter: aborter.clone(),
-            ends,
+            lengths,
             reports,
         };
         let job_of_thread = job.clone();
@@ -65,11 +65,11 @@ impl Sender {
         self.tid
     }
 
-    /// Starts a window.
-    pub(super) fn release(&self, end: Moment) {
+    /// Starts a window, which lasts from the moment when the thread wakes up.
+    pub(super) fn release(&self, duration_ns: u64) {
         if let Some(windows) = &self.windows {
             // A thread that is gone shows in `collect`.
-            let _ = windows.send(end);
+            let _ = windows.send(duration_ns);
         }
     }
 
@@ -96,27 +96,27 @@ struct Life {
     warmup_ns: u64,
     times: &'static [Timed],
     aborter: Aborter,
-    ends: Receiver<Moment>,
+    lengths: Receiver<u64>,
     reports: mpsc::Sender<Recorder>,
 }
 
 impl Life {
     fn drive(&self, mut probe: impl Probe) {
-        let window = |end| Window {
-            end,
+        let window = |duration_ns| Window {
+            end: Monotonic.now().plus(duration_ns),
             aborted: self.aborter.flag(),
         };
         let mut recorder = Recorder::new(self.times);
-        probe.open(&window(Monotonic.now()));
-        let mut end = Monotonic.now().plus(self.warmup_ns);
+        probe.open(&window(0));
+        let mut duration_ns = self.warmup_ns;
         loop {
-            probe.run(&window(end), &mut recorder);
+            probe.run(&window(duration_ns), &mut recorder);
             let full = std::mem::replace(&mut recorder, Recorder::new(self.times));
             if self.reports.send(full).is_err() {
                 return;
             }
-            end = match self.ends.recv() {
-                Ok(end) => end,
+            duration_ns = match self.lengths.recv() {
+                Ok(duration_ns) => duration_ns,
                 Err(_) => return,
             };
         }
