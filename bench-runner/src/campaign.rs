@@ -8,6 +8,7 @@ use tollgate_results::arm::Name;
 use tollgate_results::plan::Plan;
 use tollgate_results::run::{Install, RunRecord};
 use tollgate_results::slice::{Slice, SliceKey};
+use tollgate_scenarios::{can_compare, estimate};
 
 use crate::clock::Clock;
 use crate::exit::EnvironmentError;
@@ -31,7 +32,7 @@ pub trait Journal {
     fn write_run(&mut self, run: &RunRecord) -> anyhow::Result<()>;
 }
 
-impl Journal for tollgate_store::CampaignDir {
+impl Journal for tollgate_store::Recording {
     fn append(&mut self, slice: &Slice) -> anyhow::Result<()> {
         Ok(Self::append(self, slice)?)
     }
@@ -39,16 +40,6 @@ impl Journal for tollgate_store::CampaignDir {
     fn write_run(&mut self, run: &RunRecord) -> anyhow::Result<()> {
         Ok(Self::write_run(self, run)?)
     }
-}
-
-/// Control beside a slice's own time, as seen on the reference VM: connecting, counters, evidence.
-const CONTROL_PER_SLICE: Duration = Duration::from_millis(60);
-
-/// Returns how long a number of slices takes, deployment excluded.
-#[must_use]
-pub fn estimate(plan: &Plan, slices: usize) -> Duration {
-    let slice = plan.rounds.slice.duration() + plan.rounds.warmup.duration() + CONTROL_PER_SLICE;
-    slice.saturating_mul(u32::try_from(slices).unwrap_or(u32::MAX))
 }
 
 /// Returns how many slices a plan has, round 0 included.
@@ -116,7 +107,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         let install = u32::try_from(run.installs.len()).context("too many installs")?;
         let order = schedule::deployment(&run.plan, install);
         let started_unix_ms = self.clock.unix_ms();
-        let mut live = BTreeMap::new();
+        let mut live: BTreeMap<Name, LiveArm<T>> = BTreeMap::new();
         for (number, name) in order.iter().enumerate() {
             let Some(arm) = run.plan.arm(name) else {
                 continue;
@@ -181,7 +172,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
             Ok(measured) if measured > 0 => {
                 Duration::from_nanos(self.clock.now_ns().saturating_sub(started)) / measured * left
             }
-            _ => estimate(plan, all),
+            _ => estimate(plan).duration(),
         }
     }
 }
@@ -192,12 +183,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
 ///
 /// With [`EnvironmentError`] when the reference or all other arms are skipped; it names the reasons.
 pub fn comparable(plan: &Plan) -> anyhow::Result<()> {
-    let named = |arm: &Name| plan.arms.iter().any(|known| known.name == *arm);
-    let compares = plan
-        .arms
-        .iter()
-        .any(|arm| arm.reference.as_ref().is_some_and(named));
-    if compares && named(&plan.reference) {
+    if can_compare(plan) {
         return Ok(());
     }
     let reasons: Vec<String> = plan
@@ -205,7 +191,7 @@ pub fn comparable(plan: &Plan) -> anyhow::Result<()> {
         .iter()
         .map(|skipped| format!("{}: {}", skipped.arm, skipped.reason))
         .collect();
-    let what = if named(&plan.reference) {
+    let what = if plan.arm(&plan.reference).is_some() {
         "no arm is left to compare with the reference".to_owned()
     } else {
         format!("the reference `{}` can't run here", plan.reference)

@@ -98,7 +98,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub choices: Choices,
     /// The probe's binary [default: beside this one, else in PATH]
-    #[arg(long, value_name = "FILE", env = "TOLLGATE_PROBE", hide_env = true)]
+    #[arg(long, value_name = "FILE")]
     pub probe: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]

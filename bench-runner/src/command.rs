@@ -1,7 +1,10 @@
 //! What each command does. Every command returns how it ended; [`main`] makes that the exit code.
 
+use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
@@ -33,7 +36,7 @@ pub fn main() -> ExitCode {
         }
     };
     if let Command::LabHolder { args } = cli.command {
-        return tollgate_lab::holder::run(args);
+        return tollgate_lab::holder::run(&args);
     }
     let exit = dispatch(cli.command).unwrap_or_else(|error| {
         output::error(&error);
@@ -42,9 +45,15 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// Returns the command that runs a lab's holder: this program, asked for its hidden subcommand.
+fn holder() -> anyhow::Result<Vec<OsString>> {
+    let program = env::current_exe().context("failed to find this program")?;
+    Ok(vec![program.into(), "lab-holder".into()])
+}
+
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),

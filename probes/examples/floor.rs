@@ -4,8 +4,14 @@
 //! `floor serve ADDR:PORT` answers one connection after another; `floor run ADDR:PORT SECONDS` prints the
 //! median round trip in nanoseconds. Pin both with `taskset`.
 
-#![expect(clippy::disallowed_methods, reason = "a program of its own, which measures")]
-#![expect(clippy::print_stdout, reason = "a program of its own, whose result is one number")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own, which measures"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "a program of its own, whose result is one number"
+)]
 
 use std::env;
 use std::io::{self, Read as _, Write as _};
@@ -23,7 +29,9 @@ fn main() -> io::Result<()> {
             println!("{}", run(address, Duration::from_secs(seconds))?);
             Ok(())
         }
-        _ => Err(io::Error::other("usage: floor serve ADDR:PORT | floor run ADDR:PORT SECONDS")),
+        _ => Err(io::Error::other(
+            "usage: floor serve ADDR:PORT | floor run ADDR:PORT SECONDS",
+        )),
     }
 }
 
@@ -33,7 +41,11 @@ fn serve(address: &str) -> io::Result<()> {
         let (mut stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
         let mut buffer = [0; PAYLOAD];
-        while stream.read_exact(&mut buffer).and_then(|()| stream.write_all(&buffer)).is_ok() {}
+        while stream
+            .read_exact(&mut buffer)
+            .and_then(|()| stream.write_all(&buffer))
+            .is_ok()
+        {}
     }
 }
 
@@ -52,5 +64,7 @@ fn run(address: &str, time: Duration) -> io::Result<u64> {
     }
     let mut warm = samples.split_off(samples.len() / 10);
     warm.sort_unstable();
-    warm.get(warm.len() / 2).copied().ok_or_else(|| io::Error::other("no round trip"))
+    warm.get(warm.len() / 2)
+        .copied()
+        .ok_or_else(|| io::Error::other("no round trip"))
 }

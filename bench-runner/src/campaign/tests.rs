@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::io::DuplexStream;
+use tollgate_reports::analyse;
+use tollgate_reports::model::Renderer as _;
 use tollgate_reports::render::{Html, Terminal};
-use tollgate_reports::{Renderer as _, analyse};
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::arm::{Arm, Datapath, Family, Offloads, Pods, Service, Wire};
 use tollgate_results::evidence::{DatapathCounters, Translation};

@@ -1,17 +1,21 @@
 //! `tollgate lab`: a lab that stands until it is taken down.
 
-use std::env;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::process::ExitStatus;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use std::os::unix::process::ExitStatusExt as _;
-use tollgate_lab::{Capabilities, Role, kept};
-use tollgate_results::arm::{Datapath, Position, Service, Services};
+use tollgate_lab::{Capabilities, LabOptions, Role, kept};
+use tollgate_results::arm::{Datapath, Name, Position, Service, Services};
 
 use super::plan::table;
 use crate::cli::{LabCommand, LabUpArgs};
 use crate::exit::{EnvironmentError, Exit};
 use crate::output;
+
+/// A kept lab puts the service under test last, so nothing in it is left to chance.
+const SEED: u64 = 0;
 
 /// Does one of the lab's commands.
 pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
@@ -23,8 +27,10 @@ pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
             place,
             program,
         } => {
-            let role: Role = place.parse()?;
-            let status = kept::connect(&name)?.exec_here(&name, role, &program)?;
+            let role: Role = place.parse().map_err(anyhow::Error::msg)?;
+            let stdio = (io::stdin(), io::stdout(), io::stderr());
+            let stdio = [stdio.0.as_fd(), stdio.1.as_fd(), stdio.2.as_fd()];
+            let status = kept::connect(&name)?.exec(&name, role, &program, stdio)?;
             Ok(Exit::Program(code(status)))
         }
         LabCommand::Down { name } => {
@@ -36,16 +42,14 @@ pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
 
 fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
     let datapath = datapath(args)?;
-    if let Some(reason) = Capabilities::detect().missing(&datapath) {
+    if let Some(reason) = Capabilities::detect(&super::holder()?).missing(&datapath) {
         return Err(anyhow::Error::new(EnvironmentError(reason)));
     }
-    let holder = vec![
-        env::current_exe()
-            .context("failed to find this program")?
-            .into(),
-        "lab-holder".into(),
-    ];
-    kept::up(&args.name, holder, &datapath)?;
+    let options = LabOptions {
+        holder: super::holder()?,
+    };
+    let arms = [(args.name.clone(), datapath.clone())];
+    kept::up(&args.name, &options, &arms, SEED)?;
     output::note(&format!(
         "Lab {name} stands: {datapath}.\nTry: tollgate lab exec {name} client -- ping -c 3 server\nEnd: tollgate lab down {name}",
         name = args.name,
@@ -80,12 +84,18 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
 fn list(json: bool) -> anyhow::Result<Exit> {
     let labs = kept::list()?;
     if json {
-        output::result(format!("{}\n", serde_json::to_string_pretty(&labs)?).as_bytes())?;
+        let names: Vec<&Name> = labs.iter().map(|lab| &lab.name).collect();
+        output::result(format!("{}\n", serde_json::to_string_pretty(&names)?).as_bytes())?;
         return Ok(Exit::Done);
     }
     let mut table = table(&["lab", "datapath"]);
     for lab in &labs {
-        table.add_row([lab.name.to_string(), lab.datapath.to_string()]);
+        let arms: Vec<String> = lab
+            .arms
+            .iter()
+            .map(|arm| arm.datapath.to_string())
+            .collect();
+        table.add_row([lab.name.to_string(), arms.join("; ")]);
     }
     let text = if labs.is_empty() {
         "No lab stands.\n".to_owned()

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
-use tollgate_lab::Capabilities;
 use tollgate_results::plan::Plan;
+use tollgate_scenarios::{Scenario, estimate};
 
 use super::source;
-use crate::campaign::{comparable, estimate, slices};
+use crate::campaign::{comparable, slices};
 use crate::cli::PlanArgs;
 use crate::clock::SystemClock;
 use crate::exit::Exit;
@@ -20,14 +20,7 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     let Some(name) = &args.scenario else {
         return shipped(args.json);
     };
-    let scenario = source::scenario(name)?;
-    let capabilities = Capabilities::detect();
-    let plan = source::plan(
-        &scenario,
-        &args.choices,
-        &|datapath| capabilities.missing(datapath),
-        &SystemClock::start(),
-    )?;
+    let plan = source::plan(name, &args.choices, SystemClock::start())?;
     if args.json {
         let mut text = serde_json::to_vec_pretty(&plan)?;
         text.push(b'\n');
@@ -50,10 +43,7 @@ fn shipped(json: bool) -> anyhow::Result<Exit> {
     }
     let mut table = table(&["scenario", "what it compares"]);
     for shipped in tollgate_scenarios::shipped() {
-        table.add_row([
-            shipped.name.to_owned(),
-            source::scenario(shipped.name)?.about().to_owned(),
-        ]);
+        table.add_row([shipped.name.to_owned(), Scenario::load(shipped.name)?.about]);
     }
     output::result(format!("{table}\nRun one with `tollgate run NAME`.\n").as_bytes())?;
     Ok(Exit::Done)
@@ -93,7 +83,7 @@ fn describe(plan: &Plan) -> String {
         rounds.slice,
         rounds.warmup,
         plan.seed,
-        minutes(estimate(plan, slices(plan))),
+        minutes(estimate(plan).duration()),
     );
     for skipped in &plan.skipped {
         let _ = writeln!(text, "Skipped here: {}: {}", skipped.arm, skipped.reason);
@@ -105,7 +95,7 @@ fn describe(plan: &Plan) -> String {
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(UTF8_FULL_CONDENSED)
+        .load_style(UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(80)
         .set_header(header.iter().copied());

@@ -1,9 +1,8 @@
 //! `tollgate report`: rebuilds every report of a campaign from its folder.
 
-use std::path::Path;
-
+use tollgate_reports::analyse;
+use tollgate_reports::model::{Analysis, Renderer};
 use tollgate_reports::render::{Html, Json, Markdown, Terminal};
-use tollgate_reports::{Analysis, Renderer, analyse};
 use tollgate_results::run::Campaign;
 use tollgate_store::CampaignDir;
 
@@ -13,14 +12,14 @@ use crate::output;
 
 /// Rebuilds the reports and prints one.
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let campaign = CampaignDir::read(&args.dir)?;
-    let analysis = write(&args.dir, &campaign)?;
-    print(&args.dir, &analysis, args.json)?;
+    let (folder, campaign) = CampaignDir::open(&args.dir)?;
+    let analysis = write(&folder, &campaign)?;
+    print(&folder, &analysis, args.json)?;
     Ok(Exit::Done)
 }
 
 /// Writes `report.html`, `report.md` and `report.json` into a campaign's folder.
-pub(super) fn write(dir: &Path, campaign: &Campaign) -> anyhow::Result<Analysis> {
+pub(super) fn write(folder: &CampaignDir, campaign: &Campaign) -> anyhow::Result<Analysis> {
     let analysis = analyse(campaign);
     let renderers: [(&str, &dyn Renderer); 3] = [
         ("report.html", &Html),
@@ -28,13 +27,13 @@ pub(super) fn write(dir: &Path, campaign: &Campaign) -> anyhow::Result<Analysis>
         ("report.json", &Json),
     ];
     for (name, renderer) in renderers {
-        CampaignDir::write_report(dir, name, &renderer.render(&analysis))?;
+        folder.write_report(name, &renderer.render(&analysis))?;
     }
     Ok(analysis)
 }
 
 /// Prints the table, or the JSON, and where the rest lies.
-pub(super) fn print(dir: &Path, analysis: &Analysis, json: bool) -> anyhow::Result<()> {
+pub(super) fn print(folder: &CampaignDir, analysis: &Analysis, json: bool) -> anyhow::Result<()> {
     if json {
         output::result(&Json.render(analysis))?;
         return Ok(());
@@ -45,6 +44,12 @@ pub(super) fn print(dir: &Path, analysis: &Analysis, json: bool) -> anyhow::Resu
         }
         .render(analysis),
     )?;
-    output::result(format!("\nReport: {}\n", dir.join("report.html").display()).as_bytes())?;
+    output::result(
+        format!(
+            "\nReport: {}\n",
+            folder.path().join("report.html").display()
+        )
+        .as_bytes(),
+    )?;
     Ok(())
 }

@@ -4,14 +4,16 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use tollgate_lab::{Capabilities, Lab, LabOptions};
+use tollgate_lab::{Lab, LabOptions};
 use tollgate_results::RECORD_SCHEMA;
+use tollgate_results::plan::Plan;
 use tollgate_results::run::{Campaign, RunRecord, TargetKind};
 use tollgate_results::slice::SliceKey;
-use tollgate_store::CampaignDir;
+use tollgate_scenarios::estimate;
+use tollgate_store::{CampaignDir, Recording};
 
 use super::{interrupt, report, source};
-use crate::campaign::{Campaigner, comparable, estimate, slices};
+use crate::campaign::{Campaigner, comparable};
 use crate::cli::RunArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::{EnvironmentError, Exit};
@@ -22,72 +24,52 @@ use crate::progress::{TerminalProgress, minutes};
 use crate::target::lab::LabTarget;
 
 /// Runs a new campaign, or goes on with one.
-pub(super) fn run(args: RunArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let clock = SystemClock::start();
     let probe = probe(args.probe.as_deref())?;
     let mut open = match &args.resume {
         Some(dir) => resume(dir)?,
-        None => start(&args, &clock)?,
+        None => start(args, clock)?,
     };
     let ended = measure(&mut open, probe, clock);
-    let Open { dir, store, .. } = open;
-    drop(store);
-    let campaign = CampaignDir::read(&dir)?;
+    let (_, campaign) = CampaignDir::open(open.recording.folder().path())?;
     if campaign.slices.is_empty() {
-        // Nothing was measured, so nothing is left behind.
-        CampaignDir::remove(&dir)?;
+        open.recording.discard();
         return ended;
     }
-    let ended = ended?;
-    let analysis = report::write(&dir, &campaign)?;
-    report::print(&dir, &analysis, args.json)?;
+    let folder = open.recording.finish()?;
+    let analysis = report::write(&folder, &campaign)?;
+    let ended = ended
+        .with_context(|| format!("what was measured is kept in `{}`", folder.path().display()))?;
+    report::print(&folder, &analysis, args.json)?;
     if ended == Exit::Interrupted {
         output::note(&format!(
             "Interrupted; what was measured is kept. Go on with: tollgate run --resume {}",
-            dir.display()
+            folder.path().display()
         ));
     }
     Ok(ended)
 }
 
-/// A campaign's folder, open for appending.
+/// A campaign whose folder is open for recording.
 struct Open {
-    dir: PathBuf,
-    store: CampaignDir,
+    recording: Recording,
     run: RunRecord,
     done: Vec<SliceKey>,
 }
 
-fn start(args: &RunArgs, clock: &SystemClock) -> anyhow::Result<Open> {
+fn start(args: &RunArgs, clock: SystemClock) -> anyhow::Result<Open> {
     let name = args
         .scenario
         .as_deref()
         .context("name a scenario, for example `tollgate run quickstart`")?;
-    let scenario = source::scenario(name)?;
-    let capabilities = Capabilities::detect();
-    let plan = source::plan(
-        &scenario,
-        &args.choices,
-        &|datapath| capabilities.missing(datapath),
-        clock,
-    )?;
-    for skipped in &plan.skipped {
-        output::note(&format!("skipping {}: {}", skipped.arm, skipped.reason));
-    }
+    let plan = source::plan(name, &args.choices, clock)?;
     comparable(&plan)?;
-    output::note(&format!(
-        "{}: {} arms, {} workloads, {} rounds, seed {}: about {}",
-        plan.scenario,
-        plan.arms.len(),
-        plan.workloads.len(),
-        plan.rounds.count,
-        plan.seed,
-        minutes(estimate(&plan, slices(&plan))),
-    ));
-    let dir = match &args.out {
-        Some(dir) => dir.clone(),
-        None => CampaignDir::next_free(Path::new("campaigns"), plan.scenario.as_str())?,
-    };
+    announce(&plan);
+    let dir = args
+        .out
+        .clone()
+        .unwrap_or_else(|| next_free(Path::new("campaigns"), plan.scenario.as_str()));
     let run = RunRecord {
         schema: RECORD_SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -97,19 +79,44 @@ fn start(args: &RunArgs, clock: &SystemClock) -> anyhow::Result<Open> {
         facts: facts::read(),
         installs: Vec::new(),
     };
-    let store = CampaignDir::create(&dir, &run)?;
+    let recording = CampaignDir::create(&dir, &run)?;
     Ok(Open {
-        dir,
-        store,
+        recording,
         run,
         done: Vec::new(),
     })
 }
 
+fn announce(plan: &Plan) {
+    for skipped in &plan.skipped {
+        output::note(&format!("skipping {}: {}", skipped.arm, skipped.reason));
+    }
+    output::note(&format!(
+        "{}: {} arms, {} workloads, {} rounds, seed {}: about {}",
+        plan.scenario,
+        plan.arms.len(),
+        plan.workloads.len(),
+        plan.rounds.count,
+        plan.seed,
+        minutes(estimate(plan).duration()),
+    ));
+}
+
+/// Returns the first of NAME-1, NAME-2, … that is free.
+fn next_free(parent: &Path, name: &str) -> PathBuf {
+    let mut number = 1_u32;
+    loop {
+        let dir = parent.join(format!("{name}-{number}"));
+        if !dir.exists() {
+            return dir;
+        }
+        number += 1;
+    }
+}
+
 fn resume(dir: &Path) -> anyhow::Result<Open> {
-    let (store, Campaign { run, slices }) = CampaignDir::open(dir)?;
-    let now = facts::read().fingerprint();
-    let then = run.facts.fingerprint();
+    let (recording, Campaign { run, slices }) = CampaignDir::resume(dir)?;
+    let (now, then) = (facts::read().fingerprint(), run.facts.fingerprint());
     if now != then {
         return Err(anyhow::Error::new(EnvironmentError(format!(
             "`{}` was measured on another machine or set-up (fingerprint {then}, here {now}); \
@@ -119,20 +126,16 @@ fn resume(dir: &Path) -> anyhow::Result<Open> {
     }
     let done = slices.into_iter().map(|slice| slice.record.key).collect();
     Ok(Open {
-        dir: dir.to_owned(),
-        store,
+        recording,
         run,
         done,
     })
 }
 
 fn measure(open: &mut Open, probe: PathBuf, clock: SystemClock) -> anyhow::Result<Exit> {
-    let holder = vec![
-        env::current_exe()
-            .context("failed to find this program")?
-            .into(),
-        "lab-holder".into(),
-    ];
+    let options = LabOptions {
+        holder: super::holder()?,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -140,13 +143,13 @@ fn measure(open: &mut Open, probe: PathBuf, clock: SystemClock) -> anyhow::Resul
     let placement = Placement::of_this_process().context("failed to read the CPU affinity")?;
     let mut progress = TerminalProgress::start();
     let ended = runtime.block_on(async {
-        let lab = Lab::start(LabOptions::new(holder)).map_err(|error| {
+        let lab = Lab::start(&options).map_err(|error| {
             anyhow::Error::new(EnvironmentError(format!("{:#}", anyhow::Error::new(error))))
         })?;
         let mut campaigner = Campaigner {
             target: &mut LabTarget::new(lab, probe, open.run.plan.seed),
             clock: &clock,
-            journal: &mut open.store,
+            journal: &mut open.recording,
             progress: &mut progress,
             placement: &placement,
         };

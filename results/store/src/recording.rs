@@ -47,9 +47,7 @@ impl Recording {
         })?;
         // From here on the files are this process's: what fails leaves nothing behind.
         Self::begin(path, run, slices).inspect_err(|_| {
-            for name in [RUN, SLICES, HISTOGRAMS] {
-                let _ = fs::remove_file(path.join(name));
-            }
+            remove_records(path);
             if made {
                 let _ = fs::remove_dir(path);
             }
@@ -173,10 +171,26 @@ impl Recording {
         Ok(self.folder)
     }
 
+    /// Ends a recording in which nothing was measured: its files go, and the folder if nothing else is in it.
+    /// Where a slice was recorded, everything stays.
+    pub fn discard(self) {
+        if self.written.is_empty() {
+            remove_records(self.folder.path());
+            let _ = fs::remove_dir(self.folder.path());
+        }
+    }
+
     /// Returns the folder, to put reports into.
     #[must_use]
     pub const fn folder(&self) -> &CampaignDir {
         &self.folder
+    }
+}
+
+/// Removes the files of a campaign. What cannot be removed stays: it holds nothing that was measured.
+fn remove_records(path: &Path) {
+    for name in [RUN, SLICES, HISTOGRAMS] {
+        let _ = fs::remove_file(path.join(name));
     }
 }
 

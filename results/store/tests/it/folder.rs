@@ -57,6 +57,17 @@ fn a_resumed_campaign_goes_on() {
 }
 
 #[test]
+fn only_a_recording_without_slices_is_discarded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("campaign");
+    CampaignDir::create(&path, &run()).unwrap().discard();
+    assert!(!path.exists());
+    record(&path, 1);
+    CampaignDir::resume(&path).unwrap().0.discard();
+    assert_eq!(CampaignDir::open(&path).unwrap().1.slices, slices(1));
+}
+
+#[test]
 fn a_slice_is_recorded_once() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 2);
