@@ -106,6 +106,8 @@ impl Checked<'_, '_> {
         }
     }
 
+    /// Notes points that no machine can stand. Arms of two families may be compared: family is a dimension
+    /// like any other.
     fn impossible_points(&mut self) {
         if self.table.service == Service::None && self.table.services.is_some() {
             let message = "services that nothing translates; write service = \"iptables-legacy\" or \

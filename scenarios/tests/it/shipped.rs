@@ -121,3 +121,16 @@ fn collect_keys(value: &serde_json::Value, keys: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// What the reader misses, an editor misses too.
+#[test]
+fn the_schema_requires_what_the_reader_does() {
+    let schema = serde_json::to_value(tollgate_scenarios::schema()).unwrap();
+    let required = schema["required"].as_array().unwrap();
+    let missed = crate::refused("").join("\n");
+    assert_eq!(required.len(), missed.lines().count());
+    for key in required {
+        let key = key.as_str().unwrap();
+        assert!(missed.contains(&format!("small.toml: {key}: ")), "{key}");
+    }
+}
