@@ -101,12 +101,11 @@ fn is_main(context: &Context<'_>, cell: &Cell) -> bool {
     main_metric(context, cell) == Some(cell.metric)
 }
 
-/// A tail or a loss that was proved to differ, where the main metric says otherwise.
+/// A loss that was proved to differ, or a tail where the main metric says otherwise.
 fn is_news(context: &Context<'_>, cell: &Cell, cells: &[Cell]) -> bool {
     let decided = matches!(cell.verdict, Verdict::Slower | Verdict::Faster);
-    let told = matches!(cell.metric, Metric::P99 | Metric::Loss);
-    if !decided || !told {
-        return false;
+    if !decided || cell.metric != Metric::P99 {
+        return decided && cell.metric == Metric::Loss;
     }
     let main = main_metric(context, cell);
     cells

@@ -271,3 +271,6 @@ pub(crate) fn less_one(ratio: &Estimate) -> Estimate {
         interval90: interval(ratio.interval90),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,3 +37,39 @@ impl PairedT {
         p(margin - self.mean).max(p(margin + self.mean))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g2_mean_intervals_and_equivalence_by_t() {
+        let rounds: Vec<f64> = [
+            0.012, -0.004, 0.021, 0.008, 0.015, -0.011, 0.019, 0.003, 0.010, 0.006,
+        ]
+        .into_iter()
+        .map(f64::ln_1p)
+        .collect();
+        let t = PairedT::of(&rounds).unwrap();
+        assert!((t.mean - 0.007_824_858_918).abs() < 1e-9);
+        assert!((t.standard_error - 0.003_133_187_303).abs() < 1e-9);
+        // The table prints percent with four decimals, and p with six.
+        let percent = |(low, high): (f64, f64)| (100.0 * low.exp_m1(), 100.0 * high.exp_m1());
+        for (alpha, low, high) in [(0.05, 0.0737, 1.5024), (0.10, 0.2084, 1.3661)] {
+            let found = percent(t.interval(alpha));
+            assert!((found.0 - low).abs() < 5e-5, "{found:?}");
+            assert!((found.1 - high).abs() < 5e-5, "{found:?}");
+        }
+        for (margin, p) in [(0.01, 0.257_298), (0.02, 0.002_036), (0.03, 3.392e-5)] {
+            let found = t.p_equivalence(f64::ln_1p(margin));
+            let digits: f64 = if margin > 0.025 { 5e-9 } else { 5e-7 };
+            assert!((found - p).abs() < digits, "{margin}: {found}");
+        }
+    }
+
+    #[test]
+    fn infinite_rounds_have_no_t() {
+        assert!(PairedT::of(&[1.0, f64::INFINITY, 2.0]).is_none());
+        assert!(PairedT::of(&[1.0]).is_none());
+    }
+}
