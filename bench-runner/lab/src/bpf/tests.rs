@@ -2,6 +2,7 @@ use std::env;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use libbpf_rs::ObjectBuilder;
 use tollgate_results::arm::Position;
@@ -53,8 +54,11 @@ fn c_and_rust_agree_on_every_size() {
     }
 }
 
-/// Makes a control group for one test, removed in the end.
+/// Makes a control group for one test, removed in the end. All of a process stand in one directory, so it is one
+/// test's at a time.
 fn with_cgroup(name: &str, body: impl FnOnce(BorrowedFd<'_>, &str)) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let hierarchy = Hierarchy::open().unwrap();
     let lab = cgroup::lab_name(std::process::id());
     let group = hierarchy.arm(&lab, name).unwrap();

@@ -1,9 +1,9 @@
 //! Programs that load and list rules: fed with text, quoted when they refuse it.
 
 use std::env;
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Seek as _, Write as _};
+use std::io::{Seek as _, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -11,7 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::error::LabErrorKind;
 
 /// Where Debian keeps programs that an ordinary user's `PATH` leaves out.
-const SYSTEM_PATH: &str = "/usr/sbin:/sbin";
+const SYSTEM_DIRECTORIES: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// Runs `program` in the caller's network namespace with `input` as its standard input, and returns what it
 /// printed.
@@ -20,12 +20,10 @@ pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Result<Stri
     let mut file = File::from(memfd_create(c"rules", MFdFlags::MFD_CLOEXEC)?);
     file.write_all(input.as_bytes())?;
     file.rewind()?;
-    let output = Command::new(program)
+    let output = Command::new(find(program)?)
         .args(arguments)
-        .env("PATH", path())
         .stdin(Stdio::from(file))
-        .output()
-        .map_err(|error| missing(program, error))?;
+        .output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -36,26 +34,22 @@ pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Result<Stri
     })
 }
 
-fn path() -> OsString {
-    let mut path = env::var_os("PATH").unwrap_or_default();
-    path.push(":");
-    path.push(SYSTEM_PATH);
-    path
-}
-
-fn missing(program: &str, error: io::Error) -> LabErrorKind {
-    if error.kind() != io::ErrorKind::NotFound {
-        return error.into();
-    }
-    let package = if program == "nft" {
-        "nftables"
-    } else {
-        "iptables"
-    };
-    LabErrorKind::Program {
-        program: program.to_owned(),
-        said: format!("is not installed; install the package `{package}`"),
-    }
+/// Finds a program where `PATH` says, else where the system keeps it.
+fn find(program: &str) -> Result<PathBuf, LabErrorKind> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = env::split_paths(&path).chain(SYSTEM_DIRECTORIES.map(PathBuf::from));
+    let mut places = directories.map(|directory| directory.join(program));
+    places.find(|place| place.is_file()).ok_or_else(|| {
+        let package = if program == "nft" {
+            "nftables"
+        } else {
+            "iptables"
+        };
+        LabErrorKind::Program {
+            program: program.to_owned(),
+            said: format!("is not installed; install the package `{package}`"),
+        }
+    })
 }
 
 /// Returns the first line of what a program said, and the line of its input that it names.

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use tollgate_results::arm::Position;
+use tollgate_results::arm::{Position, Services};
 use tollgate_results::evidence::Translation;
 use tollgate_results::outcome::Flow;
 
@@ -80,12 +80,20 @@ fn an_ordinary_user_loads_them_in_several_transactions() {
     ) {
         return;
     }
-    let services = testing::services(300, Position::Last, Family::Ipv4);
-    for service in KINDS {
-        in_namespace("", Family::Ipv4, || {
-            load(service, &services);
-            expect_all_rules(service, &services);
-        });
+    for (count, endpoints) in [(300, 1), (5, 100)] {
+        let services = Services {
+            count,
+            endpoints,
+            position: Position::Last,
+        };
+        let servers = testing::servers(Family::Ipv6, 100);
+        let services = ServiceSet::new(&services, Family::Ipv6, &servers, 1);
+        for service in KINDS {
+            in_namespace("", Family::Ipv6, || {
+                load(service, &services);
+                expect_all_rules(service, &services);
+            });
+        }
     }
 }
 

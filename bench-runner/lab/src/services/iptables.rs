@@ -116,58 +116,65 @@ fn filter(text: &mut String, family: Family) -> fmt::Result {
 }
 
 fn nat(text: &mut String, services: &ServiceSet, transaction_bytes: usize) -> fmt::Result {
-    let large = services.endpoints() > LARGE_CLUSTER;
-    let pods = address::cluster_cidr(services.family());
-    let mut transaction = Transaction::first()?;
+    let mut nat = Nat {
+        text,
+        transaction_bytes,
+        chains: String::new(),
+        rules: String::new(),
+        pods: address::cluster_cidr(services.family()),
+        large: services.endpoints() > LARGE_CLUSTER,
+    };
+    nat.constant_rules()?;
     for port in services.ports() {
-        if transaction.rules.len() > transaction_bytes {
-            transaction.write_to(text)?;
-            transaction = Transaction::default();
-        }
-        transaction.service(port, pods, large)?;
+        nat.service(port)?;
     }
-    transaction.node_ports(services.family())?;
-    transaction.write_to(text)
+    nat.node_ports(services.family())?;
+    nat.commit();
+    Ok(())
 }
 
-/// What is committed at once in the nat table.
-#[derive(Default)]
-struct Transaction {
-    chains: Vec<String>,
+/// The nat table, written one transaction after the other.
+struct Nat<'a> {
+    text: &'a mut String,
+    transaction_bytes: usize,
+    /// Chains that this transaction declares. None is declared twice: that would empty it.
+    chains: String,
     rules: String,
+    /// Where pods are.
+    pods: &'static str,
+    /// Whether service and endpoint chains go without comments.
+    large: bool,
 }
 
-impl Transaction {
-    /// The one that holds what does not depend on the services.
-    fn first() -> Result<Self, fmt::Error> {
-        let chains = [
+impl Nat<'_> {
+    fn constant_rules(&mut self) -> fmt::Result {
+        for chain in [
             "KUBE-SERVICES",
             "KUBE-NODEPORTS",
             "KUBE-POSTROUTING",
             "KUBE-MARK-MASQ",
             "KUBE-PROXY-CANARY",
-        ];
-        let mut rules = String::new();
-        jumps(&mut rules, Table::Nat)?;
+        ] {
+            declare(&mut self.chains, chain)?;
+        }
+        jumps(&mut self.rules, Table::Nat)?;
         write!(
-            rules,
+            self.rules,
             "-A KUBE-POSTROUTING -m mark ! --mark {MARK}/{MARK} -j RETURN\n\
              -A KUBE-POSTROUTING -j MARK --xor-mark {MARK}\n\
              -A KUBE-POSTROUTING -m comment --comment \
              \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully\n\
              -A KUBE-MARK-MASQ -j MARK --or-mark {MARK}\n"
-        )?;
-        Ok(Self {
-            chains: chains.map(str::to_owned).into(),
-            rules,
-        })
+        )
     }
 
-    fn service(&mut self, port: &ServicePort, pods: &str, large: bool) -> fmt::Result {
+    fn service(&mut self, port: &ServicePort) -> fmt::Result {
         let ServicePort { name, address, .. } = port;
         let protocol = protocol_name(port.protocol);
         let chain = naming::service_chain(port);
-        let (ip, number) = (address.ip(), address.port());
+        let (ip, number, pods) = (address.ip(), address.port(), self.pods);
+        self.make_room();
+        declare(&mut self.chains, &chain)?;
         write!(
             self.rules,
             "-A KUBE-SERVICES -m comment --comment \"{name} cluster IP\" \
@@ -180,29 +187,19 @@ impl Transaction {
             .iter()
             .map(|endpoint| naming::endpoint_chain(port, *endpoint))
             .collect();
-        self.balance(port, &chain, &endpoint_chains, large)?;
-        self.endpoints(port, &endpoint_chains, large)?;
-        self.chains.push(chain);
-        self.chains.extend(endpoint_chains);
-        Ok(())
+        self.balance(port, &chain, &endpoint_chains)?;
+        self.endpoints(port, &endpoint_chains)
     }
 
     /// The service's chain: each endpoint is drawn with its share of what the earlier ones left.
-    fn balance(
-        &mut self,
-        port: &ServicePort,
-        chain: &str,
-        endpoint_chains: &[String],
-        large: bool,
-    ) -> fmt::Result {
-        for (number, (endpoint, target)) in port.endpoints.iter().zip(endpoint_chains).enumerate() {
+    fn balance(&mut self, port: &ServicePort, chain: &str, targets: &[String]) -> fmt::Result {
+        for (number, (endpoint, target)) in port.endpoints.iter().zip(targets).enumerate() {
+            self.make_room();
+            declare(&mut self.chains, target)?;
             write!(self.rules, "-A {chain}")?;
-            if !large {
-                write!(
-                    self.rules,
-                    " -m comment --comment \"{} -> {endpoint}\"",
-                    port.name
-                )?;
+            if !self.large {
+                let name = &port.name;
+                write!(self.rules, " -m comment --comment \"{name} -> {endpoint}\"")?;
             }
             let left = port.endpoints.len() - number;
             if left > 1 {
@@ -218,19 +215,15 @@ impl Transaction {
     }
 
     /// The endpoints' chains: a pod that reaches itself is masqueraded, and all is translated.
-    fn endpoints(
-        &mut self,
-        port: &ServicePort,
-        endpoint_chains: &[String],
-        large: bool,
-    ) -> fmt::Result {
+    fn endpoints(&mut self, port: &ServicePort, chains: &[String]) -> fmt::Result {
         let protocol = protocol_name(port.protocol);
-        let comment = if large {
+        let comment = if self.large {
             String::new()
         } else {
             format!(" -m comment --comment {}", port.name)
         };
-        for (endpoint, chain) in port.endpoints.iter().zip(endpoint_chains) {
+        for (endpoint, chain) in port.endpoints.iter().zip(chains) {
+            self.make_room();
             write!(
                 self.rules,
                 "-A {chain}{comment} -s {} -j KUBE-MARK-MASQ\n\
@@ -255,14 +248,20 @@ impl Transaction {
         )
     }
 
-    fn write_to(self, text: &mut String) -> fmt::Result {
-        text.push_str("*nat\n");
-        for chain in &self.chains {
-            declare(text, chain)?;
+    /// Begins another transaction if this one is long enough.
+    fn make_room(&mut self) {
+        if self.chains.len() + self.rules.len() > self.transaction_bytes {
+            self.commit();
         }
-        text.push_str(&self.rules);
-        text.push_str("COMMIT\n");
-        Ok(())
+    }
+
+    fn commit(&mut self) {
+        self.text.push_str("*nat\n");
+        self.text.push_str(&self.chains);
+        self.text.push_str(&self.rules);
+        self.text.push_str("COMMIT\n");
+        self.chains.clear();
+        self.rules.clear();
     }
 }
 

@@ -77,23 +77,24 @@ pub fn nftables(services: &ServiceSet, node: IpAddr, transaction_bytes: usize) -
             Family::Ipv4 => "ip kube-proxy",
             Family::Ipv6 => "ip6 kube-proxy",
         },
-        text: String::with_capacity(size.min(transaction_bytes.saturating_add(4096)) + 8192),
+        transaction_bytes,
+        done: Vec::new(),
+        text: String::with_capacity(size.min(transaction_bytes) + 16_384),
     };
     writer.base(node).expect("a String takes all text");
-    let mut done = Vec::new();
     for port in services.ports() {
-        if writer.text.len() > transaction_bytes {
-            done.push(std::mem::take(&mut writer.text));
-        }
         writer.service(port).expect("a String takes all text");
     }
-    done.push(writer.text);
-    done
+    writer.done.push(writer.text);
+    writer.done
 }
 
 struct Writer {
     family: Family,
     table: &'static str,
+    transaction_bytes: usize,
+    /// Transactions that are long enough.
+    done: Vec<String>,
     text: String,
 }
 
@@ -219,6 +220,7 @@ impl Writer {
             .collect();
 
         for chain in endpoints.iter().chain([&service]) {
+            self.make_room();
             writeln!(self.text, "add chain {table} {chain}")?;
         }
         writeln!(self.text, "add element {table} cluster-ips {{ {address} }}")?;
@@ -232,6 +234,7 @@ impl Writer {
         )?;
         self.balance(&service, &endpoints)?;
         for (chain, endpoint) in endpoints.iter().zip(&port.endpoints) {
+            self.make_room();
             let own = endpoint.ip();
             self.rule(
                 chain,
@@ -263,6 +266,14 @@ impl Writer {
 
     fn rule(&mut self, chain: &str, rule: fmt::Arguments<'_>) -> fmt::Result {
         writeln!(self.text, "add rule {} {chain} {rule}", self.table)
+    }
+
+    /// Begins another transaction if this one is long enough.
+    fn make_room(&mut self) {
+        if self.text.len() > self.transaction_bytes {
+            let next = String::with_capacity(self.text.capacity());
+            self.done.push(std::mem::replace(&mut self.text, next));
+        }
     }
 
     const fn ip(&self) -> &'static str {

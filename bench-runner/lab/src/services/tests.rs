@@ -109,7 +109,7 @@ fn a_large_cluster_keeps_only_the_comments_that_kube_proxy_keeps() {
 
 #[test]
 fn the_rules_are_the_same_in_several_transactions() {
-    let set = set(200, 2, Position::Median, 1);
+    let set = set(20, 40, Position::Median, 1);
     let sorted = |text: &str| {
         let lines = text
             .lines()
@@ -120,7 +120,10 @@ fn the_rules_are_the_same_in_several_transactions() {
     };
     let (one, several) = (iptables(&set, usize::MAX), iptables(&set, 10_000));
     assert_eq!(one.matches("*nat").count(), 1);
-    assert!(several.matches("*nat").count() > 10);
+    assert!(
+        several.matches("*nat").count() > 20,
+        "even one service is split"
+    );
     assert_eq!(sorted(&one), sorted(&several));
 
     let node = "192.168.77.1".parse().unwrap();
@@ -129,7 +132,7 @@ fn the_rules_are_the_same_in_several_transactions() {
         nftables(&set, node, 10_000),
     );
     assert_eq!(one.len(), 1);
-    assert!(several.len() > 10);
+    assert!(several.len() > 20);
     assert_eq!(one.concat(), several.concat());
 }
 
