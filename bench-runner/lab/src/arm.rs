@@ -11,13 +11,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tollgate_results::arm::{Datapath, Name, Offloads};
-use tollgate_results::evidence::{
-    ConntrackEntries, DatapathCounters, DeviceCounters, Translation,
-};
+use tollgate_results::evidence::{ConntrackEntries, DatapathCounters, DeviceCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
 use crate::address::Side;
+use crate::base::{self, Congestion};
 use crate::cgroup::ArmGroup;
 use crate::error::{Doing as _, LabError};
 use crate::netlink::{Link, Netlink};
@@ -26,7 +25,7 @@ use crate::process::{Agent, Inside, StandIn};
 use crate::protocol::{ArmEndpoints, CommandLine, Role};
 use crate::service_path::{self, ServicePath};
 use crate::topology::{Place, Topology};
-use crate::{base, clock, conntrack, offloads};
+use crate::{clock, conntrack, offloads};
 
 /// Port of the server in every arm.
 pub(crate) const SERVER_PORT: u16 = 8080;
@@ -67,14 +66,24 @@ impl Arm {
     ) -> Result<(Self, ArmFacts), LabError> {
         let start = clock::now();
         let endpoints = datapath.services.map_or(1, |services| services.endpoints);
-        let endpoints = u8::try_from(endpoints).ok().filter(|count| (1..=100).contains(count));
+        let endpoints = u8::try_from(endpoints)
+            .ok()
+            .filter(|count| (1..=100).contains(count));
         let endpoints = endpoints.ok_or_else(|| {
-            LabError::said(format!("deploy the arm `{name}`"), "a service has 1 to 100 endpoints")
+            LabError::said(
+                format!("deploy the arm `{name}`"),
+                "a service has 1 to 100 endpoints",
+            )
         })?;
-        let topology = Topology::of(datapath, endpoints);
-        let mut notes = Vec::new();
-        let sites = namespaces(&topology, datapath, &mut notes)?;
-        notes.extend(base::bridge_note());
+        let congestion = Congestion::find();
+        let by_route = (congestion == Congestion::ByRoute).then_some(base::CUBIC);
+        let topology = Topology::of(datapath, endpoints, by_route);
+        let mut notes: Vec<_> = congestion
+            .note()
+            .into_iter()
+            .chain(base::bridge_note())
+            .collect();
+        let sites = namespaces(&topology, datapath, congestion, &mut notes)?;
         let deploy_ns = clock::since_ns(start);
 
         let mut arm = Self {
@@ -94,7 +103,10 @@ impl Arm {
         arm.stand_ins = stand_ins(name, &arm.endpoints, scratch)?;
         let mtu = |place, device: &str| -> Result<Option<u32>, LabError> {
             let links = arm.at(place)?.netlink.links()?;
-            Ok(links.into_iter().find(|link| link.name == device).map(|link| link.mtu))
+            Ok(links
+                .into_iter()
+                .find(|link| link.name == device)
+                .map(|link| link.mtu))
         };
         let facts = ArmFacts {
             pod_mtu: mtu(topology.client_place, topology.pod_port.name)?,
@@ -155,7 +167,11 @@ impl Arm {
     pub(crate) fn agent(&self, role: Role, program: &OsStr) -> Result<UnixStream, LabError> {
         let inside = self.inside(role)?;
         let (agent, stream) = Agent::start(program, &inside).doing(|| {
-            format!("start the probe `{}` in the arm `{}`", program.display(), self.name)
+            format!(
+                "start the probe `{}` in the arm `{}`",
+                program.display(),
+                self.name
+            )
         })?;
         self.agents().insert(key(role), agent);
         Ok(stream)
@@ -178,7 +194,11 @@ impl Arm {
         stdio: [std::os::fd::OwnedFd; 3],
         control: UnixStream,
     ) -> Result<(), LabError> {
-        let program = line.argv.first().map(|name| name.display().to_string()).unwrap_or_default();
+        let program = line
+            .argv
+            .first()
+            .map(|name| name.display().to_string())
+            .unwrap_or_default();
         crate::process::exec(line, &self.inside(role)?, stdio, control)
             .doing(|| format!("start `{program}` in the arm `{}`", self.name))
     }
@@ -189,16 +209,24 @@ impl Arm {
         for side in Side::BOTH {
             let node = self.at(Place::Node(side))?;
             let name = side.as_str().to_owned();
-            counters.devices.extend(node.netlink.links()?.into_iter().map(|link| DeviceCounters {
-                node: name.clone(),
-                device: link.name,
-                kind: link.kind,
-                rx_packets: link.rx_packets,
-                tx_packets: link.tx_packets,
-                dropped: link.dropped,
-            }));
+            counters.devices.extend(
+                node.netlink
+                    .links()?
+                    .into_iter()
+                    .map(|link| DeviceCounters {
+                        node: name.clone(),
+                        device: link.name,
+                        kind: link.kind,
+                        rx_packets: link.rx_packets,
+                        tx_packets: link.tx_packets,
+                        dropped: link.dropped,
+                    }),
+            );
             let entries = node.netns.enter(conntrack::entries)?;
-            counters.conntrack_entries.push(ConntrackEntries { node: name, entries });
+            counters.conntrack_entries.push(ConntrackEntries {
+                node: name,
+                entries,
+            });
         }
         if let Some(path) = &self.path {
             let node = &self.at(Place::Node(Side::A))?.netns;
@@ -210,7 +238,11 @@ impl Arm {
 
     /// Asks the client's node what it makes of a connection.
     pub(crate) fn translation(&self, flow: &Flow) -> Result<Translation, LabError> {
-        service_path::translation(self.path.as_ref(), &self.at(Place::Node(Side::A))?.netns, flow)
+        service_path::translation(
+            self.path.as_ref(),
+            &self.at(Place::Node(Side::A))?.netns,
+            flow,
+        )
     }
 }
 
@@ -227,18 +259,25 @@ const fn key(role: Role) -> &'static str {
 fn namespaces(
     topology: &Topology,
     datapath: &Datapath,
+    congestion: Congestion,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Namespace>, LabError> {
     let mut sites = Vec::new();
     for (place, _) in &topology.sites {
         let netns = NetNs::new()?;
-        let note = netns.enter(|| base::sysctls(*place, datapath.family))?;
-        notes.extend(note.filter(|note| !notes.contains(note)));
+        netns.enter(|| base::sysctls(*place, datapath.family, congestion))?;
         let netlink = Netlink::open(&netns)?;
-        sites.push(Namespace { place: *place, netns, netlink });
+        sites.push(Namespace {
+            place: *place,
+            netns,
+            netlink,
+        });
     }
     let descriptor = |place| {
-        sites.iter().find(|site| site.place == place).map_or(-1, |site| site.netns.as_raw_fd())
+        sites
+            .iter()
+            .find(|site| site.place == place)
+            .map_or(-1, |site| site.netns.as_raw_fd())
     };
     for ((_, site), namespace) in topology.sites.iter().zip(&sites) {
         namespace.netlink.apply_devices(site, descriptor)?;
@@ -248,11 +287,17 @@ fn namespaces(
     }
     for site in &sites {
         if datapath.offloads == Offloads::Off {
-            let names: Vec<_> = site.netlink.links()?.into_iter().map(|link| link.name).collect();
+            let names: Vec<_> = site
+                .netlink
+                .links()?
+                .into_iter()
+                .map(|link| link.name)
+                .collect();
             notes.extend(site.netns.enter(|| offloads::switch_off(&names))?);
         }
         if let Place::Node(side) = site.place {
-            site.netns.enter(|| base::load_flannel(side, datapath.family))?;
+            site.netns
+                .enter(|| base::load_flannel(side, datapath.family))?;
         }
     }
     wait_for_links(&sites)?;
@@ -264,19 +309,23 @@ fn wait_for_links(sites: &[Namespace]) -> Result<(), LabError> {
     for site in sites {
         let mut down: Result<Vec<Link>, LabError> = Ok(Vec::new());
         let up = clock::wait_until(LINK_LIMIT, Duration::from_millis(1), || {
-            down = site.netlink.links().map(|links| {
-                links.into_iter().filter(|link| !link.up).collect()
-            });
+            down = site
+                .netlink
+                .links()
+                .map(|links| links.into_iter().filter(|link| !link.up).collect());
             down.as_ref().map_or(true, Vec::is_empty)
         });
         let down = down?;
         if !up {
             let names: Vec<_> = down.iter().map(|link| link.name.as_str()).collect();
-            return Err(LabError::said("bring the arm's devices up", format!(
-                "{} had no carrier after {} s",
-                names.join(", "),
-                LINK_LIMIT.as_secs()
-            )));
+            return Err(LabError::said(
+                "bring the arm's devices up",
+                format!(
+                    "{} had no carrier after {} s",
+                    names.join(", "),
+                    LINK_LIMIT.as_secs()
+                ),
+            ));
         }
     }
     Ok(())
@@ -292,7 +341,11 @@ fn addresses(topology: &Topology, service: Option<SocketAddr>) -> ArmEndpoints {
     ArmEndpoints {
         client: topology.client,
         server,
-        bind: if topology.servers.len() > 1 { any(server) } else { server },
+        bind: if topology.servers.len() > 1 {
+            any(server)
+        } else {
+            server
+        },
         port: SERVER_PORT,
         target: service.unwrap_or_else(|| SocketAddr::new(server, SERVER_PORT)),
     }
@@ -314,9 +367,10 @@ fn stand_ins(
     );
     let resolver = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".to_owned();
     let mut files = Vec::new();
-    for (machines, kind, text) in
-        [(c"/etc/hosts", "hosts", hosts), (c"/etc/resolv.conf", "resolv", resolver)]
-    {
+    for (machines, kind, text) in [
+        (c"/etc/hosts", "hosts", hosts),
+        (c"/etc/resolv.conf", "resolv", resolver),
+    ] {
         // What the machine lacks, or has only in its `/run`, there is nothing to put a file over.
         if Path::new(&*machines.to_string_lossy()).exists() {
             let ours = scratch.join(format!("{kind}.{name}"));

@@ -6,18 +6,61 @@ use std::path::Path;
 use tollgate_results::arm::Family;
 
 use crate::address::{self, Side};
-use crate::error::{Doing as _, LabError, LabErrorKind};
+use crate::error::{Doing as _, LabError};
 use crate::rules::{self, Backend};
 use crate::topology::Place;
 
-/// The base's congestion control, the kernel's usual default.
-const CONGESTION_CONTROL: &str = "cubic";
+/// The base's congestion control, the usual default.
+pub(crate) const CUBIC: &str = "cubic";
+
+/// How the base's congestion control comes to an arm's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Congestion {
+    /// As the default of its namespaces.
+    ByDefault,
+    /// By its routes: a kernel whose own default is another one allows it as a namespace's default only where
+    /// the machine's administrator has said so.
+    ByRoute,
+    /// Not at all: the kernel lacks it.
+    Missing,
+}
+
+impl Congestion {
+    /// Finds out what this kernel allows.
+    pub(crate) fn find() -> Self {
+        let holds = |name: &str| {
+            let text = fs::read_to_string(Path::new("/proc/sys/net/ipv4").join(name));
+            text.is_ok_and(|text| text.split_whitespace().any(|word| word == CUBIC))
+        };
+        if holds("tcp_allowed_congestion_control") {
+            Self::ByDefault
+        } else if holds("tcp_available_congestion_control") {
+            Self::ByRoute
+        } else {
+            Self::Missing
+        }
+    }
+
+    /// Returns a line for the reader where the base is not what it should be.
+    pub(crate) fn note(self) -> Option<String> {
+        (self == Self::Missing).then(|| {
+            format!(
+                "this kernel has no {CUBIC} congestion control: arms use its default \
+                 (`modprobe tcp_{CUBIC}`)"
+            )
+        })
+    }
+}
 
 /// Sets the sysctls of the namespace that the caller is in, before it has any device, and reads them back.
-///
-/// Returns what a reader should know where the kernel refuses what the base asks for.
-pub(crate) fn sysctls(place: Place, family: Family) -> Result<Option<String>, LabError> {
-    let note = congestion_control()?;
+pub(crate) fn sysctls(
+    place: Place,
+    family: Family,
+    congestion: Congestion,
+) -> Result<(), LabError> {
+    if congestion == Congestion::ByDefault {
+        set("net/ipv4/tcp_congestion_control", CUBIC)?;
+    }
     match family {
         // IPv6's own chatter (router solicitations, multicast reports) would count as packets.
         Family::Ipv4 => set_if_there("net/ipv6/conf/default/disable_ipv6", "1")?,
@@ -34,24 +77,7 @@ pub(crate) fn sysctls(place: Place, family: Family) -> Result<Option<String>, La
         set_if_there("net/bridge/bridge-nf-call-iptables", "1")?;
         set_if_there("net/bridge/bridge-nf-call-ip6tables", "1")?;
     }
-    Ok(note)
-}
-
-/// A kernel whose own default is another one lets a namespace take only what its administrator allowed.
-fn congestion_control() -> Result<Option<String>, LabError> {
-    const NAME: &str = "net/ipv4/tcp_congestion_control";
-    match set(NAME, CONGESTION_CONTROL) {
-        Err(error) if matches!(error.kind(), LabErrorKind::System(_)) => {
-            let kept = fs::read_to_string(Path::new("/proc/sys").join(NAME));
-            let kept = kept.doing(|| format!("read the sysctl `{NAME}`"))?;
-            Ok(Some(format!(
-                "congestion control is {}, not {CONGESTION_CONTROL}: add {CONGESTION_CONTROL} to the \
-                 sysctl net.ipv4.tcp_allowed_congestion_control",
-                kept.trim()
-            )))
-        }
-        result => result.map(|()| None),
-    }
+    Ok(())
 }
 
 /// Returns a line for the reader where the kernel does not pass bridged packets to iptables.
@@ -82,7 +108,11 @@ fn set(name: &str, value: &str) -> Result<(), LabError> {
 }
 
 fn set_if_there(name: &str, value: &str) -> Result<(), LabError> {
-    if Path::new("/proc/sys").join(name).exists() { set(name, value) } else { Ok(()) }
+    if Path::new("/proc/sys").join(name).exists() {
+        set(name, value)
+    } else {
+        Ok(())
+    }
 }
 
 /// Loads flannel's rules on the node whose namespace the caller is in. They make it track connections.
@@ -94,7 +124,11 @@ pub(crate) fn load_flannel(side: Side, family: Family) -> Result<(), LabError> {
 /// Returns flannel's masquerade and forward chains for one node, as iptables-restore reads them.
 fn flannel(side: Side, family: Family) -> String {
     let cluster = address::cluster_cidr(family);
-    let pods = format!("{}/{}", address::pod(side, 0, family), address::pod_prefix(family));
+    let pods = format!(
+        "{}/{}",
+        address::pod(side, 0, family),
+        address::pod_prefix(family)
+    );
     let multicast = match family {
         Family::Ipv4 => "224.0.0.0/4",
         Family::Ipv6 => "ff00::/8",
@@ -129,7 +163,10 @@ mod tests {
     #[test]
     fn pods_of_both_nodes_are_never_masqueraded() {
         let text = flannel(Side::B, Family::Ipv4);
-        let rules: Vec<_> = text.lines().filter(|l| l.starts_with("-A FLANNEL-POSTRTG")).collect();
+        let rules: Vec<_> = text
+            .lines()
+            .filter(|l| l.starts_with("-A FLANNEL-POSTRTG"))
+            .collect();
         assert!(rules[1].starts_with("-A FLANNEL-POSTRTG -s 10.244.1.0/24 -d 10.244.0.0/16"));
         assert!(rules[1].ends_with("-j RETURN"));
         assert!(rules[2].starts_with("-A FLANNEL-POSTRTG -s 10.244.0.0/16 -d 10.244.1.0/24"));

@@ -9,8 +9,8 @@ use crate::cgroup::Hierarchy;
 use crate::lab::{Lab, LabOptions};
 use crate::netlink::Netlink;
 use crate::netns::NetNs;
-use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site};
 use crate::rules::{self, Backend};
+use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site};
 use crate::{address, bpf};
 
 /// What this machine can do: for each thing that an arm may need, a reason where it is missing.
@@ -40,9 +40,13 @@ impl Capabilities {
     /// [`crate::holder::run`].
     #[must_use]
     pub fn detect(holder: &[OsString]) -> Self {
-        let options = LabOptions { holder: holder.to_vec() };
+        let options = LabOptions {
+            holder: holder.to_vec(),
+        };
         let found = Lab::start(&options).and_then(|lab| lab.detect());
-        Self { found: found.map_err(|error| error.chain()) }
+        Self {
+            found: found.map_err(|error| error.chain()),
+        }
     }
 
     /// Says in one line why an arm cannot be deployed here, and how to mend that; `None` if it can.
@@ -60,7 +64,11 @@ impl Found {
     fn missing(&self, datapath: &Datapath) -> Option<&String> {
         let ipv6 = datapath.family == Family::Ipv6;
         let mut needs = vec![&self.veth, &self.bridge];
-        needs.push(if ipv6 { &self.ip6tables_nft } else { &self.iptables_nft });
+        needs.push(if ipv6 {
+            &self.ip6tables_nft
+        } else {
+            &self.iptables_nft
+        });
         if ipv6 {
             needs.push(&self.ipv6);
         }
@@ -105,21 +113,44 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
 
 fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
     let local = address::node(address::Side::A, Family::Ipv4);
-    let port = |name, index| Port { name, index, mac: Mac([2, 0, 0, 0, 0, 1]), mtu: 1400 };
+    let port = |name, index| Port {
+        name,
+        index,
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+        mtu: 1400,
+    };
     let peer = port("try1", 12);
     let peer_place = Place::Node(address::Side::A);
     let tries = [
-        ("try0", 11, DeviceKind::Veth { peer, peer_place, bridge: None }, "veth"),
+        (
+            "try0",
+            11,
+            DeviceKind::Veth {
+                peer,
+                peer_place,
+                bridge: None,
+            },
+            "veth",
+        ),
         ("try2", 21, DeviceKind::Bridge, "bridge"),
         ("try3", 31, DeviceKind::Vxlan { under: 11, local }, "vxlan"),
     ];
     let slots = [&mut found.veth, &mut found.bridge, &mut found.vxlan];
     for ((name, index, kind, module), slot) in tries.into_iter().zip(slots) {
-        let device = Device { port: port(name, index), kind };
-        let site = Site { devices: vec![device], ..Site::default() };
+        let device = Device {
+            port: port(name, index),
+            kind,
+        };
+        let site = Site {
+            devices: vec![device],
+            ..Site::default()
+        };
         let made = netlink.apply_devices(&site, |_| std::os::fd::AsRawFd::as_raw_fd(netns));
         *slot = made.err().map(|error| {
-            format!("no {module} devices ({}): run `modprobe {module}` as root", error.cause())
+            format!(
+                "no {module} devices ({}): run `modprobe {module}` as root",
+                error.cause()
+            )
         });
     }
 }
@@ -148,7 +179,14 @@ mod tests {
 
     fn datapath(wire: Wire, service: Service, family: Family) -> Datapath {
         let (services, offloads, pods) = (None, Offloads::On, Pods::Bridge);
-        Datapath { pods, wire, service, services, family, offloads }
+        Datapath {
+            pods,
+            wire,
+            service,
+            services,
+            family,
+            offloads,
+        }
     }
 
     #[test]
@@ -159,18 +197,27 @@ mod tests {
             ..Found::default()
         };
         let capabilities = Capabilities { found: Ok(found) };
-        let missing = |wire, service| {
-            capabilities.missing(&datapath(wire, service, Family::Ipv4))
-        };
+        let missing = |wire, service| capabilities.missing(&datapath(wire, service, Family::Ipv4));
         assert_eq!(missing(Wire::Native, Service::IptablesLegacy), None);
-        assert_eq!(missing(Wire::Vxlan, Service::None).as_deref(), Some("no vxlan"));
-        assert_eq!(missing(Wire::Native, Service::Nftables).as_deref(), Some("no nft"));
+        assert_eq!(
+            missing(Wire::Vxlan, Service::None).as_deref(),
+            Some("no vxlan")
+        );
+        assert_eq!(
+            missing(Wire::Native, Service::Nftables).as_deref(),
+            Some("no nft")
+        );
     }
 
     #[test]
     fn without_a_lab_every_arm_is_missing() {
-        let capabilities = Capabilities { found: Err("no namespaces".to_owned()) };
+        let capabilities = Capabilities {
+            found: Err("no namespaces".to_owned()),
+        };
         let datapath = datapath(Wire::Native, Service::None, Family::Ipv4);
-        assert_eq!(capabilities.missing(&datapath).as_deref(), Some("no namespaces"));
+        assert_eq!(
+            capabilities.missing(&datapath).as_deref(),
+            Some("no namespaces")
+        );
     }
 }

@@ -24,7 +24,9 @@ pub(crate) struct Hierarchy {
 impl Hierarchy {
     /// Opens the hierarchy: a private mount of it, else where it is mounted.
     pub(crate) fn open() -> io::Result<Self> {
-        private_mount().or_else(|_| mounted()).map(|root| Self { root })
+        private_mount()
+            .or_else(|_| mounted())
+            .map(|root| Self { root })
     }
 
     fn path(&self) -> PathBuf {
@@ -33,7 +35,9 @@ impl Hierarchy {
 
     /// Removes directories of labs that are gone.
     pub(crate) fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(self.path()) else { return };
+        let Ok(entries) = fs::read_dir(self.path()) else {
+            return;
+        };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if is_stale(&name, start_time) {
@@ -48,9 +52,9 @@ impl Hierarchy {
         // A process that just died leaves its group a moment later.
         clock::wait_until(Duration::from_secs(1), Duration::from_millis(5), || {
             if let Ok(entries) = fs::read_dir(&directory) {
-                let arms = entries.flatten().filter(|entry| {
-                    entry.file_type().is_ok_and(|kind| kind.is_dir())
-                });
+                let arms = entries
+                    .flatten()
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
                 arms.for_each(|arm| drop(fs::remove_dir(arm.path())));
             }
             match fs::remove_dir(&directory) {
@@ -66,7 +70,9 @@ impl Hierarchy {
         fs::create_dir_all(&path)?;
         Ok(ArmGroup {
             directory: File::open(&path)?.into(),
-            processes: File::options().write(true).open(path.join("cgroup.procs"))?,
+            processes: File::options()
+                .write(true)
+                .open(path.join("cgroup.procs"))?,
         })
     }
 }
@@ -109,11 +115,18 @@ fn start_time(pid: u32) -> Option<u64> {
 }
 
 /// Mounts the hierarchy for this process alone: visible nowhere, gone when closed.
-#[expect(unsafe_code, reason = "neither std nor nix has the mount descriptors' calls")]
+#[expect(
+    unsafe_code,
+    reason = "neither std nor nix has the mount descriptors' calls"
+)]
 fn private_mount() -> io::Result<OwnedFd> {
     let checked = |result: libc::c_long| {
         let fd = RawFd::try_from(result).map_err(io::Error::other)?;
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) }
+        if fd < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(fd)
+        }
     };
     // SAFETY: all pointers are to constants that end in NUL or are null where the kernel allows it, and each
     // descriptor is taken over as soon as it exists.
@@ -147,7 +160,9 @@ fn mounted() -> io::Result<OwnedFd> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     let mut mounts = table.lines().filter_map(|line| {
         let (before, after) = line.split_once(" - ")?;
-        after.starts_with("cgroup2 ").then(|| before.split(' ').nth(4))?
+        after
+            .starts_with("cgroup2 ")
+            .then(|| before.split(' ').nth(4))?
     });
     let place = mounts.next().ok_or(io::ErrorKind::NotFound)?;
     Ok(File::open(place)?.into())
@@ -161,9 +176,18 @@ mod tests {
     fn only_directories_of_dead_labs_are_stale() {
         let lives = |pid| (pid == 7).then_some(100);
         assert!(!is_stale("tollgate-lab.7.100", lives));
-        assert!(is_stale("tollgate-lab.7.99", lives), "the number was given to another process");
+        assert!(
+            is_stale("tollgate-lab.7.99", lives),
+            "the number was given to another process"
+        );
         assert!(is_stale("tollgate-lab.8.100", lives));
-        for other in ["system.slice", "tollgate-lab", "tollgate-lab.8", "tollgate-lab.x.1", "x.8.1"] {
+        for other in [
+            "system.slice",
+            "tollgate-lab",
+            "tollgate-lab.8",
+            "tollgate-lab.x.1",
+            "x.8.1",
+        ] {
             assert!(!is_stale(other, lives), "{other}");
         }
     }

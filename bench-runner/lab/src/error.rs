@@ -41,7 +41,10 @@ pub enum LabErrorKind {
 impl LabError {
     /// Says that `doing` ("start the lab") failed because of `kind`.
     pub(crate) fn new(doing: impl Into<String>, kind: impl Into<LabErrorKind>) -> Self {
-        Self { doing: doing.into(), kind: kind.into() }
+        Self {
+            doing: doing.into(),
+            kind: kind.into(),
+        }
     }
 
     /// Says that `doing` failed, in words.
@@ -51,7 +54,10 @@ impl LabError {
 
     /// Takes over what a holder said: it starts with what failed and goes on with the causes.
     pub(crate) fn from_holder(said: String) -> Self {
-        let said = said.strip_prefix("failed to ").map(str::to_owned).unwrap_or(said);
+        let said = said
+            .strip_prefix("failed to ")
+            .map(str::to_owned)
+            .unwrap_or(said);
         match said.split_once(": ") {
             Some((doing, why)) => Self::new(doing, LabErrorKind::Holder(why.to_owned())),
             None => Self::new("ask the lab's holder", LabErrorKind::Holder(said)),

@@ -161,7 +161,11 @@ fn init(inherited: Inherited, groups: Groups) -> Result<(), LabError> {
     match fork_alone()? {
         ForkResult::Child => {
             name_process(c"lab-holder");
-            server::serve(inherited.control, inherited.listener.map(|(socket, _)| socket), groups);
+            server::serve(
+                inherited.control,
+                inherited.listener.map(|(socket, _)| socket),
+                groups,
+            );
             std::process::exit(0)
         }
         ForkResult::Parent { child } => {
@@ -176,17 +180,38 @@ fn init(inherited: Inherited, groups: Groups) -> Result<(), LabError> {
 fn private_mounts() -> Result<(), LabError> {
     let none: Option<&CStr> = None;
     unshare(CloneFlags::CLONE_NEWNS).doing(|| "make a mount namespace")?;
-    mount(none, c"/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-        .doing(|| "make the lab's mounts private")?;
+    mount(
+        none,
+        c"/",
+        none,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        none,
+    )
+    .doing(|| "make the lab's mounts private")?;
     let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some(c"proc"), c"/proc", Some(c"proc"), plain | MsFlags::MS_NOEXEC, none)
-        .doing(|| "mount `/proc` for the lab")?;
-    mount(Some(c"tollgate-lab"), SCRATCH, Some(c"tmpfs"), plain, Some(c"mode=0755"))
-        .doing(|| format!("mount the lab's `{}`", SCRATCH.to_string_lossy()))
+    mount(
+        Some(c"proc"),
+        c"/proc",
+        Some(c"proc"),
+        plain | MsFlags::MS_NOEXEC,
+        none,
+    )
+    .doing(|| "mount `/proc` for the lab")?;
+    mount(
+        Some(c"tollgate-lab"),
+        SCRATCH,
+        Some(c"tmpfs"),
+        plain,
+        Some(c"mode=0755"),
+    )
+    .doing(|| format!("mount the lab's `{}`", SCRATCH.to_string_lossy()))
 }
 
 /// Forks a process that has one thread.
-#[expect(unsafe_code, reason = "the first process of a PID namespace can only be forked")]
+#[expect(
+    unsafe_code,
+    reason = "the first process of a PID namespace can only be forked"
+)]
 fn fork_alone() -> Result<ForkResult, LabError> {
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
@@ -203,7 +228,9 @@ fn fork_alone() -> Result<ForkResult, LabError> {
 fn wait_for(child: Pid) {
     loop {
         match waitpid(None, None) {
-            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) if pid == child => return,
+            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) if pid == child => {
+                return;
+            }
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(_) => return,
         }

@@ -46,8 +46,10 @@ pub fn up(
         // Its janitor may not have come so far as to remove it.
         let _ = fs::remove_file(&path);
     })?;
-    let facts: Result<Vec<_>, _> =
-        arms.iter().map(|(arm, datapath)| lab.deploy(arm, datapath, seed)).collect();
+    let facts: Result<Vec<_>, _> = arms
+        .iter()
+        .map(|(arm, datapath)| lab.deploy(arm, datapath, seed))
+        .collect();
     let facts = facts?;
     lab.keep()?;
     Ok(facts)
@@ -59,12 +61,14 @@ pub fn up(
 /// The directory of their sockets cannot be read.
 pub fn list() -> Result<Vec<KeptLab>, LabError> {
     let directory = directory()?;
-    let entries = fs::read_dir(&directory)
-        .doing(|| format!("list the labs in `{}`", directory.display()))?;
+    let entries =
+        fs::read_dir(&directory).doing(|| format!("list the labs in `{}`", directory.display()))?;
     let mut labs = Vec::new();
     for entry in entries.flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
-        let name = file.strip_suffix(".sock").and_then(|name| name.parse::<Name>().ok());
+        let name = file
+            .strip_suffix(".sock")
+            .and_then(|name| name.parse::<Name>().ok());
         let Some(name) = name else { continue };
         if let Some(stream) = reach(&entry.path())? {
             let arms = Lab::connected(stream).arms()?;
@@ -104,7 +108,11 @@ pub fn down(name: &Name) -> Result<(), LabError> {
     }
     Err(LabError::said(
         format!("end the lab `{name}`"),
-        format!("`{}` is still there after {} s", path.display(), END_LIMIT.as_secs()),
+        format!(
+            "`{}` is still there after {} s",
+            path.display(),
+            END_LIMIT.as_secs()
+        ),
     ))
 }
 
@@ -125,13 +133,17 @@ fn reach(path: &Path) -> Result<Option<UnixStream>, LabError> {
         Ok(stream) => Ok(Some(stream)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            let is_socket = fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
+            let is_socket =
+                fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
             if is_socket {
                 fs::remove_file(path).doing(|| format!("remove `{}`", path.display()))?;
             }
             Ok(None)
         }
-        Err(error) => Err(LabError::new(format!("connect to `{}`", path.display()), error)),
+        Err(error) => Err(LabError::new(
+            format!("connect to `{}`", path.display()),
+            error,
+        )),
     }
 }
 

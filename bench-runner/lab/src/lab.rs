@@ -19,9 +19,7 @@ use tollgate_results::outcome::Flow;
 
 use crate::capabilities::Found;
 use crate::error::{Doing as _, LabError, LabErrorKind};
-use crate::protocol::{
-    Answer, ArmEndpoints, Channel, CommandLine, DeployedArm, Request, Role,
-};
+use crate::protocol::{Answer, ArmEndpoints, Channel, CommandLine, DeployedArm, Request, Role};
 
 /// How to start a lab.
 #[derive(Debug, Clone)]
@@ -71,19 +69,25 @@ impl Lab {
             command.stderr(Stdio::null());
         }
         leave_open(&mut command, inherited);
-        let janitor = command.spawn().doing(|| {
-            format!("start a lab with the program `{}`", program.display())
-        })?;
+        let janitor = command
+            .spawn()
+            .doing(|| format!("start a lab with the program `{}`", program.display()))?;
         // The holder's end of the control socket lives on in the command until here.
         drop(command);
-        let lab = Self { channel: Mutex::new(Channel::new(near)), janitor: Some(janitor) };
+        let lab = Self {
+            channel: Mutex::new(Channel::new(near)),
+            janitor: Some(janitor),
+        };
         let ((), _) = Self::receive(&lab.locked())?;
         Ok(lab)
     }
 
     /// Takes over a connection to a kept lab.
     pub(crate) fn connected(stream: UnixStream) -> Self {
-        Self { channel: Mutex::new(Channel::new(stream)), janitor: None }
+        Self {
+            channel: Mutex::new(Channel::new(stream)),
+            janitor: None,
+        }
     }
 
     /// Deploys an arm. `seed` decides what the datapath leaves to chance. What was half done is undone on
@@ -91,13 +95,12 @@ impl Lab {
     ///
     /// # Errors
     /// The name is taken, the machine lacks something that the datapath needs, or the kernel refuses.
-    pub fn deploy(
-        &self,
-        arm: &Name,
-        datapath: &Datapath,
-        seed: u64,
-    ) -> Result<ArmFacts, LabError> {
-        let request = Request::Deploy { arm: arm.clone(), datapath: datapath.clone(), seed };
+    pub fn deploy(&self, arm: &Name, datapath: &Datapath, seed: u64) -> Result<ArmFacts, LabError> {
+        let request = Request::Deploy {
+            arm: arm.clone(),
+            datapath: datapath.clone(),
+            seed,
+        };
         let (_, facts): (DeployedArm, ArmFacts) = self.call(&request)?;
         Ok(facts)
     }
@@ -141,7 +144,11 @@ impl Lab {
     /// The program cannot be run. One that runs and fails only closes the stream: [`Self::agent_end`] then
     /// says why.
     pub fn agent(&self, arm: &Name, role: Role, probe: &Path) -> Result<UnixStream, LabError> {
-        let request = Request::Agent { arm: arm.clone(), role, program: probe.into() };
+        let request = Request::Agent {
+            arm: arm.clone(),
+            role,
+            program: probe.into(),
+        };
         let ((), mut fds) = self.exchange(&request, &[])?;
         match fds.pop() {
             Some(fd) => Ok(fd.into()),
@@ -154,7 +161,10 @@ impl Lab {
     /// # Errors
     /// There is no such arm.
     pub fn agent_end(&self, arm: &Name, role: Role) -> Result<Option<String>, LabError> {
-        self.call(&Request::AgentEnd { arm: arm.clone(), role })
+        self.call(&Request::AgentEnd {
+            arm: arm.clone(),
+            role,
+        })
     }
 
     /// Reads the counters that the arm's datapath keeps.
@@ -170,7 +180,10 @@ impl Lab {
     /// # Errors
     /// There is no such arm, or the kernel refuses.
     pub fn translation(&self, arm: &Name, flow: &Flow) -> Result<Translation, LabError> {
-        self.call(&Request::Translation { arm: arm.clone(), flow: *flow })
+        self.call(&Request::Translation {
+            arm: arm.clone(),
+            flow: *flow,
+        })
     }
 
     /// Runs a program in an arm with this process's environment and directory, and waits for it.
@@ -207,7 +220,11 @@ impl Lab {
             environment: env::vars_os().collect(),
             directory: directory.into(),
         };
-        let request = Request::Exec { arm: arm.clone(), role, command };
+        let request = Request::Exec {
+            arm: arm.clone(),
+            role,
+            command,
+        };
         let ((), _) = self.exchange(&request, &[stdio[0], stdio[1], stdio[2], far.as_fd()])?;
         Ok(Program { control: near })
     }
@@ -252,9 +269,7 @@ impl Lab {
         }
     }
 
-    fn receive<T: DeserializeOwned>(
-        channel: &Channel,
-    ) -> Result<(T, Vec<OwnedFd>), LabError> {
+    fn receive<T: DeserializeOwned>(channel: &Channel) -> Result<(T, Vec<OwnedFd>), LabError> {
         let received = channel.receive::<Answer>();
         match received {
             Ok(Some((Ok(value), fds))) => match serde_json::from_value(value) {
@@ -282,9 +297,10 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if let Some(janitor) = &mut self.janitor {
             // The holder sees the end of the conversation and ends; the janitor has cleaned up when it ends.
-            let _ = self.channel.get_mut().map(|channel| {
-                channel.stream().shutdown(std::net::Shutdown::Both)
-            });
+            let _ = self
+                .channel
+                .get_mut()
+                .map(|channel| channel.stream().shutdown(std::net::Shutdown::Both));
             let _ = janitor.wait();
         }
     }
@@ -302,7 +318,9 @@ impl Program {
     /// # Errors
     /// The lab has ended.
     pub fn signal(&self, signal: u8) -> Result<(), LabError> {
-        (&self.control).write_all(&[signal]).doing(|| "signal a program in the lab")
+        (&self.control)
+            .write_all(&[signal])
+            .doing(|| "signal a program in the lab")
     }
 
     /// Waits for the program's end.
@@ -322,7 +340,10 @@ impl Program {
 }
 
 /// Leaves descriptors open in the program that `command` starts.
-#[expect(unsafe_code, reason = "a descriptor is inherited only if the child says so itself")]
+#[expect(
+    unsafe_code,
+    reason = "a descriptor is inherited only if the child says so itself"
+)]
 fn leave_open(command: &mut Command, fds: Vec<OwnedFd>) {
     let open = move || {
         for fd in &fds {

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 
 use futures_util::TryStreamExt as _;
+use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{
     InfoData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, State,
 };
-use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric};
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan,
     RouteMessageBuilder,
@@ -20,9 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::netns::NetNs;
-use crate::topology::{
-    Device, DeviceKind, Place, Port, Route, Site, VNI, VXLAN_PORT,
-};
+use crate::topology::{Device, DeviceKind, Place, Port, Route, Site, VNI, VXLAN_PORT};
 
 /// Index of the loopback device in every namespace.
 const LOOPBACK: u32 = 1;
@@ -71,7 +69,12 @@ impl Netlink {
     ) -> Result<(), LabError> {
         self.runtime.block_on(async {
             let up = LinkUnspec::new_with_index(LOOPBACK).up().build();
-            self.handle.link().set(up).execute().await.doing(|| "set up the loopback device")?;
+            self.handle
+                .link()
+                .set(up)
+                .execute()
+                .await
+                .doing(|| "set up the loopback device")?;
             for device in &site.devices {
                 self.device(device, &namespace)
                     .await
@@ -86,7 +89,12 @@ impl Netlink {
         self.runtime.block_on(async {
             for index in &site.far_ends {
                 let up = LinkUnspec::new_with_index(*index).up().build();
-                self.handle.link().set(up).execute().await.doing(|| "set a device up")?;
+                self.handle
+                    .link()
+                    .set(up)
+                    .execute()
+                    .await
+                    .doing(|| "set a device up")?;
             }
             self.addresses(site).await?;
             self.neighbours(site).await?;
@@ -108,7 +116,11 @@ impl Netlink {
     ) -> Result<(), rtnetlink::Error> {
         let port = device.port;
         let message = match &device.kind {
-            DeviceKind::Veth { peer, peer_place, bridge } => {
+            DeviceKind::Veth {
+                peer,
+                peer_place,
+                bridge,
+            } => {
                 // A far end cannot be set up before it has a near one.
                 let far = with_port(LinkMessageBuilder::<LinkUnspec>::new(), *peer)
                     .down()
@@ -132,7 +144,13 @@ impl Netlink {
             }
         };
         self.handle.link().add(message).execute().await?;
-        if matches!(device.kind, DeviceKind::Veth { bridge: Some(_), .. }) {
+        if matches!(
+            device.kind,
+            DeviceKind::Veth {
+                bridge: Some(_),
+                ..
+            }
+        ) {
             let hairpin = LinkBridgePort::new(port.index).hairpin(true).build();
             self.handle.link().set_port(hairpin).execute().await?;
         }
@@ -141,13 +159,22 @@ impl Netlink {
 
     async fn addresses(&self, site: &Site) -> Result<(), LabError> {
         for entry in &site.addresses {
-            let mut request =
-                self.handle.address().add(entry.device, entry.own, entry.prefix);
+            let mut request = self
+                .handle
+                .address()
+                .add(entry.device, entry.own, entry.prefix);
             if entry.own.is_ipv6() {
                 // No other machine can have it, and an address under test of uniqueness cannot be used.
-                request.message_mut().header.flags.insert(AddressHeaderFlags::Nodad);
+                request
+                    .message_mut()
+                    .header
+                    .flags
+                    .insert(AddressHeaderFlags::Nodad);
             }
-            request.execute().await.doing(|| format!("add the address {}", entry.own))?;
+            request
+                .execute()
+                .await
+                .doing(|| format!("add the address {}", entry.own))?;
         }
         Ok(())
     }
@@ -156,11 +183,20 @@ impl Netlink {
         for entry in &site.neighbours {
             let request = self.handle.neighbours().add(entry.device, entry.address);
             let request = request.link_layer_address(&entry.mac.0).replace();
-            request.execute().await.doing(|| format!("add the neighbour {}", entry.address))?;
+            request
+                .execute()
+                .await
+                .doing(|| format!("add the neighbour {}", entry.address))?;
         }
         for entry in &site.forwarding {
-            let request = self.handle.neighbours().add_bridge(entry.device, &entry.mac.0);
-            let request = request.destination(entry.node).flags(NeighbourFlags::Own).replace();
+            let request = self
+                .handle
+                .neighbours()
+                .add_bridge(entry.device, &entry.mac.0);
+            let request = request
+                .destination(entry.node)
+                .flags(NeighbourFlags::Own)
+                .replace();
             request
                 .execute()
                 .await
@@ -190,7 +226,12 @@ impl Netlink {
 }
 
 fn with_port<T>(builder: LinkMessageBuilder<T>, port: Port) -> LinkMessageBuilder<T> {
-    builder.name(port.name).index(port.index).address(port.mac.0.to_vec()).mtu(port.mtu).up()
+    builder
+        .name(port.name)
+        .index(port.index)
+        .address(port.mac.0.to_vec())
+        .mtu(port.mtu)
+        .up()
 }
 
 fn route_message(route: &Route) -> RouteMessage {
@@ -204,9 +245,19 @@ fn route_message(route: &Route) -> RouteMessage {
     }
     if let Some((to, prefix)) = route.to {
         message.header.destination_prefix_length = prefix;
-        message.attributes.push(RouteAttribute::Destination(to.into()));
+        message
+            .attributes
+            .push(RouteAttribute::Destination(to.into()));
     }
-    message.attributes.push(RouteAttribute::Gateway(route.via.into()));
+    message
+        .attributes
+        .push(RouteAttribute::Gateway(route.via.into()));
+    if let Some(congestion) = route.congestion {
+        let metric = RouteMetric::CcAlgo(congestion.to_owned());
+        message
+            .attributes
+            .push(RouteAttribute::Metrics(vec![metric]));
+    }
     message
 }
 

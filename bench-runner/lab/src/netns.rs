@@ -24,7 +24,9 @@ impl NetNs {
             };
             join(scope.spawn(work))
         });
-        Ok(Self { file: made.doing(|| "make a network namespace")? })
+        Ok(Self {
+            file: made.doing(|| "make a network namespace")?,
+        })
     }
 
     /// Does some work in the namespace, on a thread of its own. Programs that the work starts run in the
@@ -58,5 +60,7 @@ impl AsRawFd for NetNs {
 
 /// Waits for a thread; its panic goes on in this thread.
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -107,7 +107,10 @@ impl Device {
         strings[1] = ETH_SS_FEATURES;
         strings[2] = info[4];
         self.call(&mut strings)?;
-        let bytes: Vec<u8> = strings[3..].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let bytes: Vec<u8> = strings[3..]
+            .iter()
+            .flat_map(|word| word.to_ne_bytes())
+            .collect();
         let name = |raw: &[u8]| {
             let end = raw.iter().position(|&byte| byte == 0).unwrap_or(raw.len());
             String::from_utf8_lossy(&raw[..end]).into_owned()
@@ -137,20 +140,28 @@ impl Device {
         self.call(&mut words)
     }
 
-    #[expect(unsafe_code, reason = "ethtool's call takes a pointer within a structure")]
+    #[expect(
+        unsafe_code,
+        reason = "ethtool's call takes a pointer within a structure"
+    )]
     fn call(&self, words: &mut [u32]) -> io::Result<()> {
         let mut request = libc::ifreq {
             ifr_name: self.name,
-            ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: words.as_mut_ptr().cast() },
+            ifr_ifru: libc::__c_anonymous_ifr_ifru {
+                ifru_data: words.as_mut_ptr().cast(),
+            },
         };
         // SAFETY: `words` starts with the command and holds as many words as the command's own length field
         // makes the kernel write; it lives until the call returns.
         let result =
             unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -158,10 +169,19 @@ mod tests {
 
     #[test]
     fn offloads_are_known_by_name() {
-        for name in ["tx-tcp-segmentation", "tx-generic-segmentation", "rx-gro", "tx-gso-list"] {
+        for name in [
+            "tx-tcp-segmentation",
+            "tx-generic-segmentation",
+            "rx-gro",
+            "tx-gso-list",
+        ] {
             assert!(is_offload(name), "{name}");
         }
-        for name in ["tx-checksum-ip-generic", "rx-vlan-filter", "tx-scatter-gather"] {
+        for name in [
+            "tx-checksum-ip-generic",
+            "rx-vlan-filter",
+            "tx-scatter-gather",
+        ] {
             assert!(!is_offload(name), "{name}");
         }
     }

@@ -46,12 +46,18 @@ pub(crate) struct Inside<'a> {
 
 impl Inside<'_> {
     /// Makes `command` start inside, as the leader of a session of its own, with `inherited` left open.
-    #[expect(unsafe_code, reason = "a child enters its namespaces between fork and exec")]
+    #[expect(
+        unsafe_code,
+        reason = "a child enters its namespaces between fork and exec"
+    )]
     fn place(&self, command: &mut Command, inherited: Option<OwnedFd>) -> io::Result<()> {
         let netns = self.netns.as_fd().try_clone_to_owned()?;
         let cgroup = self.cgroup.map(|fd| fd.try_clone_to_owned()).transpose()?;
         let name = |file: &StandIn| CString::new(file.ours.as_os_str().as_bytes());
-        let stand_ins = self.stand_ins.iter().map(|file| Ok((name(file)?, file.machines)));
+        let stand_ins = self
+            .stand_ins
+            .iter()
+            .map(|file| Ok((name(file)?, file.machines)));
         let stand_ins = stand_ins.collect::<io::Result<Vec<_>>>()?;
         let enter = move || {
             setsid()?;
@@ -65,7 +71,13 @@ impl Inside<'_> {
             }
             for (ours, machines) in &stand_ins {
                 let none: Option<&CStr> = None;
-                mount(Some(ours.as_c_str()), *machines, none, MsFlags::MS_BIND, none)?;
+                mount(
+                    Some(ours.as_c_str()),
+                    *machines,
+                    none,
+                    MsFlags::MS_BIND,
+                    none,
+                )?;
             }
             if let Some(fd) = &inherited {
                 fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
@@ -92,8 +104,14 @@ impl Agent {
     pub(crate) fn start(program: &OsStr, inside: &Inside<'_>) -> io::Result<(Self, UnixStream)> {
         let (near, far) = UnixStream::pair()?;
         let mut command = Command::new(program);
-        command.arg("agent").arg("--fd").arg(far.as_raw_fd().to_string());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg("agent")
+            .arg("--fd")
+            .arg(far.as_raw_fd().to_string());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         inside.place(&mut command, Some(far.into()))?;
         let mut child = command.spawn()?;
         let stderr = child.stderr.take();
@@ -115,7 +133,12 @@ impl Agent {
 
     /// Returns how the agent ended, and what it said; `None` if it still runs a moment from now.
     pub(crate) fn end(&self) -> Option<String> {
-        let end = || self.end.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let end = || {
+            self.end
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+        };
         clock::wait_until(GRACE, Duration::from_millis(5), || end().is_some());
         end()
     }
@@ -154,7 +177,11 @@ pub(crate) fn exec(
     command.envs(line.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(input).stdout(output).stderr(errors);
     let directory = PathBuf::from(&line.directory);
-    command.current_dir(if directory.is_dir() { &directory } else { Path::new("/") });
+    command.current_dir(if directory.is_dir() {
+        &directory
+    } else {
+        Path::new("/")
+    });
     inside.place(&mut command, None)?;
     let child = command.spawn()?;
     let running = Running::of(&child);
@@ -191,7 +218,9 @@ struct Running {
 impl Running {
     fn of(child: &Child) -> Self {
         let pid = i32::try_from(child.id()).ok().map(Pid::from_raw);
-        Self { pid: Arc::new(Mutex::new(pid)) }
+        Self {
+            pid: Arc::new(Mutex::new(pid)),
+        }
     }
 
     /// Signals the child's process group.
@@ -203,7 +232,10 @@ impl Running {
     }
 
     fn has_ended(&self) -> bool {
-        self.pid.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.pid
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
     }
 
     /// Waits for the child. Its number is given back only when nobody can signal it any more.

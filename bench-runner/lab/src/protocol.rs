@@ -8,9 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::str::FromStr;
 
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg,
-};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Datapath, Name};
@@ -81,18 +79,30 @@ pub struct DeployedArm {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Answered with `ArmFacts`.
-    Deploy { arm: Name, datapath: Datapath, seed: u64 },
+    Deploy {
+        arm: Name,
+        datapath: Datapath,
+        seed: u64,
+    },
     /// Answered with nothing, once the arm is gone.
     Remove { arm: Name },
     /// Answered with a list of [`DeployedArm`].
     Arms,
     /// Answered with nothing and, beside it, the near end of the agent's stream.
-    Agent { arm: Name, role: Role, program: OsString },
+    Agent {
+        arm: Name,
+        role: Role,
+        program: OsString,
+    },
     /// Answered with how the last agent of a role ended; `None` while it runs.
     AgentEnd { arm: Name, role: Role },
     /// Comes with standard input, output and error and a stream on which signals (a byte each) go in and the
     /// wait status (a line) comes out. Answered with nothing as soon as the program runs.
-    Exec { arm: Name, role: Role, command: CommandLine },
+    Exec {
+        arm: Name,
+        role: Role,
+        command: CommandLine,
+    },
     /// Answered with `DatapathCounters`.
     Counters { arm: Name },
     /// Answered with `Translation`.
@@ -171,8 +181,12 @@ impl Channel {
         let mut buffer = [IoSliceMut::new(chunk)];
         let message = loop {
             let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<UnixAddr>(self.stream.as_raw_fd(), &mut buffer, Some(&mut space), flags)
-            {
+            match recvmsg::<UnixAddr>(
+                self.stream.as_raw_fd(),
+                &mut buffer,
+                Some(&mut space),
+                flags,
+            ) {
                 Err(nix::Error::EINTR) => {}
                 result => break result?,
             }
@@ -245,6 +259,11 @@ mod tests {
     #[test]
     fn places_are_named_or_explained() {
         assert_eq!("node-b".parse(), Ok(Role::NodeB));
-        assert!("pod".parse::<Role>().unwrap_err().contains("client, server, node-a or node-b"));
+        assert!(
+            "pod"
+                .parse::<Role>()
+                .unwrap_err()
+                .contains("client, server, node-a or node-b")
+        );
     }
 }

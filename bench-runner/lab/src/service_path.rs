@@ -65,7 +65,12 @@ impl ServicePath {
         nodes[1].enter(|| rules::program(service, &services, node(Side::B)))?;
         let count = count(service, &services, node(Side::A));
         let programmed = Programmed { time_ns, count };
-        Ok(Some(Self { service, services, socket_lb, programmed }))
+        Ok(Some(Self {
+            service,
+            services,
+            socket_lb,
+            programmed,
+        }))
     }
 
     /// Returns what was programmed.
@@ -91,8 +96,13 @@ impl ServicePath {
 
     /// Returns what the socket load balancer translated; `None` where there is none.
     pub(crate) fn translations(&self) -> Result<Option<u64>, LabError> {
-        let Some(lb) = &self.socket_lb else { return Ok(None) };
-        lb.lock().unwrap_or_else(PoisonError::into_inner).translations().map(Some)
+        let Some(lb) = &self.socket_lb else {
+            return Ok(None);
+        };
+        lb.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .translations()
+            .map(Some)
     }
 
     /// Returns the addresses that a connection to the service may end at.
@@ -128,7 +138,9 @@ fn load(group: Option<&ArmGroup>, services: &ServiceSet) -> Result<Mutex<SocketL
 /// Counts what one node was given.
 fn count(service: Service, services: &ServiceSet, node: IpAddr) -> u64 {
     let starting = |text: &str, with: &[&str]| {
-        text.lines().filter(|line| with.iter().any(|start| line.starts_with(start))).count()
+        text.lines()
+            .filter(|line| with.iter().any(|start| line.starts_with(start)))
+            .count()
     };
     let count = match service {
         Service::None => 0,

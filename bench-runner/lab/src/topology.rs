@@ -118,6 +118,8 @@ pub(crate) struct Route {
     pub(crate) device: u32,
     /// Whether the gateway counts as reachable although no address says so.
     pub(crate) onlink: bool,
+    /// Congestion control of connections that take this route; `None` for the namespace's default.
+    pub(crate) congestion: Option<&'static str>,
 }
 
 /// An arm's namespaces and their addresses.
@@ -137,13 +139,25 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
-    /// Lays out an arm whose server has `endpoints` addresses (1 to 100).
-    pub(crate) fn of(datapath: &Datapath, endpoints: u8) -> Self {
-        let layout = Layout { datapath, family: datapath.family, endpoints };
-        let mut sites: Vec<_> =
-            Side::BOTH.into_iter().map(|side| (Place::Node(side), layout.node(side))).collect();
+    /// Lays out an arm whose server has `endpoints` addresses (1 to 100) and whose routes, if asked, choose the
+    /// congestion control.
+    pub(crate) fn of(datapath: &Datapath, endpoints: u8, congestion: Option<&'static str>) -> Self {
+        let layout = Layout {
+            datapath,
+            family: datapath.family,
+            endpoints,
+            congestion,
+        };
+        let mut sites: Vec<_> = Side::BOTH
+            .into_iter()
+            .map(|side| (Place::Node(side), layout.node(side)))
+            .collect();
         if datapath.pods == Pods::Bridge {
-            sites.extend(Side::BOTH.into_iter().map(|side| (Place::Pod(side), layout.pod(side))));
+            sites.extend(
+                Side::BOTH
+                    .into_iter()
+                    .map(|side| (Place::Pod(side), layout.pod(side))),
+            );
         }
         let place = |side| match datapath.pods {
             Pods::Bridge => Place::Pod(side),
@@ -164,6 +178,7 @@ struct Layout<'a> {
     datapath: &'a Datapath,
     family: Family,
     endpoints: u8,
+    congestion: Option<&'static str>,
 }
 
 impl Layout<'_> {
@@ -187,8 +202,11 @@ impl Layout<'_> {
     fn wire(&self, side: Side, out: &mut Site) {
         let (port, peer) = (wire_port(side), wire_port(side.other()));
         if side == Side::A {
-            let kind =
-                DeviceKind::Veth { peer, peer_place: Place::Node(side.other()), bridge: None };
+            let kind = DeviceKind::Veth {
+                peer,
+                peer_place: Place::Node(side.other()),
+                bridge: None,
+            };
             out.devices.push(Device { port, kind });
         } else {
             out.far_ends.push(port.index);
@@ -203,12 +221,17 @@ impl Layout<'_> {
             (address::router(self.family), ROUTER_MAC),
         ];
         out.neighbours
-            .extend(neighbours.map(|(address, mac)| Neighbour { device: port.index, address, mac }));
+            .extend(neighbours.map(|(address, mac)| Neighbour {
+                device: port.index,
+                address,
+                mac,
+            }));
         out.routes.push(Route {
             to: None,
             via: address::router(self.family),
             device: port.index,
             onlink: false,
+            congestion: self.congestion,
         });
     }
 
@@ -216,9 +239,16 @@ impl Layout<'_> {
     fn bridge(&self, side: Side, out: &mut Site) {
         let bridge = self.bridge_port(side);
         let pod = self.pod_port(side);
-        let host_end =
-            Port { name: "veth0", index: 31 + index(side), mac: mac(side, 3), mtu: pod.mtu };
-        out.devices.push(Device { port: bridge, kind: DeviceKind::Bridge });
+        let host_end = Port {
+            name: "veth0",
+            index: 31 + index(side),
+            mac: mac(side, 3),
+            mtu: pod.mtu,
+        };
+        out.devices.push(Device {
+            port: bridge,
+            kind: DeviceKind::Bridge,
+        });
         out.devices.push(Device {
             port: host_end,
             kind: DeviceKind::Veth {
@@ -233,9 +263,11 @@ impl Layout<'_> {
             prefix: address::pod_prefix(self.family),
         });
         let pods = self.hosts(side).into_iter();
-        out.neighbours.extend(
-            pods.map(|address| Neighbour { device: bridge.index, address, mac: pod.mac }),
-        );
+        out.neighbours.extend(pods.map(|address| Neighbour {
+            device: bridge.index,
+            address,
+            mac: pod.mac,
+        }));
     }
 
     /// A plain route to the other node's pods, as flannel's host-gw backend sets it.
@@ -246,6 +278,7 @@ impl Layout<'_> {
                 via: address::node(side.other(), self.family),
                 device: wire_port(side).index,
                 onlink: false,
+                congestion: self.congestion,
             });
         }
     }
@@ -281,6 +314,7 @@ impl Layout<'_> {
             via: other_base,
             device: port.index,
             onlink: true,
+            congestion: self.congestion,
         });
     }
 
@@ -295,10 +329,29 @@ impl Layout<'_> {
             });
         }
         if self.datapath.wire == Wire::Native {
-            let far = wire_port(side.other());
-            let others = self.hosts(side.other()).into_iter().skip(1);
-            out.neighbours
-                .extend(others.map(|address| Neighbour { device, address, mac: far.mac }));
+            self.host_neighbours(side, out);
+        }
+    }
+
+    /// The nodes know each other's addresses; the route that joins them is the kernel's own, and cannot choose.
+    fn host_neighbours(&self, side: Side, out: &mut Site) {
+        let device = wire_port(side).index;
+        let mac = wire_port(side.other()).mac;
+        let others = self.hosts(side.other());
+        let further = others.iter().skip(1);
+        out.neighbours.extend(further.map(|&address| Neighbour {
+            device,
+            address,
+            mac,
+        }));
+        if self.congestion.is_some() {
+            out.routes.extend(others.into_iter().map(|address| Route {
+                to: Some((address, address::host_prefix(self.family))),
+                via: address,
+                device,
+                onlink: true,
+                congestion: self.congestion,
+            }));
         }
     }
 
@@ -306,19 +359,30 @@ impl Layout<'_> {
         let device = self.pod_port(side).index;
         let gateway = address::pod(side, 1, self.family);
         let first = address::pod_prefix(self.family);
-        let prefixes = std::iter::once(first).chain(std::iter::repeat(address::host_prefix(self.family)));
+        let prefixes =
+            std::iter::once(first).chain(std::iter::repeat(address::host_prefix(self.family)));
         let addresses = self.hosts(side).into_iter().zip(prefixes);
         Site {
             far_ends: vec![device],
             addresses: addresses
-                .map(|(own, prefix)| Address { device, own, prefix })
+                .map(|(own, prefix)| Address {
+                    device,
+                    own,
+                    prefix,
+                })
                 .collect(),
             neighbours: vec![Neighbour {
                 device,
                 address: gateway,
                 mac: self.bridge_port(side).mac,
             }],
-            routes: vec![Route { to: None, via: gateway, device, onlink: false }],
+            routes: vec![Route {
+                to: None,
+                via: gateway,
+                device,
+                onlink: false,
+                congestion: self.congestion,
+            }],
             ..Site::default()
         }
     }
@@ -339,7 +403,10 @@ impl Layout<'_> {
     }
 
     fn pods_of(&self, side: Side) -> (IpAddr, u8) {
-        (address::pod(side, 0, self.family), address::pod_prefix(self.family))
+        (
+            address::pod(side, 0, self.family),
+            address::pod_prefix(self.family),
+        )
     }
 
     /// The device at which the arm's traffic starts or ends.
@@ -352,11 +419,21 @@ impl Layout<'_> {
     }
 
     fn pod_port(&self, side: Side) -> Port {
-        Port { name: "eth0", index: 41 + index(side), mac: mac(side, 4), mtu: self.pod_mtu() }
+        Port {
+            name: "eth0",
+            index: 41 + index(side),
+            mac: mac(side, 4),
+            mtu: self.pod_mtu(),
+        }
     }
 
     fn bridge_port(&self, side: Side) -> Port {
-        Port { name: "cni0", index: 21 + index(side), mac: mac(side, 2), mtu: self.pod_mtu() }
+        Port {
+            name: "cni0",
+            index: 21 + index(side),
+            mac: mac(side, 2),
+            mtu: self.pod_mtu(),
+        }
     }
 
     fn vxlan_port(&self, side: Side) -> Port {
@@ -364,7 +441,12 @@ impl Layout<'_> {
             Family::Ipv4 => "flannel.1",
             Family::Ipv6 => "flannel-v6.1",
         };
-        Port { name, index: 51 + index(side), mac: mac(side, 5), mtu: self.pod_mtu() }
+        Port {
+            name,
+            index: 51 + index(side),
+            mac: mac(side, 5),
+            mtu: self.pod_mtu(),
+        }
     }
 
     fn pod_mtu(&self) -> u32 {
@@ -378,7 +460,12 @@ impl Layout<'_> {
 }
 
 fn wire_port(side: Side) -> Port {
-    Port { name: "eth0", index: 11 + index(side), mac: mac(side, 1), mtu: WIRE_MTU }
+    Port {
+        name: "eth0",
+        index: 11 + index(side),
+        mac: mac(side, 1),
+        mtu: WIRE_MTU,
+    }
 }
 
 fn index(side: Side) -> u32 {
@@ -417,9 +504,11 @@ mod tests {
             (Wire::Vxlan, Family::Ipv4, 1450),
             (Wire::Vxlan, Family::Ipv6, 1430),
         ] {
-            let topology = Topology::of(&datapath(Pods::Bridge, wire, family), 1);
+            let topology = Topology::of(&datapath(Pods::Bridge, wire, family), 1, None);
             let devices = &node_a(&topology).devices;
-            let vxlan = devices.iter().any(|d| matches!(d.kind, DeviceKind::Vxlan { .. }));
+            let vxlan = devices
+                .iter()
+                .any(|d| matches!(d.kind, DeviceKind::Vxlan { .. }));
             assert_eq!(vxlan, wire == Wire::Vxlan);
             assert_eq!(topology.pod_port.mtu, mtu);
         }
@@ -429,15 +518,21 @@ mod tests {
     fn the_server_has_an_address_for_each_endpoint() {
         for pods in [Pods::Bridge, Pods::Host] {
             for wire in [Wire::Native, Wire::Vxlan] {
-                let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 100);
+                let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 100, None);
                 let mut servers = topology.servers.clone();
                 servers.dedup();
                 assert_eq!(servers.len(), 100);
                 assert!(!servers.contains(&topology.client));
-                let site = topology.sites.iter().find(|(place, _)| *place == topology.server_place);
+                let site = topology
+                    .sites
+                    .iter()
+                    .find(|(place, _)| *place == topology.server_place);
                 let addresses = &site.unwrap().1.addresses;
                 for server in servers {
-                    assert!(addresses.iter().any(|a| a.own == server), "{pods} {wire} {server}");
+                    assert!(
+                        addresses.iter().any(|a| a.own == server),
+                        "{pods} {wire} {server}"
+                    );
                 }
             }
         }
@@ -445,20 +540,43 @@ mod tests {
 
     #[test]
     fn flannels_entries_point_at_the_other_node() {
-        let topology = Topology::of(&datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv4), 1);
+        let topology = Topology::of(&datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv4), 1, None);
         let site = node_a(&topology);
         let route = site.routes.iter().find(|route| route.onlink).unwrap();
         assert_eq!(route.to, Some(("10.244.1.0".parse().unwrap(), 24)));
         assert_eq!(route.via, "10.244.1.0".parse::<IpAddr>().unwrap());
-        assert_eq!(site.forwarding[0].node, "192.168.77.2".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            site.forwarding[0].node,
+            "192.168.77.2".parse::<IpAddr>().unwrap()
+        );
         assert!(site.neighbours.iter().any(|n| n.address == route.via
             && n.mac == site.forwarding[0].mac
             && n.device == route.device));
     }
 
     #[test]
+    fn every_way_to_the_other_end_can_choose_the_congestion_control() {
+        for pods in [Pods::Bridge, Pods::Host] {
+            for wire in [Wire::Native, Wire::Vxlan] {
+                let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 1, Some("cubic"));
+                let (_, site) = topology
+                    .sites
+                    .iter()
+                    .find(|(place, _)| *place == topology.client_place)
+                    .unwrap();
+                let server = topology.servers[0];
+                let chosen = site.routes.iter().any(|route| {
+                    let leads = route.to.is_none_or(|(to, _)| to == server);
+                    leads && route.congestion == Some("cubic")
+                });
+                assert!(chosen, "{pods} {wire}: {:?}", site.routes);
+            }
+        }
+    }
+
+    #[test]
     fn device_indexes_are_unique_within_an_arm() {
-        let topology = Topology::of(&datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv6), 1);
+        let topology = Topology::of(&datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv6), 1, None);
         let mut indexes = Vec::new();
         for (_, site) in &topology.sites {
             for device in &site.devices {

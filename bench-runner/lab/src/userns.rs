@@ -75,7 +75,10 @@ fn explain(error: &std::io::Error) -> LabError {
 /// Finds the setting that forbids user namespaces.
 fn barrier(read: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
     let stands = |name: &str, value: &str| read(name).is_some_and(|found| found.trim() == value);
-    BARRIERS.iter().find(|(name, value, _)| stands(name, value)).map(|(_, _, how)| *how)
+    BARRIERS
+        .iter()
+        .find(|(name, value, _)| stands(name, value))
+        .map(|(_, _, how)| *how)
 }
 
 #[cfg(test)]
@@ -85,9 +88,21 @@ mod tests {
     #[test]
     fn the_setting_that_forbids_is_named() {
         for (name, value, word) in [
-            ("kernel/unprivileged_userns_clone", "0\n", "kernel.unprivileged_userns_clone=1"),
-            ("user/max_user_namespaces", "0\n", "user.max_user_namespaces"),
-            ("kernel/apparmor_restrict_unprivileged_userns", "1\n", "AppArmor"),
+            (
+                "kernel/unprivileged_userns_clone",
+                "0\n",
+                "kernel.unprivileged_userns_clone=1",
+            ),
+            (
+                "user/max_user_namespaces",
+                "0\n",
+                "user.max_user_namespaces",
+            ),
+            (
+                "kernel/apparmor_restrict_unprivileged_userns",
+                "1\n",
+                "AppArmor",
+            ),
         ] {
             let how = barrier(|asked| (asked == name).then(|| value.to_owned())).unwrap();
             assert!(how.contains(word), "{how}");

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::socket::{getsockopt, sockopt};
+
 /// How long a ping waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -66,12 +68,27 @@ fn ping(address: &str, count: &str) -> io::Result<()> {
             return Err(io::ErrorKind::InvalidData.into());
         }
     }
-    writeln!(io::stdout(), "{} {}", stream.local_addr()?, stream.peer_addr()?)
+    writeln!(
+        io::stdout(),
+        "{} {}",
+        stream.local_addr()?,
+        stream.peer_addr()?
+    )?;
+    let congestion = getsockopt(&stream, sockopt::TcpCongestion)?;
+    writeln!(
+        io::stdout(),
+        "{}",
+        congestion.to_string_lossy().trim_end_matches('\0')
+    )
 }
 
 fn ping_udp(address: &str, count: &str) -> io::Result<()> {
     let address = parse::<SocketAddr>(address)?;
-    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let any = if address.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -83,7 +100,12 @@ fn ping_udp(address: &str, count: &str) -> io::Result<()> {
             return Err(io::ErrorKind::InvalidData.into());
         }
     }
-    writeln!(io::stdout(), "{} {}", socket.local_addr()?, socket.peer_addr()?)
+    writeln!(
+        io::stdout(),
+        "{} {}",
+        socket.local_addr()?,
+        socket.peer_addr()?
+    )
 }
 
 fn bulk(address: &str, bytes: &str) -> io::Result<()> {
@@ -97,7 +119,11 @@ fn bulk(address: &str, bytes: &str) -> io::Result<()> {
     });
     let received = io::copy(&mut &stream, &mut io::sink())?;
     sender.join().map_err(|_| io::ErrorKind::Other)??;
-    if received == u64::from(length) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if received == u64::from(length) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 fn parse<T: std::str::FromStr>(word: &str) -> io::Result<T> {

@@ -49,7 +49,10 @@ pub(super) fn serve(control: UnixStream, listener: Option<UnixListener>, groups:
         return;
     }
     let channel = Channel::new(control);
-    if channel.send(&Answer::Ok(serde_json::Value::Null), &[]).is_err() {
+    if channel
+        .send(&Answer::Ok(serde_json::Value::Null), &[])
+        .is_err()
+    {
         return;
     }
     holder.converse(&channel);
@@ -98,7 +101,11 @@ impl Holder {
 
     fn answer(self: &Arc<Self>, request: Request, fds: Vec<OwnedFd>) -> Answered {
         match request {
-            Request::Deploy { arm, datapath, seed } => self.deploy(&arm, &datapath, seed),
+            Request::Deploy {
+                arm,
+                datapath,
+                seed,
+            } => self.deploy(&arm, &datapath, seed),
             Request::Remove { arm } => {
                 self.arms().remove(&arm);
                 plain(())
@@ -129,8 +136,15 @@ impl Holder {
         let arms = self.arms();
         arms.get(name).cloned().ok_or_else(|| {
             let known: Vec<_> = arms.keys().map(Name::as_str).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            LabError::said(format!("find the arm `{name}`"), format!("the lab has: {known}"))
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            LabError::said(
+                format!("find the arm `{name}`"),
+                format!("the lab has: {known}"),
+            )
         })
     }
 
@@ -147,13 +161,18 @@ impl Holder {
     fn deploy(&self, name: &Name, datapath: &Datapath, seed: u64) -> Answered {
         let doing = || format!("deploy the arm `{name}`");
         if self.arms().contains_key(name) {
-            return Err(LabError::said(doing(), "the lab has one of this name already"));
+            return Err(LabError::said(
+                doing(),
+                "the lab has one of this name already",
+            ));
         }
         let group = match &self.groups {
             // Every client has one, so that arms differ in nothing but the datapath.
-            Some((hierarchy, lab)) => {
-                Some(hierarchy.arm(lab, name.as_str()).doing(|| "make the client's control group")?)
-            }
+            Some((hierarchy, lab)) => Some(
+                hierarchy
+                    .arm(lab, name.as_str())
+                    .doing(|| "make the client's control group")?,
+            ),
             None => None,
         };
         let (arm, facts) = Arm::deploy(name, datapath, seed, group, Path::new(SCRATCH))
@@ -169,9 +188,13 @@ impl Holder {
 
     fn exec(&self, arm: &Name, role: Role, line: &CommandLine, fds: Vec<OwnedFd>) -> Answered {
         let [stdin, stdout, stderr, control] = <[OwnedFd; 4]>::try_from(fds).map_err(|fds| {
-            LabError::said("start a program", format!("{} descriptors came, not 4", fds.len()))
+            LabError::said(
+                "start a program",
+                format!("{} descriptors came, not 4", fds.len()),
+            )
         })?;
-        self.arm(arm)?.exec(role, line, [stdin, stdout, stderr], control.into())?;
+        self.arm(arm)?
+            .exec(role, line, [stdin, stdout, stderr], control.into())?;
         plain(())
     }
 
@@ -179,7 +202,10 @@ impl Holder {
     fn keep(self: &Arc<Self>) -> Result<(), LabError> {
         let mut slot = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
         let listener = slot.take().ok_or_else(|| {
-            LabError::said("keep the lab", "it was started without a name to be found by")
+            LabError::said(
+                "keep the lab",
+                "it was started without a name to be found by",
+            )
         })?;
         let holder = Arc::clone(self);
         thread::spawn(move || {
@@ -195,5 +221,7 @@ impl Holder {
 
 fn plain(value: impl Serialize) -> Answered {
     let value = serde_json::to_value(value);
-    value.map(|value| (value, None)).map_err(|error| LabError::said("answer", error))
+    value
+        .map(|value| (value, None))
+        .map_err(|error| LabError::said("answer", error))
 }

@@ -2,19 +2,26 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tollgate_lab::{Capabilities, Lab};
+use tollgate_lab::Lab;
 use tollgate_results::arm::{
     Datapath, Family, Name, Offloads, Pods, Position, Service, Services, Wire,
 };
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::outcome::{Flow, Protocol};
 
-use crate::harness::{HOLDER, echo, lab, name, native, ping, run, vxlan, with_service};
+use crate::harness::{
+    capabilities, echo, holder, lab, name, native, ping, run, vxlan, with_service,
+};
 
 /// Packets that all devices of a kind saw on one node, both ways.
 fn packets(counters: &DatapathCounters, node: &str, kind: &str) -> u64 {
-    let devices = counters.devices.iter().filter(|d| d.node == node && d.kind == kind);
-    devices.map(|device| device.rx_packets + device.tx_packets).sum()
+    let devices = counters
+        .devices
+        .iter()
+        .filter(|d| d.node == node && d.kind == kind);
+    devices
+        .map(|device| device.rx_packets + device.tx_packets)
+        .sum()
 }
 
 /// Deploys an arm, sends 100 requests, and returns what was counted meanwhile and the connection.
@@ -24,7 +31,8 @@ fn traffic(
     datapath: &Datapath,
     protocol: Protocol,
 ) -> (DatapathCounters, Flow) {
-    lab.deploy(arm, datapath, 1).unwrap_or_else(|error| panic!("{}", error.chain()));
+    lab.deploy(arm, datapath, 1)
+        .unwrap_or_else(|error| panic!("{}", error.chain()));
     let _echo = echo(lab, arm);
     let before = lab.counters(arm).unwrap();
     let flow = ping(lab, arm, 100, protocol);
@@ -32,7 +40,11 @@ fn traffic(
 }
 
 fn services(count: u32, endpoints: u32, position: Position) -> Services {
-    Services { count, endpoints, position }
+    Services {
+        count,
+        endpoints,
+        position,
+    }
 }
 
 #[test]
@@ -45,22 +57,36 @@ fn native_and_vxlan_carry_requests_as_they_say() {
             (vxlan(), Pods::Bridge),
             (vxlan(), Pods::Host),
         ] {
-            let datapath = Datapath { family, pods, ..wire };
+            let datapath = Datapath {
+                family,
+                pods,
+                ..wire
+            };
             let arm = name(&format!("{}-{pods}-{family}", datapath.wire));
             let (seen, flow) = traffic(&lab, &arm, &datapath, Protocol::Tcp);
             assert_eq!(flow.remote.is_ipv6(), family == Family::Ipv6);
             for node in ["a", "b"] {
-                assert!(packets(&seen, node, "veth") >= 200, "{arm}, node {node}: {seen:?}");
+                assert!(
+                    packets(&seen, node, "veth") >= 200,
+                    "{arm}, node {node}: {seen:?}"
+                );
                 let bridged = packets(&seen, node, "bridge");
                 assert_eq!(bridged >= 200, pods == Pods::Bridge, "{arm}: {seen:?}");
                 let tunnelled = packets(&seen, node, "vxlan");
                 if datapath.wire == Wire::Vxlan {
-                    assert!((200..300).contains(&tunnelled), "{arm}: {tunnelled} in the tunnel");
+                    assert!(
+                        (200..300).contains(&tunnelled),
+                        "{arm}: {tunnelled} in the tunnel"
+                    );
                 } else {
                     assert!(seen.devices.iter().all(|device| device.kind != "vxlan"));
                 }
             }
-            assert_eq!(lab.translation(&arm, &flow).unwrap(), Translation::Untouched, "{arm}");
+            assert_eq!(
+                lab.translation(&arm, &flow).unwrap(),
+                Translation::Untouched,
+                "{arm}"
+            );
             lab.remove(&arm).unwrap();
         }
     }
@@ -72,18 +98,37 @@ fn an_arm_says_what_it_is() {
     for (datapath, pod_mtu) in [
         (native(), 1500),
         (vxlan(), 1450),
-        (Datapath { family: Family::Ipv6, ..vxlan() }, 1430),
+        (
+            Datapath {
+                family: Family::Ipv6,
+                ..vxlan()
+            },
+            1430,
+        ),
     ] {
         let arm = name(&format!("arm-{pod_mtu}"));
         let facts = lab.deploy(&arm, &datapath, 1).unwrap();
         assert_eq!((facts.pod_mtu, facts.wire_mtu), (Some(pod_mtu), Some(1500)));
         assert!(facts.deploy_ns > 0 && facts.programming_ns.is_none());
         let counters = lab.counters(&arm).unwrap();
-        let nodes: Vec<_> = counters.conntrack_entries.iter().map(|e| e.node.as_str()).collect();
+        let nodes: Vec<_> = counters
+            .conntrack_entries
+            .iter()
+            .map(|e| e.node.as_str())
+            .collect();
         assert_eq!(nodes, ["a", "b"]);
-        assert_eq!((counters.service_rule_packets, counters.socket_lb_translations), (None, None));
+        assert_eq!(
+            (
+                counters.service_rule_packets,
+                counters.socket_lb_translations
+            ),
+            (None, None)
+        );
     }
-    let error = lab.deploy(&name("arm-1500"), &native(), 1).unwrap_err().chain();
+    let error = lab
+        .deploy(&name("arm-1500"), &native(), 1)
+        .unwrap_err()
+        .chain();
     assert!(error.contains("already"), "{error}");
     let error = lab.counters(&name("nobody")).unwrap_err().chain();
     assert!(error.contains("arm-1430, arm-1450, arm-1500"), "{error}");
@@ -92,16 +137,21 @@ fn an_arm_says_what_it_is() {
 /// Deploys a service path and checks that its service is reached, and that the node says how.
 fn reach_service(service: Service, family: Family, protocol: Protocol, counts: Services) {
     let Some(lab) = lab() else { return };
-    let datapath = Datapath { family, ..with_service(service, counts) };
-    let holder = [HOLDER.into()];
-    if let Some(reason) = Capabilities::detect(&holder).missing(&datapath) {
+    let datapath = Datapath {
+        family,
+        ..with_service(service, counts)
+    };
+    if let Some(reason) = capabilities().missing(&datapath) {
         eprintln!("SKIPPED, NOTHING WAS TESTED: {service}: {reason}");
         return;
     }
     let arm = name("arm");
     let (seen, flow) = traffic(&lab, &arm, &datapath, protocol);
     let endpoints = lab.endpoints(&arm).unwrap();
-    assert_eq!(flow.remote, endpoints.target, "the client sees the service's address");
+    assert_eq!(
+        flow.remote, endpoints.target,
+        "the client sees the service's address"
+    );
     assert_ne!(endpoints.target.ip(), endpoints.server);
 
     let translation = lab.translation(&arm, &flow).unwrap();
@@ -112,10 +162,17 @@ fn reach_service(service: Service, family: Family, protocol: Protocol, counts: S
         other => panic!("{service}: {other:?} for {flow:?}"),
     };
     assert_eq!(endpoint.port(), endpoints.port);
-    assert!(is_server(endpoint, endpoints.server, counts.endpoints), "{endpoint}");
+    assert!(
+        is_server(endpoint, endpoints.server, counts.endpoints),
+        "{endpoint}"
+    );
     match service {
         Service::IptablesLegacy | Service::IptablesNft => {
-            assert_eq!(seen.service_rule_packets, Some(1), "the first packet of one connection");
+            assert_eq!(
+                seen.service_rule_packets,
+                Some(1),
+                "the first packet of one connection"
+            );
         }
         _ => assert_eq!(seen.service_rule_packets, None),
     }
@@ -186,12 +243,17 @@ fn the_socket_load_balancer_rewrites_ipv6_datagrams() {
 fn a_service_can_be_reached_from_a_node_without_pods() {
     let Some(lab) = lab() else { return };
     let counts = services(10, 2, Position::Last);
-    let datapath =
-        Datapath { pods: Pods::Host, ..with_service(Service::IptablesNft, counts) };
+    let datapath = Datapath {
+        pods: Pods::Host,
+        ..with_service(Service::IptablesNft, counts)
+    };
     let (seen, flow) = traffic(&lab, &name("arm"), &datapath, Protocol::Tcp);
     assert_eq!(seen.service_rule_packets, Some(1));
     let translation = lab.translation(&name("arm"), &flow).unwrap();
-    assert!(matches!(translation, Translation::Rewritten { .. }), "{translation:?}");
+    assert!(
+        matches!(translation, Translation::Rewritten { .. }),
+        "{translation:?}"
+    );
 }
 
 #[test]
@@ -210,16 +272,37 @@ fn offloads_are_off_where_the_arm_says_so() {
     let Some(lab) = lab() else { return };
     for (offloads, datapath) in [(Offloads::On, vxlan()), (Offloads::Off, vxlan())] {
         let arm = name(offloads.as_str());
-        let facts = lab.deploy(&arm, &Datapath { offloads, ..datapath }, 1).unwrap();
-        assert!(!facts.notes.iter().any(|note| note.contains("keeps")), "{:?}", facts.notes);
+        let facts = lab
+            .deploy(
+                &arm,
+                &Datapath {
+                    offloads,
+                    ..datapath
+                },
+                1,
+            )
+            .unwrap();
+        assert!(
+            !facts.notes.iter().any(|note| note.contains("keeps")),
+            "{:?}",
+            facts.notes
+        );
         let _echo = echo(&lab, &arm);
         let before = lab.counters(&arm).unwrap();
         let target = lab.endpoints(&arm).unwrap().target.to_string();
-        let (well, printed) =
-            run(&lab, &arm, tollgate_lab::Role::Client, &[HOLDER, "bulk", &target, "1000000"]);
+        let (well, printed) = run(
+            &lab,
+            &arm,
+            tollgate_lab::Role::Client,
+            &[holder(), "bulk", &target, "1000000"],
+        );
         assert!(well, "{printed}");
         let seen = lab.counters(&arm).unwrap().since(&before);
-        let node = seen.devices.iter().find(|d| d.node == "a" && d.kind == "vxlan").unwrap();
+        let node = seen
+            .devices
+            .iter()
+            .find(|d| d.node == "a" && d.kind == "vxlan")
+            .unwrap();
         // One megabyte takes at least 715 packets of 1,398 bytes; with offloads on, far fewer buffers.
         let off = offloads == Offloads::Off;
         assert_eq!(node.tx_packets >= 715, off, "{offloads}: {node:?}");

@@ -5,16 +5,32 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
+use std::sync::OnceLock;
 
-use tollgate_lab::{Lab, LabOptions, Program, Role};
+use tollgate_lab::{Capabilities, Lab, LabOptions, Program, Role};
 use tollgate_results::arm::{Datapath, Family, Name, Offloads, Pods, Service, Services, Wire};
 use tollgate_results::outcome::{Flow, Protocol};
 
-/// The program that the tests' labs live in.
-pub(crate) const HOLDER: &str = env!("CARGO_BIN_EXE_lab-holder");
+/// Names the program that the tests' labs live in, where it is not the one that cargo built.
+pub(crate) const HOLDER_VARIABLE: &str = "TOLLGATE_TEST_HOLDER";
+
+/// Returns the program that the tests' labs live in.
+pub(crate) fn holder() -> &'static str {
+    static HOLDER: OnceLock<String> = OnceLock::new();
+    HOLDER.get_or_init(|| {
+        std::env::var(HOLDER_VARIABLE)
+            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_lab-holder").to_owned())
+    })
+}
 
 pub(crate) fn options() -> LabOptions {
-    LabOptions { holder: vec![HOLDER.into()] }
+    LabOptions {
+        holder: vec![holder().into()],
+    }
+}
+
+pub(crate) fn capabilities() -> Capabilities {
+    Capabilities::detect(&[holder().into()])
 }
 
 /// Starts a lab, or says loudly why this machine has none.
@@ -45,11 +61,18 @@ pub(crate) fn native() -> Datapath {
 }
 
 pub(crate) fn vxlan() -> Datapath {
-    Datapath { wire: Wire::Vxlan, ..native() }
+    Datapath {
+        wire: Wire::Vxlan,
+        ..native()
+    }
 }
 
 pub(crate) fn with_service(service: Service, services: Services) -> Datapath {
-    Datapath { service, services: Some(services), ..native() }
+    Datapath {
+        service,
+        services: Some(services),
+        ..native()
+    }
 }
 
 /// An echo server in an arm; it ends with this value.
@@ -61,7 +84,7 @@ pub(crate) fn echo(lab: &Lab, arm: &Name) -> Echo {
     let endpoints = lab.endpoints(arm).unwrap();
     let address = SocketAddr::new(endpoints.bind, endpoints.port).to_string();
     let (reader, writer) = io::pipe().unwrap();
-    let argv = words(&[HOLDER, "echo", &address]);
+    let argv = words(&[holder(), "echo", &address]);
     let null = null();
     let errors = io::stderr();
     let stdio = [null.as_fd(), writer.as_fd(), errors.as_fd()];
@@ -69,7 +92,10 @@ pub(crate) fn echo(lab: &Lab, arm: &Name) -> Echo {
     drop(writer);
     let mut line = String::new();
     BufReader::new(reader).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n", "the echo server on {address} did not start");
+    assert_eq!(
+        line, "ready\n",
+        "the echo server on {address} did not start"
+    );
     Echo { _program: program }
 }
 
@@ -79,7 +105,12 @@ pub(crate) fn run(lab: &Lab, arm: &Name, role: Role, argv: &[&str]) -> (bool, St
     let null = null();
     let argv = words(argv);
     let program = lab
-        .exec_start(arm, role, &argv, [null.as_fd(), writer.as_fd(), writer.as_fd()])
+        .exec_start(
+            arm,
+            role,
+            &argv,
+            [null.as_fd(), writer.as_fd(), writer.as_fd()],
+        )
         .unwrap_or_else(|error| panic!("{}", error.chain()));
     drop(writer);
     let mut printed = String::new();
@@ -87,18 +118,25 @@ pub(crate) fn run(lab: &Lab, arm: &Name, role: Role, argv: &[&str]) -> (bool, St
     (program.wait().unwrap().success(), printed)
 }
 
-/// Sends `count` requests to the arm's target and returns the connection as the client saw it.
+/// Sends `count` requests to the arm's target and returns the connection as the client saw it. It used the
+/// base's congestion control.
 pub(crate) fn ping(lab: &Lab, arm: &Name, count: u32, protocol: Protocol) -> Flow {
     let target = lab.endpoints(arm).unwrap().target.to_string();
     let count = count.to_string();
-    let mut argv = vec![HOLDER, "ping", &target, &count];
+    let mut argv = vec![holder(), "ping", &target, &count];
     if protocol == Protocol::Udp {
         argv.push("udp");
     }
     let (well, printed) = run(lab, arm, Role::Client, &argv);
     assert!(well, "no answer from {target}: {printed}");
-    let (local, remote) = printed.trim().split_once(' ').unwrap();
-    Flow { protocol, local: local.parse().unwrap(), remote: remote.parse().unwrap() }
+    let mut lines = printed.lines();
+    let (local, remote) = lines.next().and_then(|line| line.split_once(' ')).unwrap();
+    assert!(lines.all(|congestion| congestion == "cubic"), "{printed}");
+    Flow {
+        protocol,
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+    }
 }
 
 fn words(argv: &[&str]) -> Vec<OsString> {

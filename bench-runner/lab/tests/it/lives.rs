@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use tollgate_lab::{Capabilities, Lab, LabOptions, kept};
+use tollgate_lab::{Lab, LabOptions, kept};
 use tollgate_results::arm::{Position, Service, Services};
 
-use crate::harness::{HOLDER, lab, name, native, options, vxlan, with_service};
+use crate::harness::{
+    HOLDER_VARIABLE, capabilities, holder, lab, name, native, options, vxlan, with_service,
+};
 
 /// How long after its maker's death a lab may last.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -39,7 +42,9 @@ impl Traces {
         let own = namespaces_of("self");
         for pid in &family {
             traces.processes.insert(pid.to_string());
-            traces.namespaces.extend(namespaces_of(&pid.to_string()).difference(&own).cloned());
+            traces
+                .namespaces
+                .extend(namespaces_of(&pid.to_string()).difference(&own).cloned());
             traces.programs += open_programs(*pid);
         }
         traces.groups = groups(janitor);
@@ -50,19 +55,29 @@ impl Traces {
 /// The namespaces that a process is in or holds open.
 fn namespaces_of(pid: &str) -> BTreeSet<String> {
     let links = |folder: &str| -> Vec<String> {
-        let entries = fs::read_dir(format!("/proc/{pid}/{folder}")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(format!("/proc/{pid}/{folder}"))
+            .into_iter()
+            .flatten()
+            .flatten();
         entries
             .filter_map(|entry| fs::read_link(entry.path()).ok())
             .map(|link| link.display().to_string())
             .collect()
     };
     let mut found: BTreeSet<String> = links("ns").into_iter().collect();
-    found.extend(links("fd").into_iter().filter(|link| link.starts_with("net:[")));
+    found.extend(
+        links("fd")
+            .into_iter()
+            .filter(|link| link.starts_with("net:[")),
+    );
     found
 }
 
 fn open_programs(pid: u32) -> usize {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
     let is_program = |path: PathBuf| {
         fs::read_link(path).is_ok_and(|link| link.display().to_string().contains("bpf-prog"))
     };
@@ -72,11 +87,19 @@ fn open_programs(pid: u32) -> usize {
 fn groups(janitor: u32) -> BTreeSet<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let root = mounts.lines().find(|line| line.contains(" - cgroup2 "));
-    let Some(root) = root.and_then(|line| line.split(' ').nth(4)) else { return BTreeSet::new() };
-    let entries = fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
+    let Some(root) = root.and_then(|line| line.split(' ').nth(4)) else {
+        return BTreeSet::new();
+    };
+    let entries = fs::read_dir(root)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
     let start = format!("tollgate-lab.{janitor}.");
     entries
-        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&start)))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with(&start))
+        })
         .collect()
 }
 
@@ -85,11 +108,16 @@ fn descendants(pid: u32) -> Vec<u32> {
     let mut found = vec![pid];
     let mut next = 0;
     while let Some(pid) = found.get(next) {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten();
         let children: Vec<u32> = tasks
             .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
             .flat_map(|line| {
-                line.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
+                line.split_whitespace()
+                    .map(|pid| pid.parse().unwrap())
+                    .collect::<Vec<_>>()
             })
             .collect();
         found.extend(children);
@@ -103,7 +131,9 @@ fn descendants(pid: u32) -> Vec<u32> {
 fn all_namespaces() -> BTreeSet<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    pids.filter(|pid| pid.parse::<u32>().is_ok()).flat_map(|pid| namespaces_of(&pid)).collect()
+    pids.filter(|pid| pid.parse::<u32>().is_ok())
+        .flat_map(|pid| namespaces_of(&pid))
+        .collect()
 }
 
 /// Waits until nothing of `traces` is left; returns what is.
@@ -128,15 +158,11 @@ fn left_after_limit(traces: &Traces, janitor: u32) -> Traces {
     left
 }
 
-/// Starts this test's own program again as the maker of a lab, as `user` or as this one. It says its
-/// janitor's number when the lab stands.
-fn maker(test: &str, user: Option<&str>) -> (Child, u32) {
-    let this = std::env::current_exe().unwrap();
-    let mut command = match user {
-        Some(user) => as_user(user, &this),
-        None => Command::new(&this),
-    };
-    command.args(["--exact", test, "--nocapture"]).env(MAKER, "1").env_remove("NEXTEST");
+/// Starts a test of this program again as the maker of a lab. It says its janitor's number when the lab stands.
+fn maker(test: &str, mut program: Command) -> (Child, u32) {
+    let command = program
+        .args(["--exact", test, "--nocapture"])
+        .env(MAKER, "1");
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = lines.find_map(|line| {
@@ -146,12 +172,41 @@ fn maker(test: &str, user: Option<&str>) -> (Child, u32) {
     });
     // The pipe stays open: the maker may print more.
     thread::spawn(move || lines.for_each(drop));
-    (child, line.expect("the maker of the lab failed").trim().parse().unwrap())
+    (
+        child,
+        line.expect("the maker of the lab failed")
+            .trim()
+            .parse()
+            .unwrap(),
+    )
 }
 
-fn as_user(user: &str, program: &Path) -> Command {
+/// This test's own program.
+fn this() -> Command {
+    Command::new(std::env::current_exe().unwrap())
+}
+
+/// This test's own program run by a user who is not root, from a copy in `folder` that the user can reach.
+fn as_nobody(folder: &Path) -> Command {
+    open_to_all(folder);
+    let copy = |from: &Path, name: &str| {
+        let to = folder.join(name);
+        fs::copy(from, &to).unwrap();
+        open_to_all(&to);
+        to
+    };
+    let this = copy(&std::env::current_exe().unwrap(), "it");
+    let holder = copy(Path::new(holder()), "lab-holder");
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]).arg(program);
+    command
+        .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"])
+        .arg(this);
+    command
+        .env(HOLDER_VARIABLE, holder)
+        .env("TMPDIR", "/tmp")
+        // Root's may name folders that others cannot enter.
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .current_dir("/");
     command
 }
 
@@ -161,33 +216,50 @@ fn be_maker() {
     lab.deploy(&name("native"), &native(), 1).unwrap();
     lab.deploy(&name("vxlan"), &vxlan(), 1).unwrap();
     let service = with_service(Service::SocketLb, few());
-    if Capabilities::detect(&[HOLDER.into()]).missing(&service).is_none() {
+    if capabilities().missing(&service).is_none() {
         lab.deploy(&name("socket-lb"), &service, 1).unwrap();
     }
     println!("janitor {}", janitor_of(std::process::id()));
     // In mid-work: a service path that takes longer than anybody waits.
-    let slow = Services { count: 20_000, endpoints: 2, position: Position::Last };
+    let slow = Services {
+        count: 20_000,
+        endpoints: 2,
+        position: Position::Last,
+    };
     let _ = lab.deploy(&name("slow"), &with_service(Service::IptablesNft, slow), 1);
     thread::park();
 }
 
 fn janitor_of(pid: u32) -> u32 {
     let children = descendants(pid);
-    children.into_iter().find(|child| comm(*child) == "lab-janitor").unwrap()
+    children
+        .into_iter()
+        .find(|child| comm(*child) == "lab-janitor")
+        .unwrap()
+}
+
+fn open_to_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn comm(pid: u32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 const fn few() -> Services {
-    Services { count: 10, endpoints: 1, position: Position::First }
+    Services {
+        count: 10,
+        endpoints: 1,
+        position: Position::First,
+    }
 }
 
-fn nothing_is_left_after_kill(test: &str, user: Option<&str>) {
-    let (mut maker, janitor) = maker(test, user);
+fn nothing_is_left_after_kill(test: &str, program: Command, rootless: bool) {
+    let (mut maker, janitor) = maker(test, program);
     let traces = Traces::of_holder(janitor);
-    let rootless = user.is_some() || !nix_is_root();
     assert!(traces.processes.len() >= 3, "{traces:?}");
     assert!(traces.namespaces.len() >= 8 + 2, "{traces:?}");
     if !rootless {
@@ -197,11 +269,47 @@ fn nothing_is_left_after_kill(test: &str, user: Option<&str>) {
     maker.kill().unwrap();
     maker.wait().unwrap();
     let left = left_after_limit(&traces, janitor);
-    assert_eq!(left, Traces::default(), "left {LIMIT:?} after the death of its maker");
+    assert_eq!(
+        left,
+        Traces::default(),
+        "left {LIMIT:?} after the death of its maker"
+    );
 }
 
-fn nix_is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+#[test]
+fn every_datapath_without_ebpf_works_without_root() {
+    if !is_root() {
+        return eprintln!("SKIPPED: all tests run without root already");
+    }
+    if lab().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tests = ["datapaths::", "use_of_an_arm::"];
+    let output = as_nobody(folder.path())
+        .args(tests)
+        .args(["--nocapture"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}{complained}");
+    let skipped: Vec<_> = complained
+        .lines()
+        .filter(|line| line.contains("SKIPPED"))
+        .collect();
+    assert!(
+        skipped.iter().all(|line| line.contains("run it as root")),
+        "{skipped:?}"
+    );
+    assert!(
+        said.contains("0 failed") && !said.contains(" 0 passed"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -210,7 +318,8 @@ fn nothing_is_left_when_its_maker_is_killed() {
         return be_maker();
     }
     if lab().is_some() {
-        nothing_is_left_after_kill("lives::nothing_is_left_when_its_maker_is_killed", None);
+        let test = "lives::nothing_is_left_when_its_maker_is_killed";
+        nothing_is_left_after_kill(test, this(), !is_root());
     }
 }
 
@@ -219,11 +328,12 @@ fn nothing_is_left_when_an_ordinary_users_maker_is_killed() {
     if std::env::var_os(MAKER).is_some() {
         return be_maker();
     }
-    if !nix_is_root() {
+    if !is_root() {
         return eprintln!("SKIPPED: the test beside this one runs without root already");
     }
     let test = "lives::nothing_is_left_when_an_ordinary_users_maker_is_killed";
-    nothing_is_left_after_kill(test, Some(NOBODY));
+    let folder = tempfile::tempdir().unwrap();
+    nothing_is_left_after_kill(test, as_nobody(folder.path()), true);
 }
 
 #[test]
@@ -244,7 +354,10 @@ fn an_arm_can_be_taken_down_and_deployed_again() {
     let janitor = janitor_of(std::process::id());
     let before = Traces::of_holder(janitor).namespaces;
     lab.deploy(&name("arm"), &native(), 1).unwrap();
-    assert_eq!(Traces::of_holder(janitor).namespaces.len(), before.len() + 4);
+    assert_eq!(
+        Traces::of_holder(janitor).namespaces.len(),
+        before.len() + 4
+    );
     lab.remove(&name("arm")).unwrap();
     assert_eq!(Traces::of_holder(janitor).namespaces, before);
     lab.deploy(&name("arm"), &vxlan(), 1).unwrap();
@@ -259,9 +372,13 @@ fn a_kept_lab_outlives_its_maker_and_ends_when_told() {
     // Only this process sees it: each test runs in a process of its own, or under this lock.
     let socket = runtime.path().join("tollgate/demo.sock");
     let run = |test_step: &str| {
-        let this = std::env::current_exe().unwrap();
-        let status = Command::new(this)
-            .args(["--exact", "lives::kept_step", "--nocapture", "--include-ignored"])
+        let status = this()
+            .args([
+                "--exact",
+                "lives::kept_step",
+                "--nocapture",
+                "--include-ignored",
+            ])
             .env("XDG_RUNTIME_DIR", runtime.path())
             .env(MAKER, test_step)
             .status();
@@ -293,8 +410,18 @@ fn kept_step() {
             assert_eq!((labs.len(), arms), (1, vec!["native", "vxlan"]));
             let lab = kept::connect(&demo).unwrap();
             let other = kept::connect(&demo).unwrap();
-            assert_eq!(lab.counters(&name("vxlan")).unwrap().conntrack_entries.len(), 2);
-            assert_eq!(other.arms().unwrap().len(), 2, "a second caller is served meanwhile");
+            assert_eq!(
+                lab.counters(&name("vxlan"))
+                    .unwrap()
+                    .conntrack_entries
+                    .len(),
+                2
+            );
+            assert_eq!(
+                other.arms().unwrap().len(),
+                2,
+                "a second caller is served meanwhile"
+            );
             let error = kept::connect(&name("demos")).unwrap_err().chain();
             assert!(error.contains("demo"), "{error}");
         }
@@ -313,10 +440,14 @@ fn a_lab_that_fails_to_stand_up_leaves_no_name() {
     if lab().is_none() {
         return;
     }
-    let bad = LabOptions { holder: vec!["/nowhere/holder".into()] };
+    let bad = LabOptions {
+        holder: vec!["/nowhere/holder".into()],
+    };
     let error = Lab::start(&bad).unwrap_err().chain();
     assert!(error.contains("/nowhere/holder"), "{error}");
-    let silent = LabOptions { holder: vec!["true".into()] };
+    let silent = LabOptions {
+        holder: vec!["true".into()],
+    };
     let error = Lab::start(&silent).unwrap_err().chain();
     assert!(error.contains("holder has ended"), "{error}");
 }
@@ -324,11 +455,14 @@ fn a_lab_that_fails_to_stand_up_leaves_no_name() {
 #[test]
 fn a_holder_run_by_hand_does_nothing() {
     for arguments in [&[][..], &["1"], &["999"], &["x"], &["--help"]] {
-        let output = Command::new(HOLDER).args(arguments).output().unwrap();
+        let output = Command::new(holder()).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
     let file = fs::File::open("/dev/null").unwrap();
-    let output = Command::new(HOLDER).arg(file.as_raw_fd().to_string()).output().unwrap();
+    let output = Command::new(holder())
+        .arg(file.as_raw_fd().to_string())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
 
@@ -351,7 +485,11 @@ fn a_missing_program_is_named_with_its_package() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(said.contains("install the package `iptables`"), "{said}");
     assert!(said.contains("install the package `nftables`"), "{said}");
 }
@@ -363,9 +501,12 @@ fn missing_step() {
     if std::env::var_os(MAKER).is_none() {
         return;
     }
-    let capabilities = Capabilities::detect(&[HOLDER.into()]);
+    let capabilities = capabilities();
     println!("{:?}", capabilities.missing(&native()));
-    println!("{:?}", capabilities.missing(&with_service(Service::Nftables, few())));
+    println!(
+        "{:?}",
+        capabilities.missing(&with_service(Service::Nftables, few()))
+    );
     println!("{capabilities:?}");
 }
 
@@ -374,12 +515,20 @@ fn this_machine_is_found_out() {
     if lab().is_none() {
         return;
     }
-    let capabilities = Capabilities::detect(&[HOLDER.into()]);
+    let capabilities = capabilities();
     // What is found to work works.
-    for datapath in [native(), vxlan(), with_service(Service::IptablesLegacy, few())] {
+    for datapath in [
+        native(),
+        vxlan(),
+        with_service(Service::IptablesLegacy, few()),
+    ] {
         let lab = lab().unwrap();
         let deployed = lab.deploy(&name("arm"), &datapath, 1);
         let missing = capabilities.missing(&datapath);
-        assert_eq!(deployed.is_ok(), missing.is_none(), "{datapath}: {missing:?}");
+        assert_eq!(
+            deployed.is_ok(),
+            missing.is_none(),
+            "{datapath}: {missing:?}"
+        );
     }
 }

@@ -39,7 +39,10 @@ fn programs_know_the_ends_by_name() {
         assert!(well && printed.starts_with(address), "{host}: {printed}");
     }
     let machine = fs::read_to_string("/etc/hosts").unwrap();
-    assert!(!machine.contains("10.244.1.2"), "the machine's own file is untouched");
+    assert!(
+        !machine.contains("10.244.1.2"),
+        "the machine's own file is untouched"
+    );
 }
 
 #[test]
@@ -50,17 +53,30 @@ fn a_program_gives_its_exit_status_environment_and_directory() {
     let null = File::open("/dev/null").unwrap();
     let exec = |script: &str| {
         let argv: Vec<OsString> = ["sh", "-c", script].map(OsString::from).into();
-        lab.exec(&arm, Role::Client, &argv, [null.as_fd(), null.as_fd(), null.as_fd()]).unwrap()
+        lab.exec(
+            &arm,
+            Role::Client,
+            &argv,
+            [null.as_fd(), null.as_fd(), null.as_fd()],
+        )
+        .unwrap()
     };
     assert_eq!(exec("exit 7").code(), Some(7));
     assert_eq!(exec("kill -TERM $$").signal(), Some(15));
-    let (_, printed) = run(&lab, &arm, Role::Client, &["sh", "-c", "pwd; echo $CARGO_PKG_NAME"]);
+    let (_, printed) = run(&lab, &arm, Role::Client, &["sh", "-c", "pwd; echo $PATH"]);
     let here = std::env::current_dir().unwrap();
-    assert_eq!(printed, format!("{}\ntollgate-lab\n", here.display()));
+    let path = std::env::var("PATH").unwrap();
+    assert_eq!(printed, format!("{}\n{path}\n", here.display()));
     let argv = [OsString::from("no-such-program")];
     let stdio = [null.as_fd(), null.as_fd(), null.as_fd()];
-    let error = lab.exec(&arm, Role::Client, &argv, stdio).unwrap_err().chain();
-    assert!(error.contains("no-such-program") && error.contains("No such file"), "{error}");
+    let error = lab
+        .exec(&arm, Role::Client, &argv, stdio)
+        .unwrap_err()
+        .chain();
+    assert!(
+        error.contains("no-such-program") && error.contains("No such file"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -78,7 +94,14 @@ fn a_program_can_be_signalled_and_ends_with_its_caller() {
     program.signal(2).unwrap();
     assert_eq!(program.wait().unwrap().signal(), Some(2));
     drop(start());
-    let gone = || run(&lab, &arm, Role::NodeA, &["sh", "-c", "ps -e -o comm= | grep sleep"]);
+    let gone = || {
+        run(
+            &lab,
+            &arm,
+            Role::NodeA,
+            &["sh", "-c", "ps -e -o comm= | grep sleep"],
+        )
+    };
     let limit = (0..100).any(|_| {
         std::thread::park_timeout(Duration::from_millis(20));
         !gone().0
@@ -94,9 +117,16 @@ fn an_agent_serves_the_stream_that_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     open_to_all(folder.path());
     // What a probe does with `agent --fd N`, as a script.
-    let probe = script(folder.path(), "probe", "[ \"$1 $2\" = 'agent --fd' ] && echo here >&$3");
+    let probe = script(
+        folder.path(),
+        "probe",
+        "[ \"$1 $2\" = 'agent --fd' ] && echo here >&$3",
+    );
     let mut said = String::new();
-    lab.agent(&arm, Role::Client, &probe).unwrap().read_to_string(&mut said).unwrap();
+    lab.agent(&arm, Role::Client, &probe)
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
     assert_eq!(said, "here\n");
 }
 
@@ -107,13 +137,23 @@ fn an_agent_that_dies_at_once_has_its_last_words_kept() {
     lab.deploy(&arm, &native(), 1).unwrap();
     let folder = tempfile::tempdir().unwrap();
     open_to_all(folder.path());
-    let probe = script(folder.path(), "probe", "echo 'port 8080 is in use' >&2; exit 3");
+    let probe = script(
+        folder.path(),
+        "probe",
+        "echo 'port 8080 is in use' >&2; exit 3",
+    );
     let mut said = Vec::new();
-    lab.agent(&arm, Role::Server, &probe).unwrap().read_to_end(&mut said).unwrap();
+    lab.agent(&arm, Role::Server, &probe)
+        .unwrap()
+        .read_to_end(&mut said)
+        .unwrap();
     assert!(said.is_empty());
     let end = lab.agent_end(&arm, Role::Server).unwrap();
     assert_eq!(end.as_deref(), Some("exit status: 3: port 8080 is in use"));
-    let error = lab.agent(&arm, Role::Client, Path::new("/nowhere/probe")).unwrap_err().chain();
+    let error = lab
+        .agent(&arm, Role::Client, Path::new("/nowhere/probe"))
+        .unwrap_err()
+        .chain();
     assert!(error.contains("/nowhere/probe"), "{error}");
 }
 
