@@ -54,8 +54,8 @@ fn page(analysis: &Analysis) -> Markup {
                         (first::rests(analysis))
                     }
                     (contents(analysis))
-                    (verdicts::section(analysis, &legend))
                     (pictures::scaling(analysis, &legend))
+                    (verdicts::section(analysis, &legend))
                     (pictures::spectra(analysis, &legend))
                     (pictures::rounds(analysis, &legend))
                     (pictures::processors(analysis, &legend))
@@ -83,12 +83,12 @@ fn page(analysis: &Analysis) -> Markup {
 fn contents(analysis: &Analysis) -> Markup {
     let has_programming = analysis.arms.iter().any(|arm| arm.programming.is_some());
     let sections = [
-        ("verdicts", "Verdicts", !analysis.cells.is_empty()),
         (
             "scaling",
             "With the number of services",
             !analysis.scalings.is_empty(),
         ),
+        ("verdicts", "Verdicts", !analysis.cells.is_empty()),
         ("spectra", "Percentiles", !analysis.spectra.is_empty()),
         ("rounds", "Round by round", !analysis.cells.is_empty()),
         ("processors", "Processors", !analysis.timeline.is_empty()),

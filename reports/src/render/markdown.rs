@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{glossary, layout, number, table, words};
+use super::{glossary, layout, number, paths, table, words};
 use crate::model::{Analysis, Renderer};
 
 /// Renders Markdown as GitHub understands it.
@@ -43,23 +43,19 @@ fn head(text: &mut String, analysis: &Analysis) {
 
 fn arms(text: &mut String, analysis: &Analysis) {
     text.push_str("## What was compared\n\n");
-    let shared = words::shared(analysis);
+    let shared = paths::shared(analysis);
     if !shared.is_empty() {
         let _ = writeln!(text, "All arms have in common: {}.\n", shared.join("; "));
     }
     text.push_str("| arm | what carries its packets |\n|---|---|\n");
-    for arm in &analysis.arms {
-        let role = if arm.reference.is_none() {
-            " (reference)"
-        } else {
-            ""
+    for path in paths::paths(analysis) {
+        let role = match path.series {
+            Some(arms) => format!(" ({arms} arms)"),
+            None if path.is_reference => " (reference)".to_owned(),
+            None => String::new(),
         };
-        let _ = writeln!(
-            text,
-            "| {}{role} | {} |",
-            escaped(arm.name.as_str()),
-            words::arm(analysis, &arm.dimensions)
-        );
+        let name = escaped(path.name.as_str());
+        let _ = writeln!(text, "| {name}{role} | {} |", path.text);
     }
     for skipped in &analysis.subject.skipped {
         let _ = writeln!(

@@ -6,7 +6,7 @@ use tollgate_results::workload::Workload;
 use super::{number, words};
 use crate::model::{Analysis, Cell, Metric, Verdict};
 
-/// With more arms than this, plain text shows each workload's main metric only.
+/// With more arms than this, only each workload's main metric is shown at once.
 const MANY_ARMS: usize = 10;
 
 /// One row: an arm's value of one metric and, unless it is the reference, its verdict.
@@ -19,27 +19,30 @@ pub(super) struct Row<'a> {
 }
 
 /// Returns the rows of one workload, by metric; the reference's value stands before those compared with it.
-/// In brief: only metrics that most readers want, and those that went wrong.
+/// In brief: what [`is_foremost`].
 pub(super) fn rows<'a>(analysis: &'a Analysis, workload: &'a Workload) -> Vec<Row<'a>> {
-    let main = words::main_metric(analysis, workload);
-    let shown = |metric: &Metric| {
-        let brief = match metric {
-            Metric::P50
-            | Metric::Throughput
-            | Metric::P99
-            | Metric::CpuPerRequest
-            | Metric::CpuPerMib => true,
-            Metric::Loss => analysis
-                .cells_of(&workload.name)
-                .any(|cell| cell.metric == Metric::Loss && cell.verdict != Verdict::Equivalent),
-            _ => false,
-        };
-        *metric == main || (brief && analysis.arms.len() <= MANY_ARMS)
-    };
-    let metrics = Metric::ALL.into_iter().filter(shown);
+    let metrics = Metric::ALL.into_iter();
     metrics
+        .filter(|metric| is_foremost(analysis, workload, *metric))
         .flat_map(|metric| rows_of(analysis, workload, metric))
         .collect()
+}
+
+/// Returns whether most readers want this metric of a workload: with many arms the main one only. Loss is
+/// wanted where it isn't equivalent everywhere.
+pub(super) fn is_foremost(analysis: &Analysis, workload: &Workload, metric: Metric) -> bool {
+    let wanted = match metric {
+        Metric::P50
+        | Metric::Throughput
+        | Metric::P99
+        | Metric::CpuPerRequest
+        | Metric::CpuPerMib => true,
+        Metric::Loss => analysis
+            .cells_of(&workload.name)
+            .any(|cell| cell.metric == metric && cell.verdict != Verdict::Equivalent),
+        _ => false,
+    };
+    metric == words::main_metric(analysis, workload) || (wanted && analysis.arms.len() <= MANY_ARMS)
 }
 
 fn rows_of<'a>(analysis: &'a Analysis, workload: &'a Workload, metric: Metric) -> Vec<Row<'a>> {

@@ -11,29 +11,10 @@ pub struct Terminal {
     pub colour: bool,
 }
 
-/// Metric, arm, value, change, verdict.
-const COLUMNS: [Column; 5] = [
-    Column {
-        width: 11,
-        side: Side::Left,
-    },
-    Column {
-        width: 16,
-        side: Side::Left,
-    },
-    Column {
-        width: 11,
-        side: Side::Right,
-    },
-    Column {
-        width: 22,
-        side: Side::Left,
-    },
-    Column {
-        width: 12,
-        side: Side::Left,
-    },
-];
+/// Widths of value, change and verdict; metric and arm share what is left.
+const VALUE: usize = 11;
+const CHANGE: usize = 22;
+const VERDICT: usize = 12;
 
 /// Width of the headings of what the answer rests on.
 const HEADING: usize = 10;
@@ -115,8 +96,9 @@ impl Terminal {
             ));
         }
         let against = table::against(analysis, &workload.name);
+        let columns = columns(rows);
         let head = ["metric", "arm", "value", &against, "verdict"].map(str::to_owned);
-        lines.extend(layout::row(&COLUMNS, &head, |_, text| {
+        lines.extend(layout::row(&columns, &head, |_, text| {
             self.paint(text, "2")
         }));
         let mut last = None;
@@ -130,7 +112,7 @@ impl Terminal {
             let verdict = row.verdict.map_or("", Verdict::as_str);
             let cells =
                 [metric, row.arm.as_str(), &row.value, &row.change, verdict].map(str::to_owned);
-            lines.extend(layout::row(&COLUMNS, &cells, |place, text| {
+            lines.extend(layout::row(&columns, &cells, |place, text| {
                 match (place, row.verdict) {
                     (4, Some(verdict)) => self.paint(text, colour(verdict)),
                     _ => text.to_owned(),
@@ -141,25 +123,27 @@ impl Terminal {
     }
 
     fn scalings(self, analysis: &Analysis) -> Vec<String> {
-        let mut lines = Vec::new();
+        if analysis.scalings.is_empty() {
+            return Vec::new();
+        }
+        let title = self.bold("From the fewest services to the most");
+        let mut lines = vec![String::new(), title];
+        let columns = [14, 11, 17, 12, 18].map(left);
+        let head = ["workload", "metric", "series", "verdict", "rise [95 %]"].map(str::to_owned);
+        lines.extend(layout::row(&columns, &head, |_, text| {
+            self.paint(text, "2")
+        }));
         for scaling in &analysis.scalings {
-            if lines.is_empty() {
-                lines.extend([String::new(), self.bold("With the number of services")]);
-            }
-            let first = format!(
-                "  {} {} {}: ",
-                scaling.workload,
+            let rise = words::rise(scaling);
+            let cells = [
+                scaling.workload.as_str(),
                 words::short_metric(scaling.metric),
-                scaling.series
-            );
-            lines.extend(
-                layout::wrap(&format!("{first}{}", scaling.claim.words), WIDTH - 4)
-                    .iter()
-                    .enumerate()
-                    .map(|(index, line)| {
-                        format!("{}{line}", if index == 0 { "  " } else { "    " })
-                    }),
-            );
+                scaling.series.as_str(),
+                scaling.claim.verdict.as_str(),
+                &rise,
+            ];
+            let cells = cells.map(str::to_owned);
+            lines.extend(layout::row(&columns, &cells, |_, text| text.to_owned()));
         }
         lines
     }
@@ -238,6 +222,27 @@ impl Terminal {
         } else {
             text.to_owned()
         }
+    }
+}
+
+/// The columns of a verdict table: metric, arm, value, change, verdict.
+fn columns(rows: &[table::Row<'_>]) -> [Column; 5] {
+    let metrics = rows.iter().map(|row| words::short_metric(row.metric).len());
+    let metric = metrics.max().unwrap_or(0).max("metric".len());
+    let gaps = 4 * 2;
+    let arm = WIDTH - metric - VALUE - CHANGE - VERDICT - gaps;
+    let value = Column {
+        width: VALUE,
+        side: Side::Right,
+    };
+    [left(metric), left(arm), value, left(CHANGE), left(VERDICT)]
+}
+
+/// A column whose text stands on the left.
+const fn left(width: usize) -> Column {
+    Column {
+        width,
+        side: Side::Left,
     }
 }
 

@@ -1,98 +1,17 @@
 //! What things are called in plain English. Banned: "no change", "same", and "significant" alone
 //! (statistics §2.6); a test looks for them in every report.
 
-use tollgate_results::arm::{Datapath, Family, Name, Offloads, Pods, Position, Service, Wire};
+use tollgate_results::arm::Name;
 use tollgate_results::facts::{Facts, Privilege};
 use tollgate_results::run::TargetKind;
 use tollgate_results::workload::{Close, Connections, Cpu, Traffic, Workload};
 
 use super::number;
-use crate::model::{Analysis, Cell, Direction, Fate, Judgement, Metric, Steal, Typical, Unit};
+use crate::model::{
+    Analysis, Cell, Direction, Estimate, Fate, Interval, Judgement, Metric, Scaling, Steal,
+    Typical, Unit,
+};
 use crate::words;
-
-/// Says what carries an arm's packets, as somebody would who has never seen Tollgate; what all arms
-/// share is left out ([`shared`]).
-pub(super) fn arm(analysis: &Analysis, path: &Datapath) -> String {
-    let shared = shared(analysis);
-    let own = facets(path)
-        .into_iter()
-        .filter(|facet| !shared.contains(facet));
-    let text = own.collect::<Vec<_>>().join("; ");
-    if text.is_empty() {
-        facets(path).join("; ")
-    } else {
-        text
-    }
-}
-
-/// Says what the paths of all arms have in common; nothing where there is one arm only.
-pub(super) fn shared(analysis: &Analysis) -> Vec<String> {
-    let Some((first, rest)) = analysis.arms.split_first() else {
-        return Vec::new();
-    };
-    let in_all = |facet: &String| {
-        rest.iter()
-            .all(|arm| facets(&arm.dimensions).contains(facet))
-    };
-    let facets = facets(&first.dimensions).into_iter();
-    facets
-        .filter(|facet| !rest.is_empty() && in_all(facet))
-        .collect()
-}
-
-/// Each dimension of a path in words.
-fn facets(path: &Datapath) -> [String; 5] {
-    let pods = match path.pods {
-        Pods::Bridge => "pods on a Linux bridge",
-        Pods::Host => "no pods, straight from node to node",
-    };
-    let wire = match path.wire {
-        Wire::Native => "packets routed between the nodes as they are",
-        Wire::Vxlan => "packets wrapped in VXLAN between the nodes",
-    };
-    let service = match path.service {
-        Service::None => "the client uses the server's own address".to_owned(),
-        Service::IptablesLegacy => translated(path, "kube-proxy's iptables rules (legacy binary)"),
-        Service::IptablesNft => translated(path, "kube-proxy's iptables rules (nft binary)"),
-        Service::Nftables => translated(path, "kube-proxy's nftables rules"),
-        Service::SocketLb => translated(path, "eBPF at the client's socket"),
-    };
-    let family = match path.family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    };
-    let offloads = match path.offloads {
-        Offloads::On => "segmentation offloads on",
-        Offloads::Off => "segmentation offloads off",
-    };
-    [
-        pods.to_owned(),
-        wire.to_owned(),
-        service,
-        family.to_owned(),
-        offloads.to_owned(),
-    ]
-}
-
-/// Says what translates the service's address, among how many.
-fn translated(path: &Datapath, by: &str) -> String {
-    let Some(services) = path.services else {
-        return format!("the service's address translated by {by}");
-    };
-    let place = match services.position {
-        _ if services.count == 1 => return format!("one service, translated by {by}"),
-        Position::First => "the first of",
-        Position::Median => "the middle one of",
-        Position::Last => "the last of",
-        Position::Random => "one, drawn at random, of",
-    };
-    let count = number::count(u64::from(services.count));
-    let endpoints = match services.endpoints {
-        1 => String::new(),
-        endpoints => format!(" with {endpoints} endpoints each"),
-    };
-    format!("{place} {count} services{endpoints}, translated by {by}")
-}
 
 /// Says what a workload sends.
 pub(super) fn traffic(traffic: &Traffic) -> String {
@@ -232,6 +151,25 @@ pub(super) fn change(cell: &Cell) -> Option<String> {
 pub(super) fn shift(cell: &Cell) -> Option<String> {
     let shift = cell.shift.as_ref()?;
     Some(words::shift_with_interval(cell.unit, shift).replace("percentage points", "pp"))
+}
+
+/// Writes the rise along a sweep with its 95 % interval, or that there is none.
+pub(super) fn rise(scaling: &Scaling) -> String {
+    let relative = |interval: Interval| Interval {
+        low: interval.low - 1.0,
+        high: interval.high - 1.0,
+        ..interval
+    };
+    scaling.claim.rise.map_or_else(
+        || number::UNKNOWN.to_owned(),
+        |rise| {
+            words::change(&Estimate {
+                value: rise.value - 1.0,
+                interval95: relative(rise.interval95),
+                interval90: relative(rise.interval90),
+            })
+        },
+    )
 }
 
 /// Keeps figures with their unit, and intervals on one line.

@@ -46,7 +46,7 @@ pub(in crate::render) fn forest(
     );
     let count = words::to_f64(rows.len() as u64);
     let margins = Margins {
-        left: 118.0,
+        left: 120.0,
         right: 66.0,
         top: 20.0,
         bottom: 42.0,
@@ -119,7 +119,7 @@ fn draw_row(plot: &Plot<'_, '_>, legend: &Legend, row: &Row<'_>, lane: f64) {
             let mark = legend.arm(&cell.arm);
             bar(plot, estimate, lane, Ink::Arm(mark.colour));
             plot.marker(estimate.value, lane, mark);
-            let name = shortened(&cell.arm, 16);
+            let name = shortened(&cell.arm, 15);
             plot.canvas()
                 .text((left - 6.0, y), &name, Anchor::Right, Ink::Muted);
             let change = number::percent(estimate.value - 1.0);
@@ -195,23 +195,14 @@ fn factors() -> Vec<Tick> {
     .to_vec()
 }
 
-/// Ticks for ratios that lie close together, as changes; 0 % is one of them, and at most five stand.
+/// Ticks for ratios that lie close together, as changes.
 fn percents(low: f64, high: f64) -> Vec<Tick> {
     let ticks = Axis::linear("", &[(low - 1.0) * 100.0, (high - 1.0) * 100.0]).ticks;
-    let stride = ticks.len().div_ceil(5);
-    let zero = ticks
-        .iter()
-        .position(|tick| tick.value.abs() < 1e-9)
-        .unwrap_or(0);
-    ticks
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| index % stride == zero % stride)
-        .map(|(_, tick)| Tick {
-            value: 1.0 + tick.value / 100.0,
-            label: format!("{} %", number::signed(&tick.label)),
-        })
-        .collect()
+    let ticks = ticks.into_iter().map(|tick| Tick {
+        value: 1.0 + tick.value / 100.0,
+        label: format!("{} %", number::signed(&tick.label)),
+    });
+    ticks.collect()
 }
 
 #[expect(

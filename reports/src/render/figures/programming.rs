@@ -27,7 +27,7 @@ pub(in crate::render) fn programming(analysis: &Analysis, legend: &Legend) -> Op
     }
     let rows = u32::try_from(arms.len()).unwrap_or(u32::MAX).min(1000);
     let margins = Margins {
-        left: 118.0,
+        left: 120.0,
         right: 66.0,
         top: 8.0,
         bottom: 40.0,
@@ -65,7 +65,7 @@ pub(in crate::render) fn programming(analysis: &Analysis, legend: &Legend) -> Op
                 }
                 canvas.text(
                     (left - 6.0, at),
-                    &shortened(&arm.name, 16),
+                    &shortened(&arm.name, 15),
                     Anchor::Right,
                     Ink::Muted,
                 );

@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 
 use super::super::legend::Legend;
-use super::super::{number, words};
+use super::super::{number, paths, words};
 use super::parts;
 use crate::model::{Analysis, Answer, AnswerKind, Judgement};
 
 /// Sentences shown at once; the rest unfolds.
 const ANSWERS: usize = 6;
 
-/// Arms shown at once; the rest unfolds.
-const ARMS: usize = 8;
+/// Arms and series shown at once; the rest unfolds.
+const PATHS: usize = 8;
 
 /// What the page is about.
 pub(super) fn header(analysis: &Analysis) -> Markup {
@@ -67,21 +67,29 @@ fn sentences(answers: &[Answer]) -> Markup {
 
 /// Arms and workloads in plain words.
 pub(super) fn compared(analysis: &Analysis, legend: &Legend) -> Markup {
-    let (shown, folded) = analysis.arms.split_at(analysis.arms.len().min(ARMS));
-    let arms = |arms: &[crate::model::ArmSummary]| {
+    let all = paths::paths(analysis);
+    let (shown, folded) = all.split_at(all.len().min(PATHS));
+    let list = |paths: &[paths::Path<'_>]| {
         html! {
             dl.pairs {
-                @for arm in arms {
+                @for path in paths {
                     dt {
-                        (parts::arm(legend, &arm.name))
-                        @if arm.name == analysis.subject.reference { " " span.role { "reference" } }
+                        @match path.series {
+                            Some(arms) => {
+                                (parts::series(legend, path.name)) " " span.role { (arms) " arms" }
+                            }
+                            None => {
+                                (parts::arm(legend, path.name))
+                                @if path.is_reference { " " span.role { "reference" } }
+                            }
+                        }
                     }
-                    dd { (words::arm(analysis, &arm.dimensions)) }
+                    dd { (path.text) }
                 }
             }
         }
     };
-    let shared = words::shared(analysis);
+    let shared = paths::shared(analysis);
     html! {
         section.card aria-labelledby="compared-title" {
             h2 #compared-title { "What was compared" }
@@ -89,9 +97,9 @@ pub(super) fn compared(analysis: &Analysis, legend: &Legend) -> Markup {
                 "Ways for a packet from a client to a server on another node."
                 @if !shared.is_empty() { " All have in common: " (shared.join("; ")) "." }
             }
-            (arms(shown))
+            (list(shown))
             @if !folded.is_empty() {
-                details { summary { (folded.len()) " more arms" } (arms(folded)) }
+                details { summary { (folded.len()) " more" } (list(folded)) }
             }
             @if !analysis.subject.skipped.is_empty() {
                 p.skipped {

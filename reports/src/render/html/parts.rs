@@ -5,7 +5,7 @@ use tollgate_results::arm::Name;
 
 use super::super::figures::Figure;
 use super::super::legend::Legend;
-use super::super::svg;
+use super::super::{paths, svg};
 use crate::model::{Analysis, Judgement, ScalingVerdict, Verdict};
 
 /// A verdict as a coloured word with a symbol, since not everybody sees the colour.
@@ -54,20 +54,21 @@ pub(super) fn arm(legend: &Legend, name: &Name) -> Markup {
     html! { span.arm { (svg::swatch(legend.arm(name))) (name) } }
 }
 
-/// The markers of all arms, once before each group of figures; sweeps by their series.
-pub(super) fn key(analysis: &Analysis, legend: &Legend, wanted: impl Fn(&Name) -> bool) -> Markup {
-    let mut series: Vec<&Name> = Vec::new();
+/// The marker and name of a sweep's series.
+pub(super) fn series(legend: &Legend, name: &Name) -> Markup {
+    html! { span.arm { (svg::swatch(legend.series(name))) (name) } }
+}
+
+/// The markers of all arms, once before each group of figures; a series once.
+pub(super) fn key(analysis: &Analysis, legend: &Legend) -> Markup {
     html! {
         ul.key aria-label="Markers" {
-            @for arm in analysis.arms.iter().filter(|arm| wanted(&arm.name)) {
-                @match &arm.sweep {
-                    Some(sweep) if arm.name != analysis.subject.reference => {
-                        @if !series.contains(&&sweep.series) {
-                            @let () = series.push(&sweep.series);
-                            li { span.arm { (svg::swatch(legend.series(&sweep.series))) (sweep.series) } }
-                        }
+            @for path in paths::paths(analysis) {
+                li {
+                    @match path.series {
+                        Some(_) => (series(legend, path.name)),
+                        None => (arm(legend, path.name)),
                     }
-                    _ => { li { (self::arm(legend, &arm.name)) } }
                 }
             }
         }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::figures::{self, Figure};
 use super::super::legend::Legend;
-use super::super::{number, svg, words};
+use super::super::{number, words};
 use super::parts;
 use crate::model::{Analysis, Scaling};
 
@@ -38,7 +38,7 @@ pub(super) fn scaling(analysis: &Analysis, legend: &Legend) -> Markup {
 fn claim(legend: &Legend, scaling: &Scaling) -> Markup {
     html! {
         li {
-            span.arm { (svg::swatch(legend.series(&scaling.series))) (scaling.series) }
+            (parts::series(legend, &scaling.series))
             " " (parts::scaling(scaling.claim.verdict)) " "
             (words::unbroken(&scaling.claim.words))
             @if let Some(reason) = &scaling.claim.reason { ": " (reason) }
@@ -63,7 +63,7 @@ pub(super) fn spectra(analysis: &Analysis, legend: &Legend) -> Markup {
                 "How slow the slowest requests are. Further right are rarer ones: at p99 one request in a hundred takes longer. "
                 "Lines that run apart only at the right differ in their tail, not in their typical request."
             }
-            (parts::key(analysis, legend, |_| true))
+            (parts::key(analysis, legend))
             (parts::gallery(&figures))
         }
     }
@@ -86,7 +86,7 @@ pub(super) fn rounds(analysis: &Analysis, legend: &Legend) -> Markup {
                 "An arm and its reference in each round, joined. Where the lines all point one way, the difference is there every "
                 "time; where both move together, the machine moved, and the comparison doesn't care. Each figure has its own scale."
             }
-            (parts::key(analysis, legend, |_| true))
+            (parts::key(analysis, legend))
             @for (workload, figures) in &groups {
                 h3 { (workload.name) }
                 @if figures.len() > MANY {
@@ -116,7 +116,7 @@ pub(super) fn processors(analysis: &Analysis, legend: &Legend) -> Markup {
             p {
                 "What the CPUs did in each slice. Soft interrupts are kernel work for the network; steal is time that the hypervisor gave to others."
             }
-            (parts::key(analysis, legend, |_| true))
+            (parts::key(analysis, legend))
             @if softirq.is_empty() { p { "Time in soft interrupts could not be read on this machine." } }
             @if steal.is_none() { p { "Steal: " (words::steal(analysis.conduct.steal)) "." } }
             div.gallery {

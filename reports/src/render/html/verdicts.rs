@@ -21,7 +21,7 @@ pub(super) fn section(analysis: &Analysis, legend: &Legend) -> Markup {
                 "Each arm against its reference. A verdict is said only where it is proved, with the interval that proves it; "
                 "everything else is inconclusive."
             }
-            (parts::key(analysis, legend, |_| true))
+            (parts::key(analysis, legend))
             @for workload in &analysis.workloads {
                 (of_workload(analysis, legend, workload))
             }
@@ -43,28 +43,47 @@ fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Mar
     if cells.is_empty() {
         return html! {};
     }
+    let foremost = |cell: &&Cell| table::is_foremost(analysis, workload, cell.metric);
+    let (shown, folded): (Vec<&Cell>, Vec<&Cell>) = cells.iter().copied().partition(foremost);
+    let usual = table::usual(analysis, &workload.name);
+    let table = |cells: &[&Cell]| {
+        parts::table(
+            &title(workload, cells),
+            &verdict_table(legend, usual, cells),
+        )
+    };
     html! {
         h3 { (workload.name) }
         p.about { (words::traffic(&workload.traffic)) "; " (words::placement(workload.cpu)) "." }
         div.forest {
             @if let Some(figure) = figures::forest(analysis, legend, workload) { (parts::figure(&figure)) }
-            (parts::table(&title(workload, &cells), &verdict_table(analysis, legend, workload, &cells)))
+            div {
+                @if !shown.is_empty() { (table(&shown)) }
+                @if !folded.is_empty() {
+                    details {
+                        summary { "Further metrics: " (names(&folded)) }
+                        (table(&folded))
+                    }
+                }
+                (reasons(&cells))
+            }
         }
-        (reasons(&cells))
     }
 }
 
-fn verdict_table(
-    analysis: &Analysis,
-    legend: &Legend,
-    workload: &Workload,
-    cells: &[&Cell],
-) -> Markup {
-    let usual = table::usual(analysis, &workload.name);
-    let metrics: Vec<Metric> = Metric::ALL
-        .into_iter()
-        .filter(|metric| cells.iter().any(|cell| cell.metric == *metric))
-        .collect();
+/// Names the metrics of cells.
+fn names(cells: &[&Cell]) -> String {
+    let names = metrics(cells).into_iter().map(words::short_metric);
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The metrics of cells, the most telling first.
+fn metrics(cells: &[&Cell]) -> Vec<Metric> {
+    let present = |metric: &Metric| cells.iter().any(|cell| cell.metric == *metric);
+    Metric::ALL.into_iter().filter(present).collect()
+}
+
+fn verdict_table(legend: &Legend, usual: Option<&Name>, cells: &[&Cell]) -> Markup {
     html! {
         thead {
             tr {
@@ -76,7 +95,7 @@ fn verdict_table(
                 th.n scope="col" { (usual.map_or("Reference", Name::as_str)) }
             }
         }
-        @for metric in metrics {
+        @for metric in metrics(cells) {
             tbody {
                 tr.group {
                     th colspan="6" scope="rowgroup" {
@@ -113,9 +132,9 @@ fn cell_row(legend: &Legend, cell: &Cell, usual: Option<&Name>) -> Markup {
         tr {
             th scope="row" {
                 (parts::arm(legend, &cell.arm))
-                @if usual != Some(&cell.reference) { br; small { "against " (cell.reference) } }
+                @if usual != Some(&cell.reference) { br; small { "vs " (cell.reference) } }
             }
-            td {
+            td.verdict {
                 (parts::verdict(cell.verdict))
                 @if cell.measurable { " " small { "measurable" } }
             }

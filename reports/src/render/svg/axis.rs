@@ -1,6 +1,9 @@
 //! Axes: the range that the data need, and the ticks that people read.
 
-use super::super::number;
+use super::super::{number, words};
+
+/// Width that a letter of a label takes, in pixels of the nominal size: as in the widest of usual fonts.
+const LETTER: f64 = 7.6;
 
 /// A labelled place on an axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,6 +12,13 @@ pub(in crate::render) struct Tick {
     pub value: f64,
     /// What is written there.
     pub label: String,
+}
+
+impl Tick {
+    /// Width of the label, roughly, in pixels of the nominal size.
+    fn width(&self) -> f64 {
+        words::to_f64(self.label.chars().count() as u64) * LETTER
+    }
 }
 
 /// One axis. A logarithmic one maps the logarithm of what it is given.
@@ -80,6 +90,30 @@ impl Axis {
             ticks: log_ticks(low, high),
             title: title.to_owned(),
         }
+    }
+
+    /// Leaves out ticks whose labels would run into one another on this many pixels; 0, or a ratio of 1, stays.
+    pub(super) fn thinned(mut self, pixels: f64) -> Self {
+        let rest = if self.logarithmic { 1.0 } else { 0.0 };
+        let anchor = self
+            .ticks
+            .iter()
+            .position(|tick| (tick.value - rest).abs() < 1e-9)
+            .unwrap_or(0);
+        let every = |stride: usize| -> Vec<&Tick> {
+            let ticks = self.ticks.iter().enumerate();
+            ticks
+                .filter(|(index, _)| index % stride == anchor % stride)
+                .map(|(_, tick)| tick)
+                .collect()
+        };
+        let collides = |pair: &[&Tick]| {
+            let gap = (self.place(pair[1].value) - self.place(pair[0].value)) * pixels;
+            gap < f64::midpoint(pair[0].width(), pair[1].width()) + 6.0
+        };
+        let stride = (1..self.ticks.len()).find(|stride| !every(*stride).windows(2).any(collides));
+        self.ticks = every(stride.unwrap_or(1)).into_iter().cloned().collect();
+        self
     }
 
     /// Where a value lies: 0 at the low end, 1 at the high end, held within both.

@@ -70,7 +70,7 @@ impl<'c, 'a> Plot<'c, 'a> {
         );
         let plot = Self {
             canvas,
-            x,
+            x: x.thinned(to.0 - from.0),
             y,
             from,
             to,

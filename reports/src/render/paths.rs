@@ -1,0 +1,156 @@
+//! What carries each arm's packets, as somebody says it who has never seen Tollgate.
+
+use tollgate_results::arm::{
+    Datapath, Family, Name, Offloads, Pods, Position, Service, SweepPoint, Wire,
+};
+
+use super::number;
+use crate::model::{Analysis, ArmSummary};
+
+/// An arm, or all arms of a sweep's series, with what carries its packets.
+pub(super) struct Path<'a> {
+    /// The arm's name, or the series'.
+    pub name: &'a Name,
+    /// How many arms it stands for, where it is a series.
+    pub series: Option<usize>,
+    /// Whether the others are compared with it.
+    pub is_reference: bool,
+    /// What carries its packets, without what all arms share.
+    pub text: String,
+}
+
+/// Says what carries the packets of every arm, in the plan's order; a series once.
+pub(super) fn paths(analysis: &Analysis) -> Vec<Path<'_>> {
+    let mut paths: Vec<Path<'_>> = Vec::new();
+    for arm in &analysis.arms {
+        let is_reference = arm.name == analysis.subject.reference;
+        match &arm.sweep {
+            Some(sweep) if !is_reference => {
+                if !paths
+                    .iter()
+                    .any(|path| path.series.is_some() && *path.name == sweep.series)
+                {
+                    paths.push(series(analysis, sweep));
+                }
+            }
+            _ => paths.push(Path {
+                name: &arm.name,
+                series: None,
+                is_reference,
+                text: own(analysis, &arm.dimensions),
+            }),
+        }
+    }
+    paths
+}
+
+/// Says what the arms of a series share, and their levels.
+fn series<'a>(analysis: &'a Analysis, sweep: &'a SweepPoint) -> Path<'a> {
+    let level = |arm: &'a ArmSummary| {
+        let point = arm
+            .sweep
+            .as_ref()
+            .filter(|point| point.series == sweep.series)?;
+        (arm.name != analysis.subject.reference).then_some((point.level, arm))
+    };
+    let mut arms: Vec<(u64, &ArmSummary)> = analysis.arms.iter().filter_map(level).collect();
+    arms.sort_by_key(|(level, _)| *level);
+    let levels: Vec<String> = arms
+        .iter()
+        .map(|(level, _)| number::count(*level))
+        .collect();
+    let largest = arms.last().map(|(_, arm)| own(analysis, &arm.dimensions));
+    Path {
+        name: &sweep.series,
+        series: Some(arms.len()),
+        is_reference: false,
+        text: format!(
+            "with {} services; at the most, {}",
+            levels.join(", "),
+            largest.unwrap_or_default()
+        ),
+    }
+}
+
+/// Says what carries an arm's packets; what all arms share is left out.
+fn own(analysis: &Analysis, path: &Datapath) -> String {
+    let shared = shared(analysis);
+    let own = facets(path)
+        .into_iter()
+        .filter(|facet| !shared.contains(facet));
+    let text = own.collect::<Vec<_>>().join("; ");
+    if text.is_empty() {
+        facets(path).join("; ")
+    } else {
+        text
+    }
+}
+
+/// Says what the paths of all arms have in common; nothing where there is one arm only.
+pub(super) fn shared(analysis: &Analysis) -> Vec<String> {
+    let Some((first, rest)) = analysis.arms.split_first() else {
+        return Vec::new();
+    };
+    let in_all = |facet: &String| {
+        rest.iter()
+            .all(|arm| facets(&arm.dimensions).contains(facet))
+    };
+    let facets = facets(&first.dimensions).into_iter();
+    facets
+        .filter(|facet| !rest.is_empty() && in_all(facet))
+        .collect()
+}
+
+/// Each dimension of a path in words.
+fn facets(path: &Datapath) -> [String; 5] {
+    let pods = match path.pods {
+        Pods::Bridge => "pods on a Linux bridge",
+        Pods::Host => "no pods, straight from node to node",
+    };
+    let wire = match path.wire {
+        Wire::Native => "packets routed between the nodes as they are",
+        Wire::Vxlan => "packets wrapped in VXLAN between the nodes",
+    };
+    let service = match path.service {
+        Service::None => "the client uses the server's own address".to_owned(),
+        Service::IptablesLegacy => translated(path, "kube-proxy's iptables rules (legacy binary)"),
+        Service::IptablesNft => translated(path, "kube-proxy's iptables rules (nft binary)"),
+        Service::Nftables => translated(path, "kube-proxy's nftables rules"),
+        Service::SocketLb => translated(path, "eBPF at the client's socket"),
+    };
+    let family = match path.family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    };
+    let offloads = match path.offloads {
+        Offloads::On => "segmentation offloads on",
+        Offloads::Off => "segmentation offloads off",
+    };
+    [
+        pods.to_owned(),
+        wire.to_owned(),
+        service,
+        family.to_owned(),
+        offloads.to_owned(),
+    ]
+}
+
+/// Says what translates the service's address, among how many.
+fn translated(path: &Datapath, by: &str) -> String {
+    let Some(services) = path.services else {
+        return format!("the service's address translated by {by}");
+    };
+    let place = match services.position {
+        _ if services.count == 1 => return format!("one service, translated by {by}"),
+        Position::First => "the first of",
+        Position::Median => "the middle one of",
+        Position::Last => "the last of",
+        Position::Random => "one, drawn at random, of",
+    };
+    let count = number::count(u64::from(services.count));
+    let endpoints = match services.endpoints {
+        1 => String::new(),
+        endpoints => format!(" with {endpoints} endpoints each"),
+    };
+    format!("{place} {count} services{endpoints}, translated by {by}")
+}
