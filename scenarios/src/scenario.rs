@@ -56,7 +56,11 @@ impl Scenario {
         }
         let is_path = name_or_file.contains(['/', '.']) || Path::new(name_or_file).exists();
         if !is_path {
-            let known = suggestion(name_or_file, shipped().iter().map(|known| known.name));
+            let names: Vec<&str> = shipped().iter().map(|known| known.name).collect();
+            let known = match suggestion(name_or_file, names.iter().copied()) {
+                none if none.is_empty() => format!("; shipped are {}", names.join(", ")),
+                known => known,
+            };
             let message = format!("neither a shipped scenario nor a file{known}");
             return Err(Fault::new(name_or_file, message).into());
         }

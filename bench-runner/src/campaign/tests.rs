@@ -153,7 +153,7 @@ impl Deployment for MemoryDeployment {
             1.0
         };
         let dies = self.dies && end == End::Client;
-        self.dies = false;
+        self.dies &= end != End::Client;
         tokio::spawn(agent::serve(
             there,
             agent::Model {

@@ -15,7 +15,16 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
     let (folder, campaign) = CampaignDir::open(&args.dir)?;
     let analysis = write(&folder, &campaign)?;
     print(&folder, &analysis, args.json)?;
-    Ok(Exit::Done)
+    Ok(ended(&analysis))
+}
+
+/// Returns how a campaign ended: one that is invalid as a whole says nothing about the arms.
+pub(super) fn ended(analysis: &Analysis) -> Exit {
+    if analysis.conduct.invalid.is_some() {
+        Exit::Environment
+    } else {
+        Exit::Done
+    }
 }
 
 /// Writes `report.html`, `report.md` and `report.json` into a campaign's folder.

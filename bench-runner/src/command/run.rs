@@ -47,8 +47,9 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
             "Interrupted; what was measured is kept. Go on with: tollgate run --resume {}",
             folder.path().display()
         ));
+        return Ok(ended);
     }
-    Ok(ended)
+    Ok(report::ended(&analysis))
 }
 
 /// A campaign whose folder is open for recording.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -42,6 +43,16 @@ pub(crate) fn network_namespaces() -> BTreeSet<PathBuf> {
     processes
         .filter_map(|process| fs::read_link(process.path().join("ns/net")).ok())
         .collect()
+}
+
+/// Returns whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// Returns whether a campaign came to its end. On a busy machine it may be invalid for noise (4).
+pub(crate) fn ended(output: &Output) -> bool {
+    matches!(output.status.code(), Some(0)) || stdout(output).contains("dropped for noise")
 }
 
 /// Says why a test that needs the lab is skipped, if this machine has neither root nor user namespaces.
