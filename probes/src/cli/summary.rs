@@ -37,6 +37,10 @@ pub(crate) struct Summary {
 
 /// Percentiles of all sent requests, and the extremes and mean of those with a reply.
 #[derive(Debug, Default, Serialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each name is a key of the JSON, and says its unit"
+)]
 pub(crate) struct Times {
     pub(crate) p50_ns: Option<u64>,
     pub(crate) p90_ns: Option<u64>,

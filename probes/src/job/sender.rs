@@ -10,7 +10,7 @@ use tollgate_results::units::Bytes;
 use tollgate_results::workload::{Close, Connections, Traffic};
 
 use super::Aborter;
-use crate::clock::{Clock as _, Monotonic};
+use crate::clock::Monotonic;
 use crate::error::ProbeError;
 use crate::probe::Probe;
 use crate::probe::echo::Echo;
@@ -102,10 +102,7 @@ struct Life {
 
 impl Life {
     fn drive(&self, mut probe: impl Probe) {
-        let window = |duration_ns| Window {
-            end: Monotonic.now().plus(duration_ns),
-            aborted: self.aborter.flag(),
-        };
+        let window = |duration_ns| Window::open(&Monotonic, duration_ns, self.aborter.flag());
         let mut recorder = Recorder::new(self.times);
         probe.open(&window(0));
         let mut duration_ns = self.warmup_ns;

@@ -45,9 +45,7 @@ impl<D: Dial, E: Exchange, C: Clock> Fresh<D, E, C> {
             recorder.replied(done.since(now));
             recorder.connected(connect_ns);
         }
-        if result.is_err() || !window.is_open(done) {
-            self.flow = self.dial.flow(&link);
-        }
+        self.flow = self.dial.flow(&link);
         self.dial.hang_up(link);
         result.map(|_| ())
     }
@@ -57,7 +55,7 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Fresh<D, E, C> {
     fn open(&mut self, _window: &Window<'_>) {}
 
     fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder) {
-        let mut now = self.clock.now();
+        let mut now = window.start;
         recorder.counts_mut().started = Some(now);
         while window.is_open(now) {
             match self.request(window, now, recorder) {

@@ -70,7 +70,7 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
     }
 
     fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder) {
-        let mut now = self.clock.now();
+        let mut now = window.start;
         recorder.counts_mut().started = Some(now);
         while window.is_open(now) {
             match self.request(window, now) {

@@ -143,8 +143,7 @@ impl Transport for Link {
 pub(super) fn run(probe: &mut impl Probe, clock: &Virtual, duration_ns: u64) -> JobReport {
     let aborted = AtomicBool::new(false);
     let mut recorder = Recorder::new(&[Timed::Latency, Timed::Connect]);
-    let end = clock.now().plus(duration_ns);
-    let aborted = &aborted;
-    probe.run(&Window { end, aborted }, &mut recorder);
+    let window = Window::open(clock, duration_ns, &aborted);
+    probe.run(&window, &mut recorder);
     Recorder::report(&[recorder])
 }

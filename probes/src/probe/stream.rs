@@ -75,15 +75,16 @@ impl<D: Dial, C: Clock> Stream<D, C> {
             self.pending = 0;
             return Ok(());
         };
-        let wait = if window.is_aborted() {
-            DRAIN_ABORTED_NS
+        // An abort ends the blocks; their count is still worth a short wait, which it doesn't end.
+        let never = AtomicBool::new(false);
+        let (aborted, wait) = if window.is_aborted() {
+            (&never, DRAIN_ABORTED_NS)
         } else {
-            DRAIN_NS
+            (window.aborted, DRAIN_NS)
         };
         let patience = Patience {
             clock: &self.clock,
-            // An abort ends the blocks; their count is still worth a short wait.
-            aborted: &AtomicBool::new(false),
+            aborted,
             deadline: self.clock.now().plus(wait),
         };
         if self.offset > 0 {
@@ -110,9 +111,11 @@ impl<D: Dial, C: Clock> Stream<D, C> {
         Ok(())
     }
 
-    /// Counts what a broken connection took with it.
-    fn give_up(&mut self, failure: Failure, recorder: &mut Recorder) {
-        recorder.failed(failure);
+    /// Counts what was lost with a broken connection, or one that was aborted while it was waited for.
+    fn give_up(&mut self, fault: Fault, recorder: &mut Recorder) {
+        if let Fault::Failed(failure) = fault {
+            recorder.failed(failure);
+        }
         let counts = recorder.counts_mut();
         counts.unconfirmed += self.pending;
         if let Some(link) = self.link.take() {
@@ -148,28 +151,27 @@ fn push<C: Clock>(
 
 impl<D: Dial, C: Clock> Probe for Stream<D, C> {
     fn open(&mut self, window: &Window<'_>) {
-        let mut recorder = Recorder::new(&[]);
-        if let Err(Fault::Failed(failure)) = self.send(window, self.clock.now()) {
-            self.give_up(failure, &mut recorder);
+        if let Err(fault) = self.send(window, window.start) {
+            self.give_up(fault, &mut Recorder::new(&[]));
         }
     }
 
     fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder) {
-        let mut now = self.clock.now();
+        let mut now = window.start;
         recorder.counts_mut().started = Some(now);
         while window.is_open(now) {
             match self.send(window, now) {
                 Ok(()) => {}
                 Err(Fault::Aborted) => break,
-                Err(Fault::Failed(failure)) => {
-                    self.give_up(failure, recorder);
+                Err(failed) => {
+                    self.give_up(failed, recorder);
                     window.pause(&self.clock);
                 }
             }
             now = self.clock.now();
         }
-        if let Err(Fault::Failed(failure)) = self.confirm(window, recorder) {
-            self.give_up(failure, recorder);
+        if let Err(fault) = self.confirm(window, recorder) {
+            self.give_up(fault, recorder);
         }
         let open = self.link.as_ref().and_then(|link| self.dial.flow(link));
         let counts = recorder.counts_mut();

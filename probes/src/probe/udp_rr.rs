@@ -92,7 +92,7 @@ impl<D: Dial, C: Clock> Probe for UdpRr<D, C> {
 
     fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder) {
         self.replies.start_window();
-        let mut now = self.clock.now();
+        let mut now = window.start;
         recorder.counts_mut().started = Some(now);
         while window.is_open(now) {
             match self.exchange(window, now, recorder) {

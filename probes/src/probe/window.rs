@@ -19,6 +19,8 @@ const PAUSE_NS: u64 = 10_000_000;
 /// The time in which requests are sent.
 #[derive(Debug)]
 pub(crate) struct Window<'a> {
+    /// The first request starts at this.
+    pub(crate) start: Moment,
     /// No request starts at or after this.
     pub(crate) end: Moment,
     /// Raised to end at once.
@@ -34,7 +36,17 @@ pub(crate) enum Fault {
     Failed(Failure),
 }
 
-impl Window<'_> {
+impl<'a> Window<'a> {
+    /// Opens a window now.
+    pub(crate) fn open(clock: &impl Clock, duration_ns: u64, aborted: &'a AtomicBool) -> Self {
+        let start = clock.now();
+        Self {
+            start,
+            end: start.plus(duration_ns),
+            aborted,
+        }
+    }
+
     /// Returns whether another request may start.
     #[inline]
     pub(crate) fn is_open(&self, now: Moment) -> bool {
@@ -47,7 +59,7 @@ impl Window<'_> {
     }
 
     /// Returns the patience with a TCP exchange that starts now.
-    pub(crate) fn patience<'a, C: Clock>(&'a self, clock: &'a C, now: Moment) -> Patience<'a, C> {
+    pub(crate) fn patience<'b, C: Clock>(&'b self, clock: &'b C, now: Moment) -> Patience<'b, C> {
         Patience {
             clock,
             aborted: self.aborted,

@@ -1,4 +1,10 @@
 //! One integration binary for the crate.
 
 mod agent;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod cli;
 mod counters;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod garbage;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod traffic;

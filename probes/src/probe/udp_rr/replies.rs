@@ -92,12 +92,7 @@ impl Replies {
 #[inline]
 const fn place(sequence: u64) -> (usize, u64) {
     let slot = sequence % SPAN;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "less than SPAN / 64, which is small"
-    )]
-    let word = (slot / 64) as usize;
-    (word, 1 << (slot % 64))
+    ((slot / 64) as usize, 1 << (slot % 64))
 }
 
 #[cfg(test)]
