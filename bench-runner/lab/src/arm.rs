@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixStream;
@@ -199,8 +200,14 @@ impl Arm {
             .first()
             .map(|name| name.display().to_string())
             .unwrap_or_default();
-        crate::process::exec(line, &self.inside(role)?, stdio, control)
-            .doing(|| format!("start `{program}` in the arm `{}`", self.name))
+        let doing = || format!("start `{program}` in the arm `{}`", self.name);
+        match crate::process::exec(line, &self.inside(role)?, stdio, control) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(LabError::said(
+                doing(),
+                "there is no such program; install it, or write its path",
+            )),
+            result => result.doing(doing),
+        }
     }
 
     /// Reads the counters that the datapath keeps anyway.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, raise};
 use serde::Serialize;
 use tollgate_results::arm::{Datapath, Name};
@@ -36,6 +37,7 @@ type Answered = Result<(serde_json::Value, Option<OwnedFd>), LabError>;
 
 /// Serves the lab's maker until it goes; a kept lab until it is told to end.
 pub(super) fn serve(control: UnixStream, listener: Option<UnixListener>, groups: Groups) {
+    allow_descriptors();
     let holder = Arc::new(Holder {
         arms: Mutex::default(),
         groups,
@@ -58,6 +60,14 @@ pub(super) fn serve(control: UnixStream, listener: Option<UnixListener>, groups:
     holder.converse(&channel);
     while holder.kept.load(Ordering::SeqCst) {
         thread::park();
+    }
+}
+
+/// Allows this process as many descriptors as the machine does: each arm holds some thirty.
+fn allow_descriptors() {
+    // With the usual limit there is still room for thirty arms; more say so themselves.
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 

@@ -10,7 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use tollgate_lab::{Lab, LabOptions, kept};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tollgate_lab::{Lab, LabErrorKind, LabOptions, kept};
 use tollgate_results::arm::{Position, Service, Services};
 
 use crate::harness::{
@@ -84,23 +86,23 @@ fn open_programs(pid: u32) -> usize {
     entries.filter(|entry| is_program(entry.path())).count()
 }
 
-fn groups(janitor: u32) -> BTreeSet<PathBuf> {
+/// Where the control groups of version 2 are mounted.
+fn hierarchy() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let root = mounts.lines().find(|line| line.contains(" - cgroup2 "));
-    let Some(root) = root.and_then(|line| line.split(' ').nth(4)) else {
-        return BTreeSet::new();
-    };
-    let entries = fs::read_dir(root)
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path());
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    mount.split(' ').nth(4).map(PathBuf::from)
+}
+
+fn groups(janitor: u32) -> BTreeSet<PathBuf> {
+    let entries = hierarchy()
+        .into_iter()
+        .flat_map(|root| fs::read_dir(root).unwrap().flatten());
     let start = format!("tollgate-lab.{janitor}.");
-    entries
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|n| n.to_string_lossy().starts_with(&start))
-        })
-        .collect()
+    let is_labs = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(&start))
+    };
+    entries.map(|entry| entry.path()).filter(is_labs).collect()
 }
 
 /// A process and all that descend from it.
@@ -262,10 +264,17 @@ fn nothing_is_left_after_kill(test: &str, program: Command, rootless: bool) {
     let traces = Traces::of_holder(janitor);
     assert!(traces.processes.len() >= 3, "{traces:?}");
     assert!(traces.namespaces.len() >= 8 + 2, "{traces:?}");
-    if !rootless {
+    if !rootless && hierarchy().is_some() {
         assert_eq!(traces.groups.len(), 1, "{traces:?}");
         assert!(traces.programs > 0, "{traces:?}");
     }
+    let in_mid_work = (0..100).any(|_| {
+        thread::park_timeout(Duration::from_millis(20));
+        descendants(janitor)
+            .into_iter()
+            .any(|pid| comm(pid).starts_with("iptables-nft"))
+    });
+    assert!(in_mid_work, "the maker's slow arm was over too soon");
     maker.kill().unwrap();
     maker.wait().unwrap();
     let left = left_after_limit(&traces, janitor);
@@ -334,6 +343,44 @@ fn nothing_is_left_when_an_ordinary_users_maker_is_killed() {
     let test = "lives::nothing_is_left_when_an_ordinary_users_maker_is_killed";
     let folder = tempfile::tempdir().unwrap();
     nothing_is_left_after_kill(test, as_nobody(folder.path()), true);
+}
+
+#[test]
+fn a_lab_that_lost_its_janitor_ends_and_the_next_one_sweeps_up() {
+    let Some(lab) = lab() else { return };
+    lab.deploy(&name("native"), &native(), 1).unwrap();
+    let janitor = janitor_of(std::process::id());
+    let traces = Traces::of_holder(janitor);
+    kill(
+        Pid::from_raw(i32::try_from(janitor).unwrap()),
+        Signal::SIGKILL,
+    )
+    .unwrap();
+    let left = left_after_limit(
+        &Traces {
+            groups: BTreeSet::new(),
+            ..traces
+        },
+        janitor,
+    );
+    assert_eq!(
+        (left.namespaces, left.processes),
+        <(BTreeSet<_>, BTreeSet<_>)>::default()
+    );
+    let error = lab.counters(&name("native")).unwrap_err();
+    assert!(
+        matches!(error.kind(), LabErrorKind::HolderGone),
+        "{}",
+        error.chain()
+    );
+    assert_eq!(
+        groups(janitor).len(),
+        usize::from(is_root()),
+        "only a janitor removes its group"
+    );
+    drop(lab);
+    let _next = crate::harness::lab().unwrap();
+    assert_eq!(groups(janitor), BTreeSet::new());
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_program_gives_its_exit_status_environment_and_directory() {
         .unwrap_err()
         .chain();
     assert!(
-        error.contains("no-such-program") && error.contains("No such file"),
+        error.contains("no-such-program") && error.contains("no such program"),
         "{error}"
     );
 }
