@@ -15,7 +15,7 @@ test: setup-test lint ## Set up, run all checks and tests
 	cargo nextest run --workspace --locked
 	cargo test --doc --workspace --locked -q
 	cargo xtask schema --check
-	scripts/html-check.sh
+	$(MAKE) --no-print-directory html-check
 
 build: ## Build the release binaries
 	cargo build --release --locked -p tollgate -p tollgate-probes
@@ -28,8 +28,9 @@ lint: ## Formatting, clippy, documentation
 schema: ## Write the JSON Schemas of scenario, record and report
 	cargo xtask schema
 
-html-check: ## Open the report in headless Chromium and take screenshots
-	scripts/html-check.sh
+html-check: ## Open a report in headless Chromium and take screenshots
+	cargo run -q --locked -p tollgate-reports --example report --features test-support -- html >target/report.html
+	scripts/html-check.sh target/report.html target/screenshots
 
 benches: ## Criterion benches of the hot paths
 	cargo bench --workspace --locked

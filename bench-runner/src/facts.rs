@@ -52,7 +52,7 @@ pub fn read() -> Facts {
         hypervisor: flags.split(' ').any(|flag| flag == "hypervisor").then(|| {
             text("/sys/class/dmi/id/sys_vendor")
                 .filter(|vendor| !vendor.is_empty())
-                .unwrap_or_else(|| "yes".to_owned())
+                .unwrap_or_else(|| "unnamed hypervisor".to_owned())
         }),
         privilege: if geteuid().is_root() {
             Privilege::Root
