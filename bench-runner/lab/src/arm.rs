@@ -1,37 +1,35 @@
 //! One deployed arm: its namespaces, its service path and what runs in it.
 
+mod namespace;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use tollgate_results::arm::{Datapath, Name, Offloads};
+use tollgate_results::arm::{Datapath, Name};
 use tollgate_results::evidence::{ConntrackEntries, DatapathCounters, DeviceCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
+use self::namespace::Namespace;
 use crate::address::Side;
 use crate::base::{self, Congestion};
 use crate::cgroup::ArmGroup;
 use crate::error::{Doing as _, LabError};
-use crate::netlink::{Link, Netlink};
-use crate::netns::NetNs;
 use crate::process::{Agent, Inside, StandIn};
 use crate::protocol::{ArmEndpoints, CommandLine, Role};
 use crate::service_path::{self, ServicePath};
 use crate::topology::{Place, Topology};
-use crate::{clock, conntrack, offloads};
+use crate::{clock, conntrack};
 
 /// Port of the server in every arm.
 pub(crate) const SERVER_PORT: u16 = 8080;
-/// How long the devices of a new arm may take to come up.
-const LINK_LIMIT: Duration = Duration::from_secs(5);
 
 /// A deployed arm. All of it goes with this value.
 #[derive(Debug)]
@@ -46,14 +44,6 @@ pub(crate) struct Arm {
     group: Option<ArmGroup>,
     stand_ins: Vec<StandIn>,
     agents: Mutex<BTreeMap<&'static str, Agent>>,
-}
-
-/// One of an arm's namespaces with its netlink socket.
-#[derive(Debug)]
-struct Namespace {
-    place: Place,
-    netns: NetNs,
-    netlink: Netlink,
 }
 
 impl Arm {
@@ -84,7 +74,7 @@ impl Arm {
             .into_iter()
             .chain(base::bridge_note())
             .collect();
-        let sites = namespaces(&topology, datapath, congestion, &mut notes)?;
+        let sites = namespace::make(&topology, datapath, congestion, &mut notes)?;
         let deploy_ns = clock::since_ns(start);
 
         let mut arm = Self {
@@ -260,82 +250,6 @@ const fn key(role: Role) -> &'static str {
         Role::NodeA => "node-a",
         Role::NodeB => "node-b",
     }
-}
-
-/// Makes the arm's namespaces with all that stands in them.
-fn namespaces(
-    topology: &Topology,
-    datapath: &Datapath,
-    congestion: Congestion,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Namespace>, LabError> {
-    let mut sites = Vec::new();
-    for (place, _) in &topology.sites {
-        let netns = NetNs::new()?;
-        netns.enter(|| base::sysctls(*place, datapath.family, congestion))?;
-        let netlink = Netlink::open(&netns)?;
-        sites.push(Namespace {
-            place: *place,
-            netns,
-            netlink,
-        });
-    }
-    let descriptor = |place| {
-        sites
-            .iter()
-            .find(|site| site.place == place)
-            .map_or(-1, |site| site.netns.as_raw_fd())
-    };
-    for ((_, site), namespace) in topology.sites.iter().zip(&sites) {
-        namespace.netlink.apply_devices(site, descriptor)?;
-    }
-    for ((_, site), namespace) in topology.sites.iter().zip(&sites) {
-        namespace.netlink.apply_addresses(site)?;
-    }
-    for site in &sites {
-        if datapath.offloads == Offloads::Off {
-            let names: Vec<_> = site
-                .netlink
-                .links()?
-                .into_iter()
-                .map(|link| link.name)
-                .collect();
-            notes.extend(site.netns.enter(|| offloads::switch_off(&names))?);
-        }
-        if let Place::Node(side) = site.place {
-            site.netns
-                .enter(|| base::load_flannel(side, datapath.family))?;
-        }
-    }
-    wait_for_links(&sites)?;
-    Ok(sites)
-}
-
-/// Waits until every device can carry packets: the kernel says so a moment after both ends are up.
-fn wait_for_links(sites: &[Namespace]) -> Result<(), LabError> {
-    for site in sites {
-        let mut down: Result<Vec<Link>, LabError> = Ok(Vec::new());
-        let up = clock::wait_until(LINK_LIMIT, Duration::from_millis(1), || {
-            down = site
-                .netlink
-                .links()
-                .map(|links| links.into_iter().filter(|link| !link.up).collect());
-            down.as_ref().map_or(true, Vec::is_empty)
-        });
-        let down = down?;
-        if !up {
-            let names: Vec<_> = down.iter().map(|link| link.name.as_str()).collect();
-            return Err(LabError::said(
-                "bring the arm's devices up",
-                format!(
-                    "{} had no carrier after {} s",
-                    names.join(", "),
-                    LINK_LIMIT.as_secs()
-                ),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Gives the arm's addresses, with the service's where there is one.

@@ -1,18 +1,26 @@
 //! A lab for a test, with an echo server and a client in an arm.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use tollgate_lab::{Capabilities, Lab, LabOptions, Program, Role};
-use tollgate_results::arm::{Datapath, Family, Name, Offloads, Pods, Service, Services, Wire};
+use tollgate_results::arm::{
+    Datapath, Family, Name, Offloads, Pods, Position, Service, Services, Wire,
+};
 use tollgate_results::outcome::{Flow, Protocol};
 
 /// Names the program that the tests' labs live in, where it is not the one that cargo built.
 pub(crate) const HOLDER_VARIABLE: &str = "TOLLGATE_TEST_HOLDER";
+
+/// Set in a process of a test's own that plays a part of it: the part's name.
+pub(crate) const MAKER: &str = "TOLLGATE_TEST_MAKER";
 
 /// Returns the program that the tests' labs live in.
 pub(crate) fn holder() -> &'static str {
@@ -145,4 +153,28 @@ fn words(argv: &[&str]) -> Vec<OsString> {
 
 fn null() -> File {
     File::open("/dev/null").unwrap()
+}
+
+/// This test's own program.
+pub(crate) fn this() -> Command {
+    Command::new(std::env::current_exe().unwrap())
+}
+
+/// Lets other users reach a file or folder.
+pub(crate) fn open_to_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Few services, the one under test first.
+pub(crate) const fn few() -> Services {
+    Services {
+        count: 10,
+        endpoints: 1,
+        position: Position::First,
+    }
+}
+
+/// Whether the test runs as root.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }

@@ -5,6 +5,12 @@ mod datapaths;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod lives;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod traces;
 #[cfg(test)]
 mod use_of_an_arm;

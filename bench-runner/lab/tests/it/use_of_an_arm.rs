@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use tollgate_lab::Role;
 
-use crate::harness::{lab, name, native, run};
+use crate::harness::{lab, name, native, open_to_all, run};
 
 #[test]
 fn programs_run_where_they_are_told() {
@@ -162,8 +161,4 @@ fn script(folder: &Path, file: &str, text: &str) -> std::path::PathBuf {
     fs::write(&path, format!("#!/bin/bash\n{text}\n")).unwrap();
     open_to_all(&path);
     path
-}
-
-fn open_to_all(path: &Path) {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

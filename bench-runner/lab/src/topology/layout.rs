@@ -1,0 +1,322 @@
+//! Where everything of an arm stands and how it is joined.
+
+use std::net::IpAddr;
+
+use tollgate_results::arm::{Datapath, Family, Pods, Wire};
+
+use super::{
+    Address, Device, DeviceKind, Forwarding, Mac, Neighbour, Place, Port, Route, Site, WIRE_MTU,
+};
+use crate::address::{self, Side};
+
+/// Number of the server's first address in its pod subnet.
+const FIRST_POD: u8 = 2;
+/// Hardware address of the router that nobody answers at.
+const ROUTER_MAC: Mac = Mac([2, 0, 0, 0, 0xff, 0xfe]);
+
+/// What an arm's layout depends on.
+pub(super) struct Layout<'a> {
+    pub(super) datapath: &'a Datapath,
+    pub(super) family: Family,
+    /// Addresses of the server.
+    pub(super) endpoints: u8,
+    /// Congestion control that routes choose.
+    pub(super) congestion: Option<&'static str>,
+}
+
+impl Layout<'_> {
+    /// What stands on a node.
+    pub(super) fn node(&self, side: Side) -> Site {
+        let mut out = Site::default();
+        self.wire(side, &mut out);
+        if self.datapath.pods == Pods::Bridge {
+            self.bridge(side, &mut out);
+        }
+        match self.datapath.wire {
+            Wire::Native => self.native(side, &mut out),
+            Wire::Vxlan => self.vxlan(side, &mut out),
+        }
+        if self.datapath.pods == Pods::Host {
+            self.host_addresses(side, &mut out);
+        }
+        out
+    }
+
+    /// The veth pair between the nodes, and the way out of both.
+    fn wire(&self, side: Side, out: &mut Site) {
+        let (port, peer) = (wire_port(side), wire_port(side.other()));
+        if side == Side::A {
+            let kind = DeviceKind::Veth {
+                peer,
+                peer_place: Place::Node(side.other()),
+                bridge: None,
+            };
+            out.devices.push(Device { port, kind });
+        } else {
+            out.far_ends.push(port.index);
+        }
+        out.addresses.push(Address {
+            device: port.index,
+            own: address::node(side, self.family),
+            prefix: address::node_prefix(self.family),
+        });
+        let neighbours = [
+            (address::node(side.other(), self.family), peer.mac),
+            (address::router(self.family), ROUTER_MAC),
+        ];
+        out.neighbours
+            .extend(neighbours.map(|(address, mac)| Neighbour {
+                device: port.index,
+                address,
+                mac,
+            }));
+        out.routes.push(Route {
+            to: None,
+            via: address::router(self.family),
+            device: port.index,
+            onlink: false,
+            congestion: self.congestion,
+        });
+    }
+
+    /// `cni0` with the gateway's address and the pod's veth as its port.
+    fn bridge(&self, side: Side, out: &mut Site) {
+        let bridge = self.bridge_port(side);
+        let pod = self.pod_port(side);
+        let host_end = Port {
+            name: "veth0",
+            index: 31 + index(side),
+            mac: mac(side, 3),
+            mtu: pod.mtu,
+        };
+        out.devices.push(Device {
+            port: bridge,
+            kind: DeviceKind::Bridge,
+        });
+        out.devices.push(Device {
+            port: host_end,
+            kind: DeviceKind::Veth {
+                peer: pod,
+                peer_place: Place::Pod(side),
+                bridge: Some(bridge.index),
+            },
+        });
+        out.addresses.push(Address {
+            device: bridge.index,
+            own: address::pod(side, 1, self.family),
+            prefix: address::pod_prefix(self.family),
+        });
+        let pods = self.hosts(side).into_iter();
+        out.neighbours.extend(pods.map(|address| Neighbour {
+            device: bridge.index,
+            address,
+            mac: pod.mac,
+        }));
+    }
+
+    /// A plain route to the other node's pods, as flannel's host-gw backend sets it.
+    fn native(&self, side: Side, out: &mut Site) {
+        if self.datapath.pods == Pods::Bridge {
+            out.routes.push(Route {
+                to: Some(self.pods_of(side.other())),
+                via: address::node(side.other(), self.family),
+                device: wire_port(side).index,
+                onlink: false,
+                congestion: self.congestion,
+            });
+        }
+    }
+
+    /// flannel's device with its three static entries for the other node.
+    fn vxlan(&self, side: Side, out: &mut Site) {
+        let (port, far) = (self.vxlan_port(side), self.vxlan_port(side.other()));
+        let (other_base, prefix) = self.pods_of(side.other());
+        out.devices.push(Device {
+            port,
+            kind: DeviceKind::Vxlan {
+                under: wire_port(side).index,
+                local: address::node(side, self.family),
+            },
+        });
+        out.addresses.push(Address {
+            device: port.index,
+            own: address::pod(side, 0, self.family),
+            prefix: address::host_prefix(self.family),
+        });
+        out.neighbours.push(Neighbour {
+            device: port.index,
+            address: other_base,
+            mac: far.mac,
+        });
+        out.forwarding.push(Forwarding {
+            device: port.index,
+            mac: far.mac,
+            node: address::node(side.other(), self.family),
+        });
+        out.routes.push(Route {
+            to: Some((other_base, prefix)),
+            via: other_base,
+            device: port.index,
+            onlink: true,
+            congestion: self.congestion,
+        });
+    }
+
+    /// Without a pod the server's further addresses stand on the node.
+    fn host_addresses(&self, side: Side, out: &mut Site) {
+        let device = self.end_port(side).index;
+        for address in self.hosts(side).into_iter().skip(1) {
+            out.addresses.push(Address {
+                device,
+                own: address,
+                prefix: address::host_prefix(self.family),
+            });
+        }
+        if self.datapath.wire == Wire::Native {
+            self.host_neighbours(side, out);
+        }
+    }
+
+    /// The nodes know each other's addresses; the route that joins them is the kernel's own, and cannot choose.
+    fn host_neighbours(&self, side: Side, out: &mut Site) {
+        let device = wire_port(side).index;
+        let mac = wire_port(side.other()).mac;
+        let others = self.hosts(side.other());
+        let further = others.iter().skip(1);
+        out.neighbours.extend(further.map(|&address| Neighbour {
+            device,
+            address,
+            mac,
+        }));
+        if self.congestion.is_some() {
+            out.routes.extend(others.into_iter().map(|address| Route {
+                to: Some((address, address::host_prefix(self.family))),
+                via: address,
+                device,
+                onlink: true,
+                congestion: self.congestion,
+            }));
+        }
+    }
+
+    /// What stands in the pod of a node.
+    pub(super) fn pod(&self, side: Side) -> Site {
+        let device = self.pod_port(side).index;
+        let gateway = address::pod(side, 1, self.family);
+        let first = address::pod_prefix(self.family);
+        let prefixes =
+            std::iter::once(first).chain(std::iter::repeat(address::host_prefix(self.family)));
+        let addresses = self.hosts(side).into_iter().zip(prefixes);
+        Site {
+            far_ends: vec![device],
+            addresses: addresses
+                .map(|(own, prefix)| Address {
+                    device,
+                    own,
+                    prefix,
+                })
+                .collect(),
+            neighbours: vec![Neighbour {
+                device,
+                address: gateway,
+                mac: self.bridge_port(side).mac,
+            }],
+            routes: vec![Route {
+                to: None,
+                via: gateway,
+                device,
+                onlink: false,
+                congestion: self.congestion,
+            }],
+            ..Site::default()
+        }
+    }
+
+    /// Addresses at which the arm's traffic starts or ends on one side.
+    pub(super) fn hosts(&self, side: Side) -> Vec<IpAddr> {
+        let count = match side {
+            Side::A => 1,
+            Side::B => self.endpoints.max(1),
+        };
+        let numbered = |number: u8| match (self.datapath.pods, self.datapath.wire) {
+            (Pods::Bridge, _) => address::pod(side, FIRST_POD + number, self.family),
+            // The VXLAN device's own address is the base of the node's pod subnet.
+            (Pods::Host, Wire::Vxlan) => address::pod(side, number, self.family),
+            (Pods::Host, Wire::Native) => address::on_wire(1 + side.number() + number, self.family),
+        };
+        (0..count).map(numbered).collect()
+    }
+
+    fn pods_of(&self, side: Side) -> (IpAddr, u8) {
+        (
+            address::pod(side, 0, self.family),
+            address::pod_prefix(self.family),
+        )
+    }
+
+    /// The device at which the arm's traffic starts or ends.
+    pub(super) fn end_port(&self, side: Side) -> Port {
+        match (self.datapath.pods, self.datapath.wire) {
+            (Pods::Bridge, _) => self.pod_port(side),
+            (Pods::Host, Wire::Vxlan) => self.vxlan_port(side),
+            (Pods::Host, Wire::Native) => wire_port(side),
+        }
+    }
+
+    fn pod_port(&self, side: Side) -> Port {
+        Port {
+            name: "eth0",
+            index: 41 + index(side),
+            mac: mac(side, 4),
+            mtu: self.pod_mtu(),
+        }
+    }
+
+    fn bridge_port(&self, side: Side) -> Port {
+        Port {
+            name: "cni0",
+            index: 21 + index(side),
+            mac: mac(side, 2),
+            mtu: self.pod_mtu(),
+        }
+    }
+
+    fn vxlan_port(&self, side: Side) -> Port {
+        let name = match self.family {
+            Family::Ipv4 => "flannel.1",
+            Family::Ipv6 => "flannel-v6.1",
+        };
+        Port {
+            name,
+            index: 51 + index(side),
+            mac: mac(side, 5),
+            mtu: self.pod_mtu(),
+        }
+    }
+
+    fn pod_mtu(&self) -> u32 {
+        match (self.datapath.wire, self.family) {
+            (Wire::Native, _) => WIRE_MTU,
+            // Inner Ethernet 14, VXLAN 8, UDP 8, and 20 or 40 of outer IP.
+            (Wire::Vxlan, Family::Ipv4) => WIRE_MTU - 50,
+            (Wire::Vxlan, Family::Ipv6) => WIRE_MTU - 70,
+        }
+    }
+}
+
+fn wire_port(side: Side) -> Port {
+    Port {
+        name: "eth0",
+        index: 11 + index(side),
+        mac: mac(side, 1),
+        mtu: WIRE_MTU,
+    }
+}
+
+fn index(side: Side) -> u32 {
+    side.number().into()
+}
+
+fn mac(side: Side, device: u8) -> Mac {
+    Mac([2, 0, 0, 0, side.number() + 0xa, device])
+}

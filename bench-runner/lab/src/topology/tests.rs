@@ -1,0 +1,115 @@
+use std::net::IpAddr;
+
+use tollgate_results::arm::{Family, Offloads, Service, Wire};
+
+use super::*;
+
+fn datapath(pods: Pods, wire: Wire, family: Family) -> Datapath {
+    Datapath {
+        pods,
+        wire,
+        service: Service::None,
+        services: None,
+        family,
+        offloads: Offloads::On,
+    }
+}
+
+fn node_a(topology: &Topology) -> &Site {
+    &topology.sites[0].1
+}
+
+#[test]
+fn only_an_overlay_has_a_vxlan_device_and_its_mtu_is_smaller() {
+    for (wire, family, mtu) in [
+        (Wire::Native, Family::Ipv4, 1500),
+        (Wire::Vxlan, Family::Ipv4, 1450),
+        (Wire::Vxlan, Family::Ipv6, 1430),
+    ] {
+        let topology = Topology::of(&datapath(Pods::Bridge, wire, family), 1, None);
+        let devices = &node_a(&topology).devices;
+        let vxlan = devices
+            .iter()
+            .any(|d| matches!(d.kind, DeviceKind::Vxlan { .. }));
+        assert_eq!(vxlan, wire == Wire::Vxlan);
+        assert_eq!(topology.pod_port.mtu, mtu);
+    }
+}
+
+#[test]
+fn the_server_has_an_address_for_each_endpoint() {
+    for pods in [Pods::Bridge, Pods::Host] {
+        for wire in [Wire::Native, Wire::Vxlan] {
+            let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 100, None);
+            let mut servers = topology.servers.clone();
+            servers.dedup();
+            assert_eq!(servers.len(), 100);
+            assert!(!servers.contains(&topology.client));
+            let site = topology
+                .sites
+                .iter()
+                .find(|(place, _)| *place == topology.server_place);
+            let addresses = &site.unwrap().1.addresses;
+            for server in servers {
+                assert!(
+                    addresses.iter().any(|a| a.own == server),
+                    "{pods} {wire} {server}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn flannels_entries_point_at_the_other_node() {
+    let topology = Topology::of(&datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv4), 1, None);
+    let site = node_a(&topology);
+    let route = site.routes.iter().find(|route| route.onlink).unwrap();
+    assert_eq!(route.to, Some(("10.244.1.0".parse().unwrap(), 24)));
+    assert_eq!(route.via, "10.244.1.0".parse::<IpAddr>().unwrap());
+    assert_eq!(
+        site.forwarding[0].node,
+        "192.168.77.2".parse::<IpAddr>().unwrap()
+    );
+    assert!(site.neighbours.iter().any(|n| n.address == route.via
+        && n.mac == site.forwarding[0].mac
+        && n.device == route.device));
+}
+
+#[test]
+fn every_way_to_the_other_end_can_choose_the_congestion_control() {
+    for pods in [Pods::Bridge, Pods::Host] {
+        for wire in [Wire::Native, Wire::Vxlan] {
+            let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 1, Some("cubic"));
+            let (_, site) = topology
+                .sites
+                .iter()
+                .find(|(place, _)| *place == topology.client_place)
+                .unwrap();
+            let server = topology.servers[0];
+            let chosen = site.routes.iter().any(|route| {
+                let leads = route.to.is_none_or(|(to, _)| to == server);
+                leads && route.congestion == Some("cubic")
+            });
+            assert!(chosen, "{pods} {wire}: {:?}", site.routes);
+        }
+    }
+}
+
+#[test]
+fn device_indexes_are_unique_within_an_arm() {
+    let topology = Topology::of(&datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv6), 1, None);
+    let mut indexes = Vec::new();
+    for (_, site) in &topology.sites {
+        for device in &site.devices {
+            indexes.push(device.port.index);
+            if let DeviceKind::Veth { peer, .. } = &device.kind {
+                indexes.push(peer.index);
+            }
+        }
+    }
+    let count = indexes.len();
+    indexes.sort_unstable();
+    indexes.dedup();
+    assert_eq!((indexes.len(), count), (10, 10));
+}

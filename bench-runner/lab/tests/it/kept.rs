@@ -1,0 +1,72 @@
+//! Labs that live on under a name.
+
+use tollgate_lab::kept;
+
+use crate::harness::{MAKER, lab, name, native, options, this, vxlan};
+
+#[test]
+fn a_kept_lab_outlives_its_maker_and_ends_when_told() {
+    if lab().is_none() {
+        return;
+    }
+    let runtime = tempfile::tempdir().unwrap();
+    // Only this process sees it: each test runs in a process of its own, or under this lock.
+    let socket = runtime.path().join("tollgate/demo.sock");
+    let run = |test_step: &str| {
+        let status = this()
+            .args(["--exact", "kept::step", "--nocapture", "--include-ignored"])
+            .env("XDG_RUNTIME_DIR", runtime.path())
+            .env(MAKER, test_step)
+            .status();
+        assert!(status.unwrap().success(), "{test_step}");
+    };
+    run("up");
+    assert!(socket.exists());
+    run("use");
+    run("down");
+    assert!(!socket.exists());
+}
+
+/// One step of the test above, in a process of its own.
+#[test]
+#[ignore = "a step of a_kept_lab_outlives_its_maker_and_ends_when_told"]
+fn step() {
+    let demo = name("demo");
+    match std::env::var(MAKER).as_deref() {
+        Ok("up") => {
+            let arms = [(name("native"), native()), (name("vxlan"), vxlan())];
+            let facts = kept::up(&demo, &options(), &arms, 1).unwrap();
+            assert_eq!(facts.len(), 2);
+            let error = kept::up(&demo, &options(), &arms, 1).unwrap_err().chain();
+            assert!(error.contains("up already"), "{error}");
+        }
+        Ok("use") => {
+            let labs = kept::list().unwrap();
+            let arms: Vec<_> = labs[0].arms.iter().map(|arm| arm.name.as_str()).collect();
+            assert_eq!((labs.len(), arms), (1, vec!["native", "vxlan"]));
+            let lab = kept::connect(&demo).unwrap();
+            let other = kept::connect(&demo).unwrap();
+            assert_eq!(
+                lab.counters(&name("vxlan"))
+                    .unwrap()
+                    .conntrack_entries
+                    .len(),
+                2
+            );
+            assert_eq!(
+                other.arms().unwrap().len(),
+                2,
+                "a second caller is served meanwhile"
+            );
+            let error = kept::connect(&name("demos")).unwrap_err().chain();
+            assert!(error.contains("demo"), "{error}");
+        }
+        Ok("down") => {
+            kept::down(&demo).unwrap();
+            assert!(kept::list().unwrap().is_empty());
+            let error = kept::down(&demo).unwrap_err().chain();
+            assert!(error.contains("tollgate lab up"), "{error}");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,160 @@
+//! What a lab leaves its traces in, read from `/proc` and the control groups.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// How long after its maker's death a lab may last.
+pub(crate) const LIMIT: Duration = Duration::from_secs(2);
+
+/// Everything of a lab that a kernel could keep.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct Traces {
+    pub(crate) namespaces: BTreeSet<String>,
+    pub(crate) processes: BTreeSet<String>,
+    pub(crate) groups: BTreeSet<PathBuf>,
+    pub(crate) programs: usize,
+}
+
+impl Traces {
+    /// Looks for everything that a janitor and all that descend from it take part in.
+    pub(crate) fn of_holder(janitor: u32) -> Self {
+        let mut traces = Self::default();
+        let family = descendants(janitor);
+        let own = namespaces_of("self");
+        for pid in &family {
+            traces.processes.insert(pid.to_string());
+            traces
+                .namespaces
+                .extend(namespaces_of(&pid.to_string()).difference(&own).cloned());
+            traces.programs += open_programs(*pid);
+        }
+        traces.groups = groups(janitor);
+        traces
+    }
+}
+
+/// The namespaces that a process is in or holds open.
+fn namespaces_of(pid: &str) -> BTreeSet<String> {
+    let links = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(format!("/proc/{pid}/{folder}"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .filter_map(|entry| fs::read_link(entry.path()).ok())
+            .map(|link| link.display().to_string())
+            .collect()
+    };
+    let mut found: BTreeSet<String> = links("ns").into_iter().collect();
+    found.extend(
+        links("fd")
+            .into_iter()
+            .filter(|link| link.starts_with("net:[")),
+    );
+    found
+}
+
+fn open_programs(pid: u32) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let is_program = |path: PathBuf| {
+        fs::read_link(path).is_ok_and(|link| link.display().to_string().contains("bpf-prog"))
+    };
+    entries.filter(|entry| is_program(entry.path())).count()
+}
+
+/// Where the control groups of version 2 are mounted.
+pub(crate) fn hierarchy() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    mount.split(' ').nth(4).map(PathBuf::from)
+}
+
+pub(crate) fn groups(janitor: u32) -> BTreeSet<PathBuf> {
+    let entries = hierarchy()
+        .into_iter()
+        .flat_map(|root| fs::read_dir(root).unwrap().flatten());
+    let start = format!("tollgate-lab.{janitor}.");
+    let is_labs = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(&start))
+    };
+    entries.map(|entry| entry.path()).filter(is_labs).collect()
+}
+
+/// A process and all that descend from it.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let children: Vec<u32> = tasks
+            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+            .flat_map(|line| {
+                line.split_whitespace()
+                    .map(|pid| pid.parse().unwrap())
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        found.extend(children);
+        next += 1;
+    }
+    found.retain(|pid| Path::new(&format!("/proc/{pid}/ns/net")).exists());
+    found
+}
+
+/// Namespaces that any process of this machine is in or holds.
+fn all_namespaces() -> BTreeSet<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    pids.filter(|pid| pid.parse::<u32>().is_ok())
+        .flat_map(|pid| namespaces_of(&pid))
+        .collect()
+}
+
+/// Waits until nothing of `traces` is left; returns what is.
+pub(crate) fn left_after_limit(traces: &Traces, janitor: u32) -> Traces {
+    let mut left = Traces::default();
+    for _ in 0..40 {
+        let all = all_namespaces();
+        let alive = |pid: &&String| {
+            fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        left = Traces {
+            namespaces: traces.namespaces.intersection(&all).cloned().collect(),
+            processes: traces.processes.iter().filter(alive).cloned().collect(),
+            groups: groups(janitor),
+            programs: 0,
+        };
+        if left == Traces::default() {
+            break;
+        }
+        thread::park_timeout(LIMIT / 40);
+    }
+    left
+}
+
+/// Returns the janitor of the lab that a process made.
+pub(crate) fn janitor_of(pid: u32) -> u32 {
+    let children = descendants(pid);
+    children
+        .into_iter()
+        .find(|child| comm(*child) == "lab-janitor")
+        .unwrap()
+}
+
+/// Returns the name of a process.
+pub(crate) fn comm(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
