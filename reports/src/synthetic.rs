@@ -5,19 +5,18 @@
 //! a test can break an arm on purpose.
 
 mod counters;
+mod traffic;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
+use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
-use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tollgate_results::arm::{
     Arm, Datapath, Family, Name, Offloads, Pods, Position, Service, Services, SweepPoint, Wire,
 };
 use tollgate_results::facts::{ArmFacts, Facts};
-use tollgate_results::histogram::Histogram;
-use tollgate_results::outcome::{Flow, Histograms, Outcome, Protocol, Timed};
+use tollgate_results::outcome::{Flow, Protocol};
 use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Campaign, Install, RunRecord, TargetKind};
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
@@ -152,12 +151,12 @@ impl Synthetic {
         let mut drift = 0.0;
         for round in 0..=self.rounds {
             // An environment that remembers: every arm of a round shares it.
-            drift = 0.7 * drift + 0.04 * normal(&mut rng);
+            drift = 0.7 * drift + 0.04 * traffic::normal(&mut rng);
             for workload in &self.workloads {
                 let mut order: Vec<&SyntheticArm> = self.arms.iter().collect();
                 order.shuffle(&mut rng);
                 for (position, arm) in (0..).zip(order) {
-                    let own = self.noise * normal(&mut rng);
+                    let own = self.noise * traffic::normal(&mut rng);
                     let factor = f64::exp(drift + own);
                     let place = Place {
                         round,
@@ -263,12 +262,6 @@ pub fn name(text: &str) -> Name {
 
 /// Start of every synthetic campaign, in milliseconds since 1970.
 const START_MS: u64 = 1_790_000_000_000;
-
-/// Length of a slice's window.
-const WINDOW_NS: u64 = 1_000_000_000;
-
-/// Latencies drawn for a slice; the histogram is doubled until the window is about full.
-const DRAWN: u64 = 2_000;
 
 /// Where a slice stands.
 struct Place {
@@ -378,7 +371,7 @@ fn slice(
     factor: f64,
     place: &Place,
 ) -> Slice {
-    let (histograms, outcome) = traffic(rng, workload, arm, factor);
+    let (histograms, outcome) = traffic::measure(rng, workload, arm, factor);
     let measured = Measured {
         client: counters::end(rng, &outcome, true),
         server: counters::end(rng, &outcome, false),
@@ -399,99 +392,6 @@ fn slice(
         },
         histograms,
     }
-}
-
-fn traffic(
-    rng: &mut ChaCha8Rng,
-    workload: &Workload,
-    arm: &SyntheticArm,
-    factor: f64,
-) -> (Histograms, Outcome) {
-    let (base_ns, connects) = match workload.traffic {
-        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } => (18_000.0, false),
-        Traffic::TcpCrr { .. } => (75_000.0, true),
-        Traffic::Http { connections, .. } => (40_000.0, connections == Connections::New),
-        Traffic::TcpStream { payload, .. } => {
-            return (Histograms::new(), streamed(arm, factor, payload.0));
-        }
-    };
-    let extra = if connects { arm.per_connection_ns } else { 0.0 };
-    let typical = (base_ns * arm.per_packet + extra) * factor;
-    let latency = filled(rng, typical);
-    let replied = latency.len();
-    let mut histograms = BTreeMap::from([(Timed::Latency, latency)]);
-    if connects {
-        let connect = (base_ns * 0.4 * arm.per_packet + extra) * factor;
-        let mut histogram = drawn(rng, connect);
-        while histogram.len() < replied {
-            let copy = histogram.clone();
-            histogram.merge(&copy);
-        }
-        histograms.insert(Timed::Connect, histogram);
-    }
-    let outcome = Outcome {
-        window_ns: WINDOW_NS,
-        sent: replied,
-        replied,
-        bytes_sent: replied * 64,
-        bytes_received: replied * 64,
-        flow: Some(flow(40_000)),
-        ..Outcome::default()
-    };
-    (histograms, outcome)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "made-up figures of a known size"
-)]
-fn streamed(arm: &SyntheticArm, factor: f64, payload: u64) -> Outcome {
-    let writes = (20_000.0 / (arm.per_packet * factor)) as u64;
-    Outcome {
-        window_ns: WINDOW_NS,
-        sent: writes,
-        replied: 0,
-        bytes_sent: writes * payload,
-        bytes_received: (writes as f64 * 0.999) as u64 * payload,
-        flow: Some(flow(40_001)),
-        ..Outcome::default()
-    }
-}
-
-/// Draws latencies and doubles them until a closed loop would have filled the window.
-fn filled(rng: &mut ChaCha8Rng, typical_ns: f64) -> Histogram {
-    let mut histogram = drawn(rng, typical_ns);
-    while crate::stats::real64(histogram.len() * 2) * typical_ns < crate::stats::real64(WINDOW_NS) {
-        let copy = histogram.clone();
-        histogram.merge(&copy);
-    }
-    histogram
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "latencies are positive and far below 2^63 ns"
-)]
-fn drawn(rng: &mut ChaCha8Rng, typical_ns: f64) -> Histogram {
-    let mut histogram = Histogram::new();
-    for _ in 0..DRAWN {
-        let mut ns = typical_ns * f64::exp(0.08 * normal(rng));
-        if rng.random::<f64>() < 0.01 {
-            // A Pareto burst with index 1.6 (statistics §4.2, S1), bounded.
-            ns *= rng.random::<f64>().max(1e-4).powf(-1.0 / 1.6);
-        }
-        histogram.record(ns as u64);
-    }
-    histogram
-}
-
-/// A standard normal variate by Box and Muller.
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
 fn flow(port: u16) -> Flow {

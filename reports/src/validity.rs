@@ -3,15 +3,16 @@
 //!
 //! | rule | drops a round when, in any of its slices |
 //! |---|---|
-//! | steal | the hypervisor took more than 2 % of a used CPU |
-//! | user CPU | user space took 20 points of one CPU more than the workload's median over all arms |
-//! | run-queue wait, CPU pressure | threads waited longer than the median of the same workload and arm, by 5 points and by six deviations |
-//! | memory and I/O pressure | some task stalled for more than 10 % of the window |
+//! | steal | the hypervisor took more than 2 % of a CPU that carried the traffic |
+//! | user CPU | user space took 20 points more of such a CPU than in the workload's median over all arms |
+//! | scarce CPU | client and server together lacked the CPU that they share (`shared`), or waited for theirs (`split`, `free`), longer than in the median of the same workload and arm: by 5 points and by six deviations |
+//! | memory pressure | some task stalled for memory for more than 10 % of the window |
 //!
-//! Waiting is judged against the same arm's own median, because the woken peer always waits under `shared`
-//! placement and an arm may well wait more than another. What loads only one arm shows in the user CPU.
-//! Involuntary switches are not judged: under `shared` placement the scheduler's way of waking is part of
-//! the path. Rules whose counter cannot be read don't apply.
+//! Scarcity is judged against the same arm's own median, because one arm may well wait more than another; what
+//! loads the CPU beside one arm only shows in the user CPU. Under `shared` placement neither the wait of
+//! one peer nor the pressure says anything: the woken peer always waits, and for how long is up to the
+//! scheduler's way of waking. Nor are involuntary switches judged, for the same reason. Rules whose
+//! counter cannot be read don't apply.
 
 pub(crate) mod evidence;
 mod noise;
@@ -74,7 +75,10 @@ pub(crate) fn judge(campaign: &Campaign, observations: &Observations<'_>) -> Val
             .or_else(|| confounded(campaign, &disturbed)),
         steal: steal(campaign),
         failures: failures(&campaign.slices),
-        notes: notes(campaign, count(whole.len())),
+        notes: notes(campaign, count(whole.len()))
+            .into_iter()
+            .chain(noise::crowded(campaign, observations, &kept))
+            .collect(),
     };
     Validity {
         conduct,

@@ -1,6 +1,6 @@
 //! Figures in plain words, for sentences that stand in the analysis itself.
 
-use crate::model::{Estimate, Unit};
+use crate::model::{Estimate, Interval, Unit};
 
 /// Writes a share as percent with its sign: `+24.8 %`.
 pub(crate) fn percent(share: f64) -> String {
@@ -57,13 +57,22 @@ pub(crate) fn shift(unit: Unit, value: f64) -> String {
 
 /// Writes a difference with its 95 % interval: `+12.3 µs [11.1, 13.6]`.
 pub(crate) fn shift_with_interval(unit: Unit, estimate: &Estimate) -> String {
-    let (scale, name) = natural(unit, estimate.value.abs());
+    shift_within(unit, estimate.value, estimate.interval95)
+}
+
+/// Writes a difference with its 90 % interval, which decides equivalence.
+pub(crate) fn shift90(unit: Unit, estimate: &Estimate) -> String {
+    shift_within(unit, estimate.value, estimate.interval90)
+}
+
+fn shift_within(unit: Unit, value: f64, interval: Interval) -> String {
+    let (scale, name) = natural(unit, value.abs());
     let bound = |value: f64| three_digits(value / scale, false);
     format!(
         "{}{name} [{}, {}]",
-        three_digits(estimate.value / scale, true),
-        bound(estimate.interval95.low),
-        bound(estimate.interval95.high)
+        three_digits(value / scale, true),
+        bound(interval.low),
+        bound(interval.high)
     )
 }
 
@@ -177,7 +186,6 @@ fn without_negative_zero(text: String, sign: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Interval;
 
     fn estimate(value: f64, low: f64, high: f64) -> Estimate {
         let interval = Interval {

@@ -27,8 +27,32 @@ pub(crate) fn write(context: &Context<'_>, cells: &[Cell], scalings: &[Scaling])
             .filter(|cell| is_news(context, cell, cells))
             .filter_map(verdict),
     );
+    if context.validity.conduct.invalid.is_some() {
+        answers.extend(main.iter().filter_map(|cell| undropped(cell)));
+    }
     answers.extend(missing(context));
     answers
+}
+
+/// What an invalid campaign would have said: told, but never as a verdict.
+fn undropped(cell: &Cell) -> Option<Answer> {
+    let undropped = cell.undropped?;
+    let effect = less_one(undropped.effect.as_ref()?);
+    Some(Answer {
+        kind: AnswerKind::Verdict(Verdict::Invalid),
+        text: format!(
+            "With no round dropped {} would be {} against {} on {} {}, {} worse: a hint, not a verdict.",
+            cell.arm,
+            undropped.verdict,
+            cell.reference,
+            cell.workload,
+            cell.metric,
+            words::change(&effect)
+        ),
+        workload: Some(cell.workload.clone()),
+        metric: Some(cell.metric),
+        arm: Some(cell.arm.clone()),
+    })
 }
 
 fn invalid(context: &Context<'_>) -> Vec<Answer> {

@@ -1,26 +1,18 @@
 //! Cells: pairs of rounds, their inference, and what a reader has to know of them.
 
-use std::collections::BTreeSet;
+mod paired;
 
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::workload::{Cpu, Workload};
 
 use super::context::Context;
-use super::values::{self, Observation, RoundKey};
-use crate::model::{
-    Cell, Direction, Estimate, Interval, Metric, Pair, Typical, Undropped, Verdict,
-};
+use super::values;
+use crate::model::{Cell, Direction, Estimate, Interval, Metric, Typical, Undropped, Verdict};
 use crate::stats::rounds::FEWEST;
 use crate::stats::{holm, median, order, real, real64};
 use crate::verdict::{Inference, Scale};
 use crate::words;
-
-/// Samples beyond a percentile below which it isn't told (statistics §2.3). Autocorrelation within a slice is not
-/// corrected: only histograms are kept.
-const FEWEST_BEYOND: f64 = 10.0;
-
-/// Samples beyond a percentile below which it is called thin.
-const FEW_BEYOND: f64 = 20.0;
+use paired::{FEW_BEYOND, FEWEST_BEYOND, Paired};
 
 /// Equivalence margin of loss: a tenth of a percentage point.
 const LOSS_MARGIN: f64 = 0.001;
@@ -147,7 +139,7 @@ fn cell(
             .as_ref()
             .filter(|_| verdict == Verdict::Inconclusive && is_ratio)
             .map(|inference| inference.resolution(margin, context.seconds_per_round)),
-        notes: notes(context, workload, &paired, inference.as_ref(), arm),
+        notes: notes(context, workload, &paired, arm),
         pairs: paired.pairs,
     };
     if let Some(undropped) = cell
@@ -159,120 +151,15 @@ fn cell(
             undropped.verdict
         ));
     }
+    let open = !matches!(cell.verdict, Verdict::Equivalent | Verdict::Invalid);
+    if open && inference.is_some_and(|inference| inference.outlier_driven()) {
+        cell.notes.push(
+            "outlier-driven: the paired t test and the exact interval disagree on there being a difference"
+                .to_owned(),
+        );
+    }
     cell.words = in_words(&cell);
     cell
-}
-
-/// The rounds in which both arms were measured.
-struct Paired {
-    metric: Metric,
-    scale: Scale,
-    pairs: Vec<Pair>,
-    /// Rounds that count but lack one of the two.
-    missing: usize,
-    /// Samples beyond the percentile, in the typical slice of the poorer arm.
-    beyond: Option<f64>,
-}
-
-impl Paired {
-    fn of(
-        context: &Context<'_>,
-        workload: &Name,
-        metric: Metric,
-        arm: &Arm,
-        reference: &Arm,
-        rounds: &BTreeSet<RoundKey>,
-    ) -> Self {
-        let mut pairs = Vec::new();
-        let mut samples = Vec::new();
-        for round in rounds {
-            let at = |arm: &Arm| context.observations.at(workload, &arm.name, *round);
-            let Some((own, other)) = at(arm).zip(at(reference)) else {
-                continue;
-            };
-            let value = |slice: &Observation<'_>| slice.values.get(&metric).copied();
-            if let Some((own_value, other_value)) = value(own).zip(value(other)) {
-                let count = values::samples(metric, own).min(values::samples(metric, other));
-                samples.push(real64(count));
-                pairs.push(pair(metric, *round, own_value, other_value));
-            }
-        }
-        let beyond = metric
-            .quantile()
-            .zip(median(&samples))
-            .map(|(quantile, samples)| samples * (1.0 - quantile));
-        Self {
-            metric,
-            scale: match metric {
-                Metric::Loss => Scale::Difference,
-                _ => Scale::Ratio,
-            },
-            missing: rounds.len() - pairs.len(),
-            pairs,
-            beyond,
-        }
-    }
-
-    /// The inference, or why there is none.
-    fn inference(&self) -> Result<Inference, String> {
-        if self.pairs.len() < FEWEST {
-            return Err(format!(
-                "{} of both arms: an interval needs at least {FEWEST}",
-                words::plural(self.pairs.len(), "valid round")
-            ));
-        }
-        if let Some(beyond) = self.beyond.filter(|beyond| *beyond < FEWEST_BEYOND) {
-            return Err(format!(
-                "about {beyond:.0} samples of a slice lie beyond {}: it needs at least {FEWEST_BEYOND} \
-                 (longer slices)",
-                self.metric
-            ));
-        }
-        let effects: Vec<f64> = self.pairs.iter().map(|pair| self.effect(pair)).collect();
-        if effects.iter().any(|effect| effect.is_nan()) {
-            return Err(
-                "in some rounds neither arm has a finite value (loss-limited): see loss".to_owned(),
-            );
-        }
-        Inference::of(&effects, self.scale).ok_or_else(|| "too many rounds".to_owned())
-    }
-
-    /// The oriented effect on the scale of the inference.
-    fn effect(&self, pair: &Pair) -> f64 {
-        match self.scale {
-            Scale::Difference => pair.arm - pair.reference,
-            // A difference of logarithms is exactly antisymmetric when the arms are swapped.
-            Scale::Ratio => match self.metric.direction() {
-                Direction::LargerIsWorse => pair.arm.ln() - pair.reference.ln(),
-                Direction::SmallerIsWorse => pair.reference.ln() - pair.arm.ln(),
-            },
-        }
-    }
-
-    fn shift(&self) -> Option<Estimate> {
-        let differences: Vec<f64> = self
-            .pairs
-            .iter()
-            .map(|pair| pair.arm - pair.reference)
-            .collect();
-        Some(Inference::of(&differences, Scale::Difference)?.estimate())
-    }
-}
-
-fn pair(metric: Metric, round: RoundKey, arm: f64, reference: f64) -> Pair {
-    let effect = match (metric, metric.direction()) {
-        (Metric::Loss, _) => arm - reference,
-        (_, Direction::LargerIsWorse) => arm / reference,
-        (_, Direction::SmallerIsWorse) => reference / arm,
-    };
-    Pair {
-        round: round.round,
-        install: round.install,
-        reference,
-        arm,
-        // Where both are infinite or both zero, neither is worse.
-        effect: if effect.is_nan() { 1.0 } else { effect },
-    }
 }
 
 /// Turns the oriented ratio into the relative change of the value itself.
@@ -322,25 +209,13 @@ fn undropped(
     })
 }
 
-fn notes(
-    context: &Context<'_>,
-    workload: &Workload,
-    paired: &Paired,
-    inference: Option<&Inference>,
-    arm: &Arm,
-) -> Vec<String> {
+fn notes(context: &Context<'_>, workload: &Workload, paired: &Paired, arm: &Arm) -> Vec<String> {
     let mut notes = Vec::new();
     if paired.missing > 0 {
         notes.push(format!(
             "{} of one of the two arms could not be used",
             words::plural(paired.missing, "round")
         ));
-    }
-    if inference.is_some_and(Inference::outlier_driven) {
-        notes.push(
-            "outlier-driven: the paired t test and the exact interval disagree on there being a difference"
-                .to_owned(),
-        );
     }
     let thin = |beyond: &f64| (FEWEST_BEYOND..FEW_BEYOND).contains(beyond);
     if let Some(beyond) = paired.beyond.filter(thin) {
@@ -426,6 +301,9 @@ fn in_words(cell: &Cell) -> String {
         _ if cell.verdict == Verdict::Invalid => None,
         (Some(change), _) if cell.verdict == Verdict::Equivalent => Some(words::change90(change)),
         (Some(change), _) => Some(words::change(change)),
+        (None, Some(shift)) if cell.verdict == Verdict::Equivalent => {
+            Some(words::shift90(cell.unit, shift))
+        }
         (None, Some(shift)) => Some(words::shift_with_interval(cell.unit, shift)),
         (None, None) => None,
     };

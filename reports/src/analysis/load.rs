@@ -1,6 +1,6 @@
 //! Shares of CPU time, from counters. What could not be read has no share.
 
-use tollgate_results::counters::{Counters, CpuCounters};
+use tollgate_results::counters::{Counters, CpuCounters, Pressure};
 use tollgate_results::slice::{Measured, Slice, SliceResult};
 
 use crate::stats::real64;
@@ -32,9 +32,11 @@ pub(crate) fn steal_share(cpu: &CpuCounters) -> Option<f64> {
     share(cpu.steal_ns?, total_ns(cpu)?)
 }
 
-/// Returns the share of a CPU's time that it was not idle, steal excluded.
-pub(crate) fn busy_share(cpu: &CpuCounters) -> Option<f64> {
-    share(busy_ns(cpu)?, total_ns(cpu)?)
+/// Returns the CPUs that carried the traffic: those with at least a tenth of all NET_RX soft interrupts.
+pub(crate) fn used_cpus(measured: &Measured) -> impl Iterator<Item = &CpuCounters> {
+    let received = cpus(measured).filter_map(|cpu| cpu.net_rx);
+    let all = received.fold(0, u64::saturating_add);
+    cpus(measured).filter(move |cpu| all > 0 && cpu.net_rx.is_some_and(|own| own >= all / 10))
 }
 
 /// Returns the largest share of one CPU that the hypervisor took during a slice.
@@ -45,11 +47,20 @@ pub(crate) fn largest_steal(slice: &Slice) -> Option<f64> {
     cpus(measured).filter_map(steal_share).reduce(f64::max)
 }
 
-/// Returns the time that an end's threads waited for a CPU, as a share of the window and thread.
+/// Returns the time that an end's threads waited for a CPU, summed, as a share of the window.
 pub(crate) fn wait_share(counters: &Counters) -> Option<f64> {
-    let threads = counters.threads.as_ref()?;
-    let available = counters.at_ns.saturating_mul(u64::from(threads.threads));
-    share(threads.run_queue_wait_ns, available)
+    share(counters.threads.as_ref()?.run_queue_wait_ns, counters.at_ns)
+}
+
+/// Returns the larger stall of both ends as a share of the window; the kernel's figures may stand at one only.
+pub(crate) fn pressure(measured: &Measured, field: fn(&Pressure) -> Option<u64>) -> Option<f64> {
+    [&measured.client, &measured.server]
+        .into_iter()
+        .filter_map(|counters| {
+            let stalled = field(counters.pressure.as_ref()?)?;
+            share(stalled.saturating_mul(1_000), counters.at_ns)
+        })
+        .reduce(f64::max)
 }
 
 /// Returns a part of the time of all CPUs as a share of all their time.

@@ -68,9 +68,9 @@ pub struct SlicePoint {
     pub busy_share: Option<f64>,
     /// Largest share of one CPU's time that the hypervisor gave to others.
     pub steal_share: Option<f64>,
-    /// Time that the client's threads waited for a CPU, as a share of the window and thread.
+    /// Time that the client's threads waited for a CPU, summed, as a share of the window.
     pub client_wait_share: Option<f64>,
-    /// Time that the server's threads waited for a CPU, as a share of the window and thread.
+    /// Time that the server's threads waited for a CPU, summed, as a share of the window.
     pub server_wait_share: Option<f64>,
     /// Connection-tracking entries of both nodes at the slice's start.
     pub conntrack_entries: Option<u64>,

@@ -20,11 +20,13 @@ pub(super) fn end(rng: &mut ChaCha8Rng, outcome: &Outcome, client: bool) -> Coun
     let wobble = |rng: &mut ChaCha8Rng, permille: u64| {
         window / 1_000 * rng.random_range(permille - permille / 20..=permille + permille / 20)
     };
+    // Always one of both runs: each has about half of their CPU.
+    let cpu_ns = window / 1_000 * rng.random_range(483..=492);
     let mut counters = Counters {
         at_ns: window,
         threads: Some(ThreadCounters {
             threads: 1,
-            cpu_ns: wobble(rng, 470),
+            cpu_ns,
             run_queue_wait_ns: wobble(rng, 240),
             voluntary_switches: Some(outcome.sent),
             involuntary_switches: Some(12),

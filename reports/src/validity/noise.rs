@@ -3,34 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_results::arm::Name;
-use tollgate_results::counters::Pressure;
 use tollgate_results::run::Campaign;
 use tollgate_results::slice::Measured;
+use tollgate_results::workload::{Cpu, Workload};
 
-use crate::analysis::load::{busy_share, cpus, share, steal_share, total_ns, wait_share};
+use crate::analysis::load::{self, share};
 use crate::analysis::values::{Observation, Observations, RoundKey};
-use crate::stats::median;
+use crate::stats::{median, real64};
 
 /// Share of a used CPU that the hypervisor may take.
 const STEAL: f64 = 0.02;
 
-/// A CPU is used by a slice when it was busy for more than this share.
-const USED: f64 = 0.05;
-
-/// Ticks of steal below which a short slice is not judged: one tick may be rounding.
-const STEAL_TICKS: u64 = 3;
-
 /// Share of one CPU by which user space may exceed the workload's median.
 const USER_EXCESS: f64 = 0.20;
 
-/// Share of the window by which waiting may exceed its median.
-const WAIT_EXCESS: f64 = 0.05;
+/// Ticks of the kernel's accounting below which a difference may be rounding.
+const TICKS: u64 = 3;
 
-/// Scaled median absolute deviations by which waiting may exceed its median.
-const WAIT_DEVIATIONS: f64 = 6.0;
+/// Share of the window by which the CPU's scarcity may exceed its median.
+const SCARCE_EXCESS: f64 = 0.05;
 
-/// Share of the window in which some task may stall for memory or I/O.
+/// Scaled median absolute deviations by which the CPU's scarcity may exceed its median.
+const SCARCE_DEVIATIONS: f64 = 6.0;
+
+/// Share of the window in which some task may stall for memory.
 const STALL: f64 = 0.10;
+
+/// Share of its CPU that a pair may lack in the typical slice before the reader is told.
+const CROWDED: f64 = 0.10;
 
 /// Why a round is dropped, and the arm that ran when it happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,18 +41,22 @@ pub(crate) struct Disturbance {
     size: f64,
 }
 
+/// How many times a limit was exceeded, and the reason in words.
+type Excess = (f64, String);
+
+type Rounds<'a> = Vec<(RoundKey, &'a Observation<'a>)>;
+
 /// Returns the rounds to drop among those that are whole.
 pub(crate) fn disturbed(
     campaign: &Campaign,
     observations: &Observations<'_>,
     whole: &BTreeSet<RoundKey>,
 ) -> BTreeMap<RoundKey, Disturbance> {
-    let resolution = campaign.run.facts.cpu_time_resolution_ns;
+    let plan = &campaign.run.plan;
+    let resolution_ns = campaign.run.facts.cpu_time_resolution_ns;
     let mut found = BTreeMap::new();
-    for workload in &campaign.run.plan.workloads {
-        let arms: Vec<(&Name, Vec<(RoundKey, &Observation<'_>)>)> = campaign
-            .run
-            .plan
+    for workload in &plan.workloads {
+        let arms: Vec<(&Name, Rounds<'_>)> = plan
             .arms
             .iter()
             .map(|arm| {
@@ -64,12 +68,12 @@ pub(crate) fn disturbed(
         let all = arms.iter().flat_map(|(_, rounds)| rounds);
         let user = Usual::of(all.filter_map(|(_, slice)| user_share(slice.measured)));
         for (arm, rounds) in &arms {
-            let waits = Waits::of(rounds);
+            let scarcity = Scarcity::of(workload, rounds);
             for (round, slice) in rounds {
                 let excesses = [
-                    steal(slice.measured, resolution),
-                    user.and_then(|usual| user_excess(slice.measured, usual)),
-                    waits.excess(slice.measured),
+                    steal(slice.measured, resolution_ns),
+                    user.and_then(|usual| user_excess(slice.measured, usual, resolution_ns)),
+                    scarcity.excess(slice.measured),
                     stall(slice.measured),
                 ];
                 for (size, reason) in excesses.into_iter().flatten() {
@@ -84,6 +88,29 @@ pub(crate) fn disturbed(
         }
     }
     found
+}
+
+/// Returns a warning where client and server lacked a good part of the CPU that they were pinned to, all the
+/// time: no round stands out then, but all are slower and wider than they had to be.
+pub(crate) fn crowded(
+    campaign: &Campaign,
+    observations: &Observations<'_>,
+    kept: &BTreeSet<RoundKey>,
+) -> Option<String> {
+    let plan = &campaign.run.plan;
+    let shared = plan.workloads.iter().filter(|w| w.cpu == Cpu::Shared);
+    let lacks: Vec<f64> = shared
+        .flat_map(|workload| plan.arms.iter().map(move |arm| (workload, arm)))
+        .flat_map(|(workload, arm)| observations.rounds(&workload.name, &arm.name))
+        .filter(|(round, _)| kept.contains(round))
+        .filter_map(|(_, slice)| lacking(slice.measured))
+        .collect();
+    let lack = median(&lacks).filter(|lack| *lack > CROWDED)?;
+    Some(format!(
+        "The machine was busy with something else: client and server got only {} of the CPU that they \
+         share in the typical slice",
+        percent(1.0 - lack)
+    ))
 }
 
 fn keep_worst(
@@ -117,103 +144,110 @@ impl Usual {
             deviation: 1.4826 * median(&distances)?,
         })
     }
-
-    /// Returns how many times the limit on waiting is exceeded, where it is.
-    fn wait_excess(self, share: f64) -> Option<f64> {
-        let limit = WAIT_EXCESS.max(WAIT_DEVIATIONS * self.deviation);
-        let size = (share - self.median) / limit;
-        (size > 1.0).then_some(size)
-    }
 }
 
-/// What is usual of the waits of one workload on one arm.
-struct Waits {
-    client: Option<Usual>,
-    server: Option<Usual>,
-    pressure: Option<Usual>,
+/// One way to see that a CPU was scarce.
+struct Signal {
+    share: fn(&Measured) -> Option<f64>,
+    words: &'static str,
 }
 
-impl Waits {
-    fn of(rounds: &[(RoundKey, &Observation<'_>)]) -> Self {
-        let usual = |share: fn(&Measured) -> Option<f64>| {
-            Usual::of(rounds.iter().filter_map(|(_, slice)| share(slice.measured)))
+/// Client and server on one CPU: always one of them runs, so what both lack went to others. How long each waits
+/// for the other depends on the scheduler's way of waking, which may change from slice to slice.
+const SHARED: &[Signal] = &[Signal {
+    share: lacking,
+    words: "client and server lacked their CPU",
+}];
+
+/// Client and server on a CPU each: nobody has to wait.
+const APART: &[Signal] = &[
+    Signal {
+        share: |measured| load::wait_share(&measured.client),
+        words: "the client waited for a CPU",
+    },
+    Signal {
+        share: |measured| load::wait_share(&measured.server),
+        words: "the server waited for a CPU",
+    },
+    Signal {
+        share: |measured| load::pressure(measured, |pressure| pressure.cpu_some_us),
+        words: "tasks waited for a CPU",
+    },
+];
+
+/// What is usual of a CPU's scarcity for one workload on one arm.
+struct Scarcity {
+    signals: Vec<(&'static Signal, Usual)>,
+}
+
+impl Scarcity {
+    fn of(workload: &Workload, rounds: &Rounds<'_>) -> Self {
+        let signals = match workload.cpu {
+            Cpu::Shared => SHARED,
+            Cpu::Split | Cpu::Free => APART,
+        };
+        let usual = |signal: &'static Signal| {
+            let shares = rounds
+                .iter()
+                .filter_map(|(_, slice)| (signal.share)(slice.measured));
+            Some((signal, Usual::of(shares)?))
         };
         Self {
-            client: usual(client_wait),
-            server: usual(server_wait),
-            pressure: usual(cpu_pressure),
+            signals: signals.iter().filter_map(usual).collect(),
         }
     }
 
-    fn excess(&self, measured: &Measured) -> Option<(f64, String)> {
-        [
-            (self.client, client_wait(measured), "client threads waited"),
-            (self.server, server_wait(measured), "server threads waited"),
-            (self.pressure, cpu_pressure(measured), "tasks waited"),
-        ]
-        .into_iter()
-        .filter_map(|(usual, share, who)| {
-            let (usual, share) = (usual?, share?);
-            let reason = format!(
-                "{who} for a CPU {} of the time, usually {}",
-                percent(share),
-                percent(usual.median)
-            );
-            Some((usual.wait_excess(share)?, reason))
-        })
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+    fn excess(&self, measured: &Measured) -> Option<Excess> {
+        self.signals
+            .iter()
+            .filter_map(|(signal, usual)| {
+                let share = (signal.share)(measured)?;
+                let limit = SCARCE_EXCESS.max(SCARCE_DEVIATIONS * usual.deviation);
+                let size = (share - usual.median) / limit;
+                let reason = format!(
+                    "{} {} of the time, usually {}",
+                    signal.words,
+                    percent(share),
+                    percent(usual.median)
+                );
+                (size > 1.0).then_some((size, reason))
+            })
+            .max_by(|a, b| a.0.total_cmp(&b.0))
     }
 }
 
-fn client_wait(measured: &Measured) -> Option<f64> {
-    wait_share(&measured.client)
+/// Share of the window in which neither the client's nor the server's threads ran.
+fn lacking(measured: &Measured) -> Option<f64> {
+    let client = measured.client.threads.as_ref()?;
+    let server = measured.server.threads.as_ref()?;
+    let ran = client.cpu_ns.saturating_add(server.cpu_ns);
+    // The threads run a little before and after the window too.
+    Some((1.0 - share(ran, measured.outcome.window_ns)?).max(0.0))
 }
 
-fn server_wait(measured: &Measured) -> Option<f64> {
-    wait_share(&measured.server)
+fn stall(measured: &Measured) -> Option<Excess> {
+    let share = load::pressure(measured, |pressure| pressure.memory_some_us)?;
+    (share > STALL).then(|| {
+        let reason = format!("tasks stalled for memory {} of the time", percent(share));
+        (share / STALL, reason)
+    })
 }
 
-fn cpu_pressure(measured: &Measured) -> Option<f64> {
-    pressure(measured, |pressure| pressure.cpu_some_us)
-}
-
-fn stall(measured: &Measured) -> Option<(f64, String)> {
-    let memory = pressure(measured, |pressure| pressure.memory_some_us);
-    let io = pressure(measured, |pressure| pressure.io_some_us);
-    [(memory, "memory"), (io, "I/O")]
-        .into_iter()
-        .find_map(|(share, what)| {
-            let share = share.filter(|share| *share > STALL)?;
-            let reason = format!("tasks stalled for {what} {} of the time", percent(share));
-            Some((share / STALL, reason))
-        })
-}
-
-/// The largest stall of both ends; the kernel's figures may stand at one of them only.
-fn pressure(measured: &Measured, field: fn(&Pressure) -> Option<u64>) -> Option<f64> {
-    [&measured.client, &measured.server]
-        .into_iter()
-        .filter_map(|counters| {
-            let stalled = field(counters.pressure.as_ref()?)?;
-            share(stalled.saturating_mul(1_000), counters.at_ns)
-        })
-        .reduce(f64::max)
-}
-
-/// User time of all CPUs, in CPUs.
+/// User time of the CPUs that carried the traffic, in CPUs.
 fn user_share(measured: &Measured) -> Option<f64> {
-    let shares: Vec<f64> = cpus(measured)
-        .map(|cpu| share(cpu.user_ns?, total_ns(cpu)?))
+    let shares: Vec<f64> = load::used_cpus(measured)
+        .map(|cpu| share(cpu.user_ns?, load::total_ns(cpu)?))
         .collect::<Option<_>>()?;
     (!shares.is_empty()).then(|| shares.iter().sum())
 }
 
-fn user_excess(measured: &Measured, usual: Usual) -> Option<(f64, String)> {
+fn user_excess(measured: &Measured, usual: Usual, resolution_ns: u64) -> Option<Excess> {
     let share = user_share(measured)?;
-    let size = (share - usual.median) / USER_EXCESS;
+    let rounding = ticks(resolution_ns) / real64(measured.client.at_ns).max(1.0);
+    let size = (share - usual.median) / USER_EXCESS.max(rounding);
     (size > 1.0).then(|| {
         let reason = format!(
-            "user space took {} of one CPU, usually {}",
+            "user space took {} of the CPU that carried the traffic, usually {}",
             percent(share),
             percent(usual.median)
         );
@@ -221,17 +255,21 @@ fn user_excess(measured: &Measured, usual: Usual) -> Option<(f64, String)> {
     })
 }
 
-fn steal(measured: &Measured, resolution_ns: u64) -> Option<(f64, String)> {
-    cpus(measured)
-        .filter(|cpu| busy_share(cpu).is_some_and(|busy| busy > USED))
-        .filter(|cpu| cpu.steal_ns.unwrap_or(0) >= STEAL_TICKS.saturating_mul(resolution_ns))
-        .filter_map(|cpu| Some((steal_share(cpu)?, cpu.cpu)))
+fn steal(measured: &Measured, resolution_ns: u64) -> Option<Excess> {
+    load::used_cpus(measured)
+        .filter(|cpu| real64(cpu.steal_ns.unwrap_or(0)) >= ticks(resolution_ns))
+        .filter_map(|cpu| Some((load::steal_share(cpu)?, cpu.cpu)))
         .filter(|(share, _)| *share > STEAL)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(share, cpu)| {
             let reason = format!("the hypervisor took {} of CPU {cpu}", percent(share));
             (share / STEAL, reason)
         })
+}
+
+/// Time that may be rounding, in nanoseconds.
+fn ticks(resolution_ns: u64) -> f64 {
+    real64(TICKS.saturating_mul(resolution_ns))
 }
 
 fn percent(share: f64) -> String {

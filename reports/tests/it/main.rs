@@ -1,8 +1,9 @@
-//! Tests of analysis and of pairs, from records to verdicts.
+//! Tests of analysis, of pairs and of renderers, from records to verdicts and reports.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod analysis;
+mod evidence;
 mod goldens;
 mod pairs;
 mod properties;

@@ -1,0 +1,149 @@
+//! Whether the packets took the declared datapath.
+
+use tollgate_reports::analyse;
+use tollgate_reports::model::{AnswerKind, Judgement, Verdict};
+use tollgate_reports::synthetic::{Synthetic, datapath, name};
+use tollgate_results::arm::{Service, Wire};
+use tollgate_results::evidence::Translation;
+
+use crate::validity::{change, verdicts};
+
+#[test]
+fn declared_vxlan_but_deployed_native_is_invalid() {
+    let mut synthetic = Synthetic::quickstart();
+    synthetic.arms[1].carried = datapath(Wire::Native, Service::None, None);
+    let analysis = analyse(&synthetic.campaign());
+    let vxlan = analysis.arm(&name("vxlan")).unwrap();
+    assert_eq!(vxlan.evidence.judgement, Judgement::Contradicts);
+    assert_eq!(vxlan.evidence.encapsulated_packets, Some(0));
+    for cell in &analysis.cells {
+        let concerned = cell.arm == name("vxlan");
+        assert_eq!(
+            cell.verdict == Verdict::Invalid,
+            concerned,
+            "{}",
+            cell.words
+        );
+        assert!(
+            !concerned || cell.words.contains("declared vxlan, but only 0 packets"),
+            "{}",
+            cell.words
+        );
+    }
+    assert_eq!(
+        analysis.answers[0].kind,
+        AnswerKind::Verdict(Verdict::Invalid)
+    );
+    assert!(
+        analysis.answers[0]
+            .text
+            .contains("vxlan is not what it declares")
+    );
+    assert!(
+        !analysis.answers[1..]
+            .iter()
+            .any(|answer| answer.arm == Some(name("vxlan")))
+    );
+}
+
+#[test]
+fn a_broken_reference_makes_all_that_lean_on_it_invalid() {
+    let mut synthetic = Synthetic::overlay();
+    synthetic.arms[0].carried = datapath(Wire::Vxlan, Service::None, None);
+    let analysis = analyse(&synthetic.campaign());
+    assert!(
+        verdicts(&analysis)
+            .iter()
+            .all(|verdict| *verdict == Verdict::Invalid)
+    );
+    assert!(
+        analysis.cells[0]
+            .words
+            .contains("native is not what it declares")
+    );
+}
+
+#[test]
+fn every_service_is_held_to_its_own_proof() {
+    let kinds = [
+        Service::None,
+        Service::IptablesLegacy,
+        Service::IptablesNft,
+        Service::Nftables,
+        Service::SocketLb,
+    ];
+    let alike = |service| matches!(service, Service::IptablesLegacy | Service::IptablesNft);
+    for declared in kinds {
+        for carried in kinds {
+            let mut synthetic = Synthetic::quickstart();
+            synthetic.rounds = 1;
+            synthetic.arms.truncate(2);
+            synthetic.workloads.truncate(1);
+            let count = |service| (service != Service::None).then_some(10);
+            synthetic.arms[1].arm.datapath = datapath(Wire::Native, declared, count(declared));
+            synthetic.arms[1].carried = datapath(Wire::Native, carried, count(carried));
+            let analysis = analyse(&synthetic.campaign());
+            let evidence = &analysis.arms[1].evidence;
+            // Rules of either backend count alike: which one holds them shows in the arm's facts. The
+            // nftables mode has no counters of its own, so rules beside it do not contradict.
+            let same = declared == carried
+                || (alike(declared) && alike(carried))
+                || (declared == Service::Nftables && alike(carried));
+            let unreadable = alike(declared) && carried == Service::Nftables;
+            let expected = match (same, unreadable) {
+                (true, _) => Judgement::Ok,
+                (_, true) => Judgement::Unknown,
+                _ => Judgement::Contradicts,
+            };
+            assert_eq!(
+                evidence.judgement, expected,
+                "{declared} by {carried}: {:#?}",
+                evidence.checks
+            );
+        }
+    }
+}
+
+#[test]
+fn evidence_that_cannot_be_read_is_a_note() {
+    let mut campaign = Synthetic::overlay().campaign();
+    change(
+        &mut campaign,
+        |_, _| true,
+        |measured| {
+            measured.evidence.counters.devices.clear();
+            measured.evidence.translation = Translation::Unknown {
+                reason: "no permission".to_owned(),
+            };
+        },
+    );
+    let analysis = analyse(&campaign);
+    for arm in &analysis.arms {
+        assert_eq!(arm.evidence.judgement, Judgement::Unknown);
+        assert_eq!(arm.evidence.encapsulated_packets, None);
+        assert!(arm.evidence.translation.contains("no permission"));
+    }
+    assert_eq!(analysis.cells[0].verdict, Verdict::Slower);
+}
+
+#[test]
+fn one_contradicting_slice_is_enough_and_is_named() {
+    let mut campaign = Synthetic::overlay().campaign();
+    change(
+        &mut campaign,
+        |round, arm| round == 6 && arm == "vxlan",
+        |measured| {
+            for device in &mut measured.evidence.counters.devices {
+                device.rx_packets /= 2;
+            }
+        },
+    );
+    let analysis = analyse(&campaign);
+    let check = &analysis.arms[1].evidence.checks[0];
+    assert_eq!(check.judgement, Judgement::Contradicts);
+    assert!(
+        check.text.contains("(tcp-rr in round 6; 1 of 11 slices)"),
+        "{}",
+        check.text
+    );
+}
