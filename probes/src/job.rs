@@ -83,7 +83,7 @@ impl ArmedJob {
     /// Returns the OS ids of the sending threads. They live as long as the job does.
     #[must_use]
     pub fn threads(&self) -> Vec<i32> {
-        self.senders.iter().map(Sender::tid).collect()
+        self.senders.iter().filter_map(Sender::tid).collect()
     }
 
     /// Returns a handle that ends the job from another thread.

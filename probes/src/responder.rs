@@ -87,7 +87,7 @@ impl Responder {
     #[must_use]
     pub fn thread_ids(&self) -> Vec<i32> {
         let mut threads = self.pool.thread_ids();
-        threads.push(self.udp.tid());
+        threads.extend(self.udp.tid());
         threads
     }
 

@@ -14,7 +14,18 @@ use crate::error::ProbeError;
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) tid: i32,
-    pub(crate) handle: JoinHandle<()>,
+    handle: JoinHandle<()>,
+}
+
+impl Started {
+    /// Waits for the thread's end; a panic of it goes on in the caller.
+    pub(crate) fn join(self) {
+        if let Err(panic) = self.handle.join()
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
 }
 
 /// Stack of each thread, in bytes: no loop recurses or keeps large buffers on its stack.
@@ -86,7 +97,7 @@ mod tests {
         });
         let started = started.unwrap();
         assert!(started.tid > 0);
-        started.handle.join().unwrap();
+        started.join();
         assert_eq!(
             receive.recv().unwrap(),
             (vec![0], Some("tg-test".to_owned()))

@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Nanoseconds;
-use crate::workload::Traffic;
+use crate::workload::{Load, Traffic};
 
 /// Version of this protocol and of the traffic on the wire; both ends must agree.
 pub const PROTOCOL: u32 = 1;
@@ -58,6 +58,9 @@ pub struct Serving {
 pub struct Job {
     /// What to send.
     pub traffic: Traffic,
+    /// When to send it.
+    #[serde(default)]
+    pub load: Load,
     /// Where to.
     pub target: SocketAddr,
     /// Traffic before the measured window.
@@ -66,7 +69,7 @@ pub struct Job {
     pub duration: Nanoseconds,
     /// CPU that the sending threads are pinned to; `None` leaves it to the scheduler.
     pub cpu: Option<u32>,
-    /// Source of the job's random choices (source ports, payload).
+    /// Source of the job's random choices (payload, schedule of an open loop).
     pub seed: u64,
 }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
-use std::thread::JoinHandle;
 
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::Timed;
@@ -22,18 +21,18 @@ use crate::probe::stream::Stream;
 use crate::probe::udp_rr::UdpRr;
 use crate::probe::window::Window;
 use crate::recorder::Recorder;
-use crate::thread;
+use crate::thread::{self, Started};
 
 /// A thread that sends in each window that it is given, and blocks between them.
 #[derive(Debug)]
 pub(super) struct Sender {
-    tid: i32,
     aborter: Aborter,
     /// The length of each window, in nanoseconds; `None` once the thread is to end.
     windows: Option<mpsc::Sender<u64>>,
     /// One for the warm-up, then one for each window.
     recorders: Receiver<Recorder>,
-    handle: Option<JoinHandle<()>>,
+    /// `None` only while it is dropped.
+    thread: Option<Started>,
 }
 
 impl Sender {
@@ -53,16 +52,15 @@ impl Sender {
             live(&job_of_thread, &life);
         })?;
         Ok(Self {
-            tid: started.tid,
             aborter: aborter.clone(),
             windows: Some(windows),
             recorders,
-            handle: Some(started.handle),
+            thread: Some(started),
         })
     }
 
-    pub(super) const fn tid(&self) -> i32 {
-        self.tid
+    pub(super) fn tid(&self) -> Option<i32> {
+        self.thread.as_ref().map(|thread| thread.tid)
     }
 
     /// Starts a window, which lasts from the moment when the thread wakes up.
@@ -84,9 +82,8 @@ impl Drop for Sender {
     fn drop(&mut self) {
         self.aborter.abort();
         self.windows = None;
-        if let Some(handle) = self.handle.take() {
-            // It has nothing to say any more, not even how it ended.
-            let _ = handle.join();
+        if let Some(thread) = self.thread.take() {
+            thread.join();
         }
     }
 }

@@ -82,7 +82,7 @@ impl Pool {
             }
         }
         for worker in workers {
-            let _ = worker.started.handle.join();
+            worker.started.join();
         }
     }
 

@@ -1,10 +1,12 @@
 //! Answers datagrams of the probe's protocol, each with one of its own size.
 
-use std::io::ErrorKind;
 use std::net::{Shutdown, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
 use socket2::SockRef;
 
 use crate::clock::{Clock as _, Monotonic};
@@ -44,8 +46,8 @@ impl UdpThread {
         })
     }
 
-    pub(super) fn tid(&self) -> i32 {
-        self.started.as_ref().map_or(0, |started| started.tid)
+    pub(super) fn tid(&self) -> Option<i32> {
+        self.started.as_ref().map(|started| started.tid)
     }
 
     pub(super) fn ignored(&self) -> u64 {
@@ -59,7 +61,7 @@ impl Drop for UdpThread {
         // Says "not connected", and wakes the thread all the same.
         let _ = SockRef::from(&self.shared.socket).shutdown(Shutdown::Both);
         if let Some(started) = self.started.take() {
-            let _ = started.handle.join();
+            started.join();
         }
     }
 }
@@ -68,22 +70,26 @@ impl Shared {
     fn work(&self) {
         // One byte more than the longest datagram, so that a longer one shows.
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
+        let fd = self.socket.as_raw_fd();
         while !self.stopping.load(Ordering::Relaxed) {
-            match self.socket.recv_from(&mut buffer) {
-                Ok((len, from)) => {
-                    let datagram = &mut buffer[..len];
-                    // A reply is never answered: two responders can't be set on each other.
-                    if Header::read_from(datagram).is_ok_and(|h| h.kind == Kind::Request) {
-                        Header::turn(datagram);
-                        // A reply that the kernel refuses is lost, as it may be on the wire.
-                        let _ = self.socket.send_to(datagram, from);
-                    } else {
-                        self.ignored.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Not `UdpSocket::recv_from`: it panics when a shutdown wakes it without an address.
+            match recvfrom::<SockaddrStorage>(fd, &mut buffer) {
+                Ok((len, from)) => self.answer(&mut buffer[..len], from),
+                Err(Errno::EINTR) => {}
                 Err(_) => Monotonic.wait_until(Monotonic.now().plus(PAUSE_NS)),
             }
+        }
+    }
+
+    fn answer(&self, datagram: &mut [u8], from: Option<SockaddrStorage>) {
+        // A reply is never answered: two responders can't be set on each other.
+        let request = Header::read_from(datagram).is_ok_and(|header| header.kind == Kind::Request);
+        if let (true, Some(from)) = (request, from) {
+            Header::turn(datagram);
+            // A reply that the kernel refuses is lost, as it may be on the wire.
+            let _ = sendto(self.socket.as_raw_fd(), datagram, &from, MsgFlags::empty());
+        } else {
+            self.ignored.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

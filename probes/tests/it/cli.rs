@@ -275,10 +275,18 @@ fn an_interrupt_prints_what_there_is() {
 #[test]
 fn a_responder_ends_in_order_when_it_is_told_to() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut serving = Serving::start("127.0.0.1");
-        let pid = Pid::from_raw(i32::try_from(serving.child.id()).unwrap());
+        let child = probe()
+            .args(["serve", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        Monotonic.wait_until(Monotonic.now().plus(300_000_000));
         kill(pid, signal).unwrap();
-        assert_eq!(serving.child.wait().unwrap().code(), Some(0), "{signal}");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{signal}");
+        assert_eq!(stderr(&output), "", "{signal}");
     }
 }
 
