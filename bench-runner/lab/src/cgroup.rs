@@ -64,6 +64,11 @@ impl Hierarchy {
         });
     }
 
+    /// Makes a lab's directory.
+    pub(crate) fn make(&self, lab: &str) -> io::Result<()> {
+        fs::create_dir(self.path().join(lab))
+    }
+
     /// Makes the directory of a lab's arm.
     pub(crate) fn arm(&self, lab: &str, arm: &str) -> io::Result<ArmGroup> {
         let path = self.path().join(lab).join(arm);

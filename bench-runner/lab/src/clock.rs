@@ -13,10 +13,15 @@ pub(crate) fn since_ns(start: Instant) -> u64 {
     u64::try_from(now().duration_since(start).as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Waits.
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Asks `done` again and again, `every` so often, until it says yes or `limit` has passed.
 ///
 /// Returns whether it said yes.
-#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
 pub(crate) fn wait_until(limit: Duration, every: Duration, mut done: impl FnMut() -> bool) -> bool {
     let end = now() + limit;
     loop {
@@ -26,6 +31,6 @@ pub(crate) fn wait_until(limit: Duration, every: Duration, mut done: impl FnMut(
         if now() >= end {
             return false;
         }
-        std::thread::sleep(every);
+        pause(every);
     }
 }

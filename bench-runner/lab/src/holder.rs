@@ -146,10 +146,11 @@ fn prepare() -> Result<Groups, LabError> {
         return Ok(None);
     }
     unshare(CloneFlags::CLONE_NEWPID).map_err(userns::explain_root)?;
-    let groups = Hierarchy::open().ok();
-    Ok(groups.map(|hierarchy| {
+    Ok(Hierarchy::open().ok().and_then(|hierarchy| {
         hierarchy.sweep();
-        (hierarchy, cgroup::lab_name(std::process::id()))
+        let name = cgroup::lab_name(std::process::id());
+        // A root without rights to the hierarchy, as in some containers, goes on without groups.
+        hierarchy.make(&name).is_ok().then_some((hierarchy, name))
     }))
 }
 
@@ -196,7 +197,7 @@ fn private_mounts() -> Result<(), LabError> {
         plain | MsFlags::MS_NOEXEC,
         none,
     )
-    .doing(|| "mount `/proc` for the lab")?;
+    .map_err(userns::explain_proc)?;
     mount(
         Some(c"tollgate-lab"),
         SCRATCH,

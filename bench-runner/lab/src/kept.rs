@@ -13,7 +13,7 @@ use tollgate_results::arm::{Datapath, Name};
 use tollgate_results::facts::ArmFacts;
 
 use crate::clock;
-use crate::error::{Doing as _, LabError};
+use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::lab::{Lab, LabOptions};
 use crate::protocol::DeployedArm;
 
@@ -71,8 +71,12 @@ pub fn list() -> Result<Vec<KeptLab>, LabError> {
             .and_then(|name| name.parse::<Name>().ok());
         let Some(name) = name else { continue };
         if let Some(stream) = reach(&entry.path())? {
-            let arms = Lab::connected(stream).arms()?;
-            labs.push(KeptLab { name, arms });
+            match Lab::connected(stream).arms() {
+                Ok(arms) => labs.push(KeptLab { name, arms }),
+                // It ended meanwhile, or never came to stand.
+                Err(error) if matches!(error.kind(), LabErrorKind::HolderGone) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     labs.sort_by(|a, b| a.name.cmp(&b.name));
@@ -153,10 +157,14 @@ fn socket(directory: &Path, name: &Name) -> PathBuf {
 
 /// Returns the directory of this user's labs, made if need be, and only this user's.
 fn directory() -> Result<PathBuf, LabError> {
-    let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
     let user = geteuid();
+    // `su` and `sudo` may leave the variable of the user that they came from.
+    let is_own = |path: &PathBuf| fs::metadata(path).is_ok_and(|meta| meta.uid() == user.as_raw());
+    let runtime = env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(is_own);
     let path = match runtime {
-        Some(runtime) => PathBuf::from(runtime).join("tollgate"),
+        Some(runtime) => runtime.join("tollgate"),
         None if user.is_root() => PathBuf::from("/run/tollgate"),
         None => PathBuf::from(format!("/tmp/tollgate-{user}")),
     };

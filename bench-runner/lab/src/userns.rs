@@ -58,6 +58,19 @@ pub(crate) fn explain_root(error: nix::Error) -> LabError {
     }
 }
 
+/// Says why a lab cannot have a `/proc` of its own.
+pub(crate) fn explain_proc(error: nix::Error) -> LabError {
+    let doing = "mount `/proc` for the lab";
+    match error {
+        nix::Error::EPERM => LabError::said(
+            doing,
+            "parts of this `/proc` are hidden, as in an ordinary container: \
+             run it privileged (`docker run --privileged`)",
+        ),
+        other => LabError::new(doing, other),
+    }
+}
+
 fn explain(error: &std::io::Error) -> LabError {
     let read = |name: &str| fs::read_to_string(format!("/proc/sys/{name}")).ok();
     match barrier(read) {

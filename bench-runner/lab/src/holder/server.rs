@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -16,19 +17,22 @@ use tollgate_results::arm::{Datapath, Name};
 
 use super::Groups;
 use crate::arm::Arm;
-use crate::capabilities;
 use crate::error::{Doing as _, LabError};
 use crate::protocol::{Answer, Channel, CommandLine, DeployedArm, Request, Role};
+use crate::{capabilities, clock};
 
 /// Where files of the lab lie: see [`super::SCRATCH`].
 const SCRATCH: &str = "/run";
+
+/// How long a listener that cannot accept waits before it tries again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What all connections share.
 struct Holder {
     arms: Mutex<BTreeMap<Name, Arc<Arm>>>,
     groups: Groups,
-    /// Where others connect once the lab is kept.
-    listener: Mutex<Option<UnixListener>>,
+    /// Whether others can connect.
+    can_be_found: bool,
     kept: AtomicBool,
 }
 
@@ -41,7 +45,7 @@ pub(super) fn serve(control: UnixStream, listener: Option<UnixListener>, groups:
     let holder = Arc::new(Holder {
         arms: Mutex::default(),
         groups,
-        listener: Mutex::new(listener),
+        can_be_found: listener.is_some(),
         kept: AtomicBool::new(false),
     });
     if let Ok(watched) = control.try_clone() {
@@ -49,6 +53,10 @@ pub(super) fn serve(control: UnixStream, listener: Option<UnixListener>, groups:
         thread::spawn(move || watch(&watched, &holder));
     } else {
         return;
+    }
+    if let Some(listener) = listener {
+        let holder = Arc::clone(&holder);
+        thread::spawn(move || holder.listen(&listener));
     }
     let channel = Channel::new(control);
     if channel
@@ -208,24 +216,28 @@ impl Holder {
         plain(())
     }
 
-    /// Lets the lab live on without its maker, and others connect to it.
-    fn keep(self: &Arc<Self>) -> Result<(), LabError> {
-        let mut slot = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        let listener = slot.take().ok_or_else(|| {
-            LabError::said(
-                "keep the lab",
-                "it was started without a name to be found by",
-            )
-        })?;
-        let holder = Arc::clone(self);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let holder = Arc::clone(&holder);
-                thread::spawn(move || holder.converse(&Channel::new(stream)));
-            }
-        });
+    /// Lets the lab live on without its maker.
+    fn keep(&self) -> Result<(), LabError> {
+        if !self.can_be_found {
+            let why = "it was started without a name to be found by";
+            return Err(LabError::said("keep the lab", why));
+        }
         self.kept.store(true, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Serves everyone who connects.
+    fn listen(self: &Arc<Self>, listener: &UnixListener) {
+        for stream in listener.incoming() {
+            match stream {
+                Ok(stream) => {
+                    let holder = Arc::clone(self);
+                    thread::spawn(move || holder.converse(&Channel::new(stream)));
+                }
+                // Out of descriptors, which others may give back.
+                Err(_) => clock::pause(ACCEPT_PAUSE),
+            }
+        }
     }
 }
 

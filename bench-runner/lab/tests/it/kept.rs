@@ -1,5 +1,7 @@
 //! Labs that live on under a name.
 
+use std::path::Path;
+
 use tollgate_lab::kept;
 
 use crate::harness::{MAKER, lab, name, native, options, this, vxlan};
@@ -12,19 +14,31 @@ fn a_kept_lab_outlives_its_maker_and_ends_when_told() {
     let runtime = tempfile::tempdir().unwrap();
     // Only this process sees it: each test runs in a process of its own, or under this lock.
     let socket = runtime.path().join("tollgate/demo.sock");
-    let run = |test_step: &str| {
-        let status = this()
-            .args(["--exact", "kept::step", "--nocapture", "--include-ignored"])
-            .env("XDG_RUNTIME_DIR", runtime.path())
-            .env(MAKER, test_step)
-            .status();
-        assert!(status.unwrap().success(), "{test_step}");
-    };
-    run("up");
+    let steps = Steps(runtime.path());
+    assert!(steps.run("up"));
     assert!(socket.exists());
-    run("use");
-    run("down");
+    assert!(steps.run("use"));
+    assert!(steps.run("down"));
     assert!(!socket.exists());
+}
+
+/// Runs steps in processes of their own, and takes the lab down at last, whatever became of them.
+struct Steps<'a>(&'a Path);
+
+impl Steps<'_> {
+    /// Returns whether the step went well.
+    fn run(&self, step: &str) -> bool {
+        let mut program = this();
+        program.args(["--exact", "kept::step", "--nocapture", "--include-ignored"]);
+        program.env("XDG_RUNTIME_DIR", self.0).env(MAKER, step);
+        program.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Steps<'_> {
+    fn drop(&mut self) {
+        self.run("take down");
+    }
 }
 
 /// One step of the test above, in a process of its own.
@@ -61,6 +75,8 @@ fn step() {
             let error = kept::connect(&name("demos")).unwrap_err().chain();
             assert!(error.contains("demo"), "{error}");
         }
+        // Most often there is nothing left to take down.
+        Ok("take down") => drop(kept::down(&demo)),
         Ok("down") => {
             kept::down(&demo).unwrap();
             assert!(kept::list().unwrap().is_empty());
