@@ -4,12 +4,13 @@
 //! | rule | drops a round when, in any of its slices |
 //! |---|---|
 //! | steal | the hypervisor took more than 2 % of a CPU that carried the traffic |
-//! | user CPU | user space took 20 points more of such a CPU than in the workload's median over all arms |
-//! | scarce CPU | client and server together lacked the CPU that they share (`shared`), or waited for theirs (`split`, `free`), longer than in the median of the same workload and arm: by 5 points and by six deviations |
+//! | user CPU | user space took 30 points more of such a CPU than usual |
+//! | scarce CPU | client and server together lacked the CPU that they share (`shared`), or waited for theirs (`split`, `free`), 10 points more than usual |
 //! | memory pressure | some task stalled for memory for more than 10 % of the window |
 //!
-//! Scarcity is judged against the same arm's own median, because one arm may well wait more than another; what
-//! loads the CPU beside one arm only shows in the user CPU. Under `shared` placement neither the wait of
+//! Usual is the median of the same workload on the same arm, because one arm may well wait more than another;
+//! beyond the points, six deviations are asked for. What ran beside one arm all the time shows as user CPU
+//! that differs between arms, and makes the campaign invalid. Under `shared` placement neither the wait of
 //! one peer nor the pressure says anything: the woken peer always waits, and for how long is up to the
 //! scheduler's way of waking. Nor are involuntary switches judged, for the same reason. Rules whose
 //! counter cannot be read don't apply.
@@ -40,6 +41,8 @@ pub(crate) struct Validity {
     pub(crate) kept: BTreeSet<RoundKey>,
     /// Rounds that would count were none dropped for noise.
     pub(crate) whole: BTreeSet<RoundKey>,
+    /// A warning where the machine was busy all the time.
+    pub(crate) crowded: Option<String>,
 }
 
 /// Judges every round of a campaign.
@@ -63,6 +66,7 @@ pub(crate) fn judge(campaign: &Campaign, observations: &Observations<'_>) -> Val
             None => round_fate(key, fate, reason),
         })
         .collect();
+    let crowded = noise::crowded(campaign, observations, &kept);
     let planned = campaign.run.plan.rounds.count;
     let count = |set: usize| u32::try_from(set).unwrap_or(u32::MAX);
     let conduct = Conduct {
@@ -72,18 +76,20 @@ pub(crate) fn judge(campaign: &Campaign, observations: &Observations<'_>) -> Val
         rounds,
         complete: count(whole.len()) >= planned,
         invalid: too_many_dropped(whole.len(), disturbed.len())
-            .or_else(|| confounded(campaign, &disturbed)),
+            .or_else(|| confounded(campaign, &disturbed))
+            .or_else(|| noise::one_sided(campaign, observations, &whole)),
         steal: steal(campaign),
         failures: failures(&campaign.slices),
         notes: notes(campaign, count(whole.len()))
             .into_iter()
-            .chain(noise::crowded(campaign, observations, &kept))
+            .chain(crowded.clone())
             .collect(),
     };
     Validity {
         conduct,
         kept,
         whole,
+        crowded,
     }
 }
 

@@ -37,17 +37,21 @@ pub(crate) fn write(context: &Context<'_>, cells: &[Cell], scalings: &[Scaling])
 /// What an invalid campaign would have said: told, but never as a verdict.
 fn undropped(cell: &Cell) -> Option<Answer> {
     let undropped = cell.undropped?;
-    let effect = less_one(undropped.effect.as_ref()?);
+    let change = super::cells::change(undropped.effect.as_ref()?, cell.direction);
+    let would = match undropped.verdict {
+        Verdict::Slower | Verdict::Faster => format!("{} than", undropped.verdict),
+        Verdict::Equivalent => "equivalent to".to_owned(),
+        _ => return None,
+    };
     Some(Answer {
         kind: AnswerKind::Verdict(Verdict::Invalid),
         text: format!(
-            "With no round dropped {} would be {} against {} on {} {}, {} worse: a hint, not a verdict.",
+            "With no round dropped {} would be {would} {} on {} {}: {} (a hint, not a verdict).",
             cell.arm,
-            undropped.verdict,
             cell.reference,
             cell.workload,
             cell.metric,
-            words::change(&effect)
+            words::change(&change)
         ),
         workload: Some(cell.workload.clone()),
         metric: Some(cell.metric),
@@ -89,6 +93,8 @@ fn missing(context: &Context<'_>) -> Vec<Answer> {
             }
         })
         .collect();
+    let crowded = context.validity.crowded.as_ref();
+    answers.extend(crowded.map(|crowded| warning(format!("{crowded}."))));
     let conduct = &context.validity.conduct;
     if !conduct.complete {
         answers.push(warning(format!(

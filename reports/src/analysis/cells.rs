@@ -163,7 +163,7 @@ fn cell(
 }
 
 /// Turns the oriented ratio into the relative change of the value itself.
-fn change(ratio: &Estimate, direction: Direction) -> Estimate {
+pub(crate) fn change(ratio: &Estimate, direction: Direction) -> Estimate {
     let of = |theta: f64| match direction {
         Direction::LargerIsWorse => theta - 1.0,
         Direction::SmallerIsWorse => 1.0 / theta - 1.0,

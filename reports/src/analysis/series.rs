@@ -1,7 +1,7 @@
 //! Series for plots: percentile spectra, and slices in the order measured.
 
 use tollgate_results::histogram::Histogram;
-use tollgate_results::outcome::Timed;
+use tollgate_results::outcome::{Outcome, Timed};
 use tollgate_results::run::Campaign;
 use tollgate_results::slice::{Measured, Slice, SliceResult};
 use tollgate_results::workload::Traffic;
@@ -20,7 +20,7 @@ pub(crate) fn spectra(context: &Context<'_>) -> Vec<Spectrum> {
     let plan = &context.campaign.run.plan;
     let mut spectra = Vec::new();
     for workload in &plan.workloads {
-        for timed in [Timed::Latency, Timed::Connect] {
+        for timed in Timed::ALL {
             for arm in &plan.arms {
                 let mut pooled = Histogram::new();
                 let (mut rounds, mut sent) = (0, 0_u64);
@@ -28,7 +28,8 @@ pub(crate) fn spectra(context: &Context<'_>) -> Vec<Spectrum> {
                     if let Some(histogram) = observation.slice.histograms.get(&timed) {
                         pooled.merge(histogram);
                         rounds += 1;
-                        sent = sent.saturating_add(observation.measured.outcome.sent);
+                        let outcome = &observation.measured.outcome;
+                        sent = sent.saturating_add(asked(timed, outcome, histogram));
                     }
                 }
                 if rounds > 0 {
@@ -47,6 +48,16 @@ pub(crate) fn spectra(context: &Context<'_>) -> Vec<Spectrum> {
         }
     }
     spectra
+}
+
+/// Returns how many requests the percentiles of a histogram are of.
+fn asked(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u64 {
+    match timed {
+        Timed::Latency | Timed::Connect | Timed::FromSend => outcome.sent,
+        Timed::FromPlan => outcome.open.map_or(outcome.sent, |open| open.planned),
+        // Requests that were held back or not sent tell nothing of the generator.
+        Timed::Lateness => histogram.len(),
+    }
 }
 
 fn points(pooled: &Histogram, lost: u64) -> Vec<SpectrumPoint> {

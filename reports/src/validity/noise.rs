@@ -14,17 +14,20 @@ use crate::stats::{median, real64};
 /// Share of a used CPU that the hypervisor may take.
 const STEAL: f64 = 0.02;
 
-/// Share of one CPU by which user space may exceed the workload's median.
-const USER_EXCESS: f64 = 0.20;
+// A round has dozens of slices and one disturbed slice drops it whole: the limits below are set to what
+// moves a median, not to what can be seen.
+
+/// Share of one CPU by which user space may exceed what is usual, or differ between arms.
+const USER_EXCESS: f64 = 0.30;
 
 /// Ticks of the kernel's accounting below which a difference may be rounding.
 const TICKS: u64 = 3;
 
-/// Share of the window by which the CPU's scarcity may exceed its median.
-const SCARCE_EXCESS: f64 = 0.05;
+/// Share of the window by which the CPU's scarcity may exceed what is usual.
+const SCARCE_EXCESS: f64 = 0.10;
 
-/// Scaled median absolute deviations by which the CPU's scarcity may exceed its median.
-const SCARCE_DEVIATIONS: f64 = 6.0;
+/// Scaled median absolute deviations by which anything may exceed what is usual.
+const DEVIATIONS: f64 = 6.0;
 
 /// Share of the window in which some task may stall for memory.
 const STALL: f64 = 0.10;
@@ -44,8 +47,6 @@ pub(crate) struct Disturbance {
 /// How many times a limit was exceeded, and the reason in words.
 type Excess = (f64, String);
 
-type Rounds<'a> = Vec<(RoundKey, &'a Observation<'a>)>;
-
 /// Returns the rounds to drop among those that are whole.
 pub(crate) fn disturbed(
     campaign: &Campaign,
@@ -56,30 +57,23 @@ pub(crate) fn disturbed(
     let resolution_ns = campaign.run.facts.cpu_time_resolution_ns;
     let mut found = BTreeMap::new();
     for workload in &plan.workloads {
-        let arms: Vec<(&Name, Rounds<'_>)> = plan
-            .arms
-            .iter()
-            .map(|arm| {
-                let rounds = observations.rounds(&workload.name, &arm.name);
-                let judged = rounds.filter(|(round, _)| whole.contains(round)).collect();
-                (&arm.name, judged)
-            })
-            .collect();
-        let all = arms.iter().flat_map(|(_, rounds)| rounds);
-        let user = Usual::of(all.filter_map(|(_, slice)| user_share(slice.measured)));
-        for (arm, rounds) in &arms {
-            let scarcity = Scarcity::of(workload, rounds);
-            for (round, slice) in rounds {
+        for arm in &plan.arms {
+            let rounds: Vec<(RoundKey, &Observation<'_>)> = observations
+                .rounds(&workload.name, &arm.name)
+                .filter(|(round, _)| whole.contains(round))
+                .collect();
+            let measured = rounds.iter().map(|(_, slice)| slice.measured);
+            let load = Load::of(workload, measured, resolution_ns);
+            for (round, slice) in &rounds {
                 let excesses = [
+                    load.excess(slice.measured),
                     steal(slice.measured, resolution_ns),
-                    user.and_then(|usual| user_excess(slice.measured, usual, resolution_ns)),
-                    scarcity.excess(slice.measured),
                     stall(slice.measured),
                 ];
                 for (size, reason) in excesses.into_iter().flatten() {
                     let disturbance = Disturbance {
-                        arm: (*arm).clone(),
-                        reason: format!("{reason} ({} on {arm})", workload.name),
+                        arm: arm.name.clone(),
+                        reason: format!("{reason} ({} on {})", workload.name, arm.name),
                         size,
                     };
                     keep_worst(&mut found, *round, disturbance);
@@ -88,6 +82,39 @@ pub(crate) fn disturbed(
         }
     }
     found
+}
+
+/// Returns why the whole campaign says nothing where something loaded the CPU beside one arm and not beside
+/// another: no round of that arm stands out then.
+pub(crate) fn one_sided(
+    campaign: &Campaign,
+    observations: &Observations<'_>,
+    whole: &BTreeSet<RoundKey>,
+) -> Option<String> {
+    let plan = &campaign.run.plan;
+    let resolution_ns = campaign.run.facts.cpu_time_resolution_ns;
+    plan.workloads.iter().find_map(|workload| {
+        let usual = plan.arms.iter().filter_map(|arm| {
+            let rounds = observations.rounds(&workload.name, &arm.name);
+            let shares: Vec<f64> = rounds
+                .filter(|(round, _)| whole.contains(round))
+                .filter_map(|(_, slice)| user_share(slice.measured, resolution_ns))
+                .collect();
+            Some((median(&shares)?, &arm.name))
+        });
+        let usual: Vec<(f64, &Name)> = usual.collect();
+        let (low, idle) = usual.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
+        let (high, loaded) = usual.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+        (high - low > USER_EXCESS).then(|| {
+            format!(
+                "user space usually took {} of the CPU that carried {} on {loaded}, but {} on {idle}: \
+                 something ran beside {loaded} only",
+                percent(*high),
+                workload.name,
+                percent(*low)
+            )
+        })
+    })
 }
 
 /// Returns a warning where client and server lacked a good part of the CPU that they were pinned to, all the
@@ -146,53 +173,75 @@ impl Usual {
     }
 }
 
-/// One way to see that a CPU was scarce.
+/// One way to see that something else used a CPU.
 struct Signal {
-    share: fn(&Measured) -> Option<f64>,
+    /// The share, given the resolution of CPU times in nanoseconds.
+    share: fn(&Measured, u64) -> Option<f64>,
+    /// By how much it may exceed its median at least.
+    excess: f64,
     words: &'static str,
 }
 
+/// A program on the CPU that carries the traffic.
+const USER: Signal = Signal {
+    share: user_share,
+    excess: USER_EXCESS,
+    words: "user space took the CPU that carried the traffic",
+};
+
 /// Client and server on one CPU: always one of them runs, so what both lack went to others. How long each waits
 /// for the other depends on the scheduler's way of waking, which may change from slice to slice.
-const SHARED: &[Signal] = &[Signal {
-    share: lacking,
-    words: "client and server lacked their CPU",
-}];
+const SHARED: &[Signal] = &[
+    USER,
+    Signal {
+        share: |measured, _| lacking(measured),
+        excess: SCARCE_EXCESS,
+        words: "client and server lacked their CPU",
+    },
+];
 
 /// Client and server on a CPU each: nobody has to wait.
 const APART: &[Signal] = &[
+    USER,
     Signal {
-        share: |measured| load::wait_share(&measured.client),
+        share: |measured, _| load::wait_share(&measured.client),
+        excess: SCARCE_EXCESS,
         words: "the client waited for a CPU",
     },
     Signal {
-        share: |measured| load::wait_share(&measured.server),
+        share: |measured, _| load::wait_share(&measured.server),
+        excess: SCARCE_EXCESS,
         words: "the server waited for a CPU",
     },
     Signal {
-        share: |measured| load::pressure(measured, |pressure| pressure.cpu_some_us),
+        share: |measured, _| load::pressure(measured, |pressure| pressure.cpu_some_us),
+        excess: SCARCE_EXCESS,
         words: "tasks waited for a CPU",
     },
 ];
 
-/// What is usual of a CPU's scarcity for one workload on one arm.
-struct Scarcity {
+/// What is usual of each signal for one workload on one arm.
+struct Load {
+    resolution_ns: u64,
     signals: Vec<(&'static Signal, Usual)>,
 }
 
-impl Scarcity {
-    fn of(workload: &Workload, rounds: &Rounds<'_>) -> Self {
+impl Load {
+    fn of<'a>(
+        workload: &Workload,
+        slices: impl Iterator<Item = &'a Measured> + Clone,
+        resolution_ns: u64,
+    ) -> Self {
         let signals = match workload.cpu {
             Cpu::Shared => SHARED,
             Cpu::Split | Cpu::Free => APART,
         };
         let usual = |signal: &'static Signal| {
-            let shares = rounds
-                .iter()
-                .filter_map(|(_, slice)| (signal.share)(slice.measured));
-            Some((signal, Usual::of(shares)?))
+            let share = |measured| (signal.share)(measured, resolution_ns);
+            Some((signal, Usual::of(slices.clone().filter_map(share))?))
         };
         Self {
+            resolution_ns,
             signals: signals.iter().filter_map(usual).collect(),
         }
     }
@@ -201,8 +250,8 @@ impl Scarcity {
         self.signals
             .iter()
             .filter_map(|(signal, usual)| {
-                let share = (signal.share)(measured)?;
-                let limit = SCARCE_EXCESS.max(SCARCE_DEVIATIONS * usual.deviation);
+                let share = (signal.share)(measured, self.resolution_ns)?;
+                let limit = signal.excess.max(DEVIATIONS * usual.deviation);
                 let size = (share - usual.median) / limit;
                 let reason = format!(
                     "{} {} of the time, usually {}",
@@ -233,26 +282,16 @@ fn stall(measured: &Measured) -> Option<Excess> {
     })
 }
 
-/// User time of the CPUs that carried the traffic, in CPUs.
-fn user_share(measured: &Measured) -> Option<f64> {
+/// User time of the CPUs that carried the traffic, in CPUs; `None` where a slice is too short for the kernel's
+/// accounting.
+fn user_share(measured: &Measured, resolution_ns: u64) -> Option<f64> {
+    if real64(measured.client.at_ns) * USER_EXCESS < ticks(resolution_ns) {
+        return None;
+    }
     let shares: Vec<f64> = load::used_cpus(measured)
         .map(|cpu| share(cpu.user_ns?, load::total_ns(cpu)?))
         .collect::<Option<_>>()?;
     (!shares.is_empty()).then(|| shares.iter().sum())
-}
-
-fn user_excess(measured: &Measured, usual: Usual, resolution_ns: u64) -> Option<Excess> {
-    let share = user_share(measured)?;
-    let rounding = ticks(resolution_ns) / real64(measured.client.at_ns).max(1.0);
-    let size = (share - usual.median) / USER_EXCESS.max(rounding);
-    (size > 1.0).then(|| {
-        let reason = format!(
-            "user space took {} of the CPU that carried the traffic, usually {}",
-            percent(share),
-            percent(usual.median)
-        );
-        (size, reason)
-    })
 }
 
 fn steal(measured: &Measured, resolution_ns: u64) -> Option<Excess> {

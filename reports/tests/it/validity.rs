@@ -268,8 +268,9 @@ fn a_campaign_with_too_many_dropped_rounds_is_invalid() {
     let hint = &analysis.answers[1];
     assert_eq!(hint.kind, AnswerKind::Verdict(Verdict::Invalid));
     assert!(
-        hint.text
-            .starts_with("With no round dropped vxlan would be slower against native"),
+        hint.text.starts_with(
+            "With no round dropped vxlan would be slower than native on tcp-rr p50: +2"
+        ),
         "{}",
         hint.text
     );
