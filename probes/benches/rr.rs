@@ -16,7 +16,7 @@ use tollgate_probes::responder::Responder;
 use tollgate_probes::wire::{Mode, PREAMBLE_LEN, Preamble};
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::Traffic;
+use tollgate_results::workload::{Load, Traffic};
 
 const PAYLOAD: usize = 64;
 const SIZE: u32 = 64;
@@ -44,6 +44,7 @@ fn round_trips(criterion: &mut Criterion) {
                 traffic: Traffic::TcpRr {
                     payload: Bytes(SIZE.into()),
                 },
+                load: Load::Closed,
                 target,
                 warmup: Nanoseconds(WINDOW_NS),
                 duration: Nanoseconds(WINDOW_NS),

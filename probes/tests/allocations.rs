@@ -9,7 +9,7 @@ use tollgate_probes::job;
 use tollgate_probes::responder::Responder;
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Connections, Traffic};
+use tollgate_results::workload::{Connections, Load, Traffic};
 
 /// Allocations of the whole process so far.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -58,6 +58,7 @@ fn a_longer_window_allocates_no_more() {
         let window = |milliseconds: u64| {
             let mut armed = job::arm(&Job {
                 traffic: traffic.clone(),
+                load: Load::Closed,
                 target: SocketAddr::new(bind, responder.port()),
                 warmup: Nanoseconds(10_000_000),
                 duration: Nanoseconds(milliseconds * 1_000_000),

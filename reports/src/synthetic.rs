@@ -21,7 +21,7 @@ use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Campaign, Install, RunRecord, TargetKind};
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
-use tollgate_results::workload::{Close, Connections, Cpu, Traffic, Workload};
+use tollgate_results::workload::{Close, Connections, Cpu, Load, Traffic, Workload};
 
 /// A campaign to make.
 #[derive(Debug, Clone)]
@@ -346,6 +346,7 @@ fn workload(text: &str, traffic: Traffic) -> Workload {
     Workload {
         name: name(text),
         traffic,
+        load: Load::Closed,
         cpu: Cpu::Shared,
     }
 }

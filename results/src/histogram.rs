@@ -1,10 +1,14 @@
 //! Latency histograms: HDR, 3 significant digits, 1 ns to 60 s.
 
 use std::fmt;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use hdrhistogram::serialization::{
+    Deserializer, Serializer as _, V2DeflateSerializer, V2Serializer,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +31,19 @@ const LONGEST_COUNT: usize = 6;
 ///
 /// In JSON it is the HDR V2 encoding in base64. Merging and recording never lose a sample: a value
 /// above [`HIGHEST_NS`] counts as [`HIGHEST_NS`], a value of 0 as 1.
+///
+/// Nothing but what was measured gets in: there is no correction for coordinated omission, which would count
+/// the wait of an open loop twice.
+///
+/// ```compile_fail
+/// # use tollgate_results::histogram::Histogram;
+/// Histogram::new().record_correct(1_000, 100);
+/// ```
+///
+/// ```compile_fail
+/// # use tollgate_results::histogram::Histogram;
+/// let corrected = Histogram::new().clone_correct(100);
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
@@ -134,10 +151,22 @@ impl Histogram {
         self.0.max()
     }
 
-    /// Returns the underlying HDR histogram, for interval logs.
+    /// Returns the histogram as a line of an HDR V2 interval log (`HistogramLogProcessor`). The tag must have
+    /// neither commas nor blanks.
+    ///
+    /// # Panics
+    ///
+    /// Never: writing to memory cannot fail, and the counts fit 64 bits.
     #[must_use]
-    pub const fn as_hdr(&self) -> &hdrhistogram::Histogram<u64> {
-        &self.0
+    pub fn to_log_line(&self, start: Duration, length: Duration, tag: &str) -> Vec<u8> {
+        let mut line = Vec::new();
+        let mut serializer = V2DeflateSerializer::new();
+        let mut log = IntervalLogWriterBuilder::new()
+            .begin_log_with(&mut line, &mut serializer)
+            .expect("writing to memory cannot fail");
+        log.write_histogram(&self.0, start, length, Tag::new(tag))
+            .expect("writing to memory cannot fail and the counts fit 64 bits");
+        line
     }
 
     /// Reads the HDR V2 encoding, uncompressed, from a source that need not be trusted.
@@ -173,12 +202,8 @@ impl Histogram {
         Self::from_hdr(&hdr)
     }
 
-    /// Takes over an HDR histogram of any bounds, for example from an interval log.
-    ///
-    /// # Errors
-    ///
-    /// When its samples don't fit this type's bounds.
-    pub fn from_hdr(hdr: &hdrhistogram::Histogram<u64>) -> Result<Self, HistogramError> {
+    /// Takes over an HDR histogram of any bounds; an error when its samples don't fit this type's.
+    fn from_hdr(hdr: &hdrhistogram::Histogram<u64>) -> Result<Self, HistogramError> {
         let mut histogram = Self::new();
         histogram
             .0

@@ -26,19 +26,39 @@ pub type Histograms = BTreeMap<Timed, Histogram>;
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Timed {
-    /// From the start of a request to the end of its reply; for CRR from before `connect`.
+    /// Closed loop: from the start of a request to the end of its reply; for CRR from before `connect`.
     Latency,
     /// CRR and HTTP on new connections: the `connect` call alone.
     Connect,
+    /// Open loop: from the planned start of a request to the end of its reply. What a user would wait.
+    FromPlan,
+    /// Open loop: from the actual start of a request to the end of its reply. Service time alone: it leaves
+    /// out what requests waited for those before them.
+    FromSend,
+    /// Open loop: from the planned start of a request to its actual one, by the probe's own fault. Requests
+    /// that were [`OpenOutcome::held`] back are not in it.
+    Lateness,
 }
 
 impl Timed {
+    /// Everything that can be timed.
+    pub const ALL: [Self; 5] = [
+        Self::Latency,
+        Self::Connect,
+        Self::FromPlan,
+        Self::FromSend,
+        Self::Lateness,
+    ];
+
     /// Returns the name as it stands in records.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Latency => "latency",
             Self::Connect => "connect",
+            Self::FromPlan => "from-plan",
+            Self::FromSend => "from-send",
+            Self::Lateness => "lateness",
         }
     }
 }
@@ -71,6 +91,82 @@ pub struct Outcome {
     /// The job's connection, the last one where there were several. The remote address is the one that
     /// the client asked for, before any translation.
     pub flow: Option<Flow>,
+    /// What an open loop counts besides; `None` for a closed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenOutcome>,
+}
+
+/// What an open loop counts besides. `planned == sent + unsent`.
+///
+/// An unsent request is as infinite a delay as a lost one: percentiles from the plan are of *planned* requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct OpenOutcome {
+    /// Length of the time for which requests were planned; replies are waited for a while longer.
+    pub planned_ns: u64,
+    /// Requests planned for it.
+    pub planned: u64,
+    /// Requests that could not be sent until the wait for replies was over.
+    pub unsent: u64,
+    /// Requests that were sent late because all connections were busy or the bound on requests in flight was
+    /// reached: the far end's or the path's doing, within the bounds that were asked for.
+    pub held: u64,
+    /// Most requests that were in flight at once.
+    pub most_in_flight: u64,
+    /// Before each planned time the generator spins for this long instead of sleeping: how late this machine's
+    /// timer was found to be as the job was armed.
+    pub spin_ns: u64,
+}
+
+/// Why the figures of an open loop tell more of the generator than of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bottleneck {
+    /// Fewer than 99 % of the planned requests were sent.
+    Unsent {
+        /// Share of the planned requests that was not sent.
+        share: f64,
+    },
+    /// The generator's median lateness is more than a tenth of the median from the plan, or its 99th
+    /// percentile more than half of that from the plan.
+    Late {
+        /// Median lateness in nanoseconds.
+        p50_ns: u64,
+        /// 99th percentile of lateness in nanoseconds.
+        p99_ns: u64,
+    },
+}
+
+impl Outcome {
+    /// Returns requests without a reply in time, those that were planned but not sent included: how many
+    /// infinite delays a percentile from the plan has.
+    #[must_use]
+    pub fn lost_of_planned(&self) -> u64 {
+        self.open
+            .map_or(self.lost, |open| self.lost.saturating_add(open.unsent))
+    }
+
+    /// Says whether the generator was the bottleneck of an open loop, by the rule of [`Bottleneck`].
+    #[must_use]
+    pub fn bottleneck(&self, histograms: &Histograms) -> Option<Bottleneck> {
+        let open = self.open?;
+        // In whole numbers: more than one in a hundred.
+        if u128::from(open.unsent) * 100 > u128::from(open.planned) {
+            #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+            let share = open.unsent as f64 / open.planned as f64;
+            return Some(Bottleneck::Unsent { share });
+        }
+        let lateness = histograms.get(&Timed::Lateness)?;
+        let from_plan = histograms.get(&Timed::FromPlan)?;
+        let late = |quantile| lateness.quantile_of_sent(quantile, 0);
+        // Where the percentile from the plan is among the lost, no lateness is a large part of it.
+        let whole = |quantile| {
+            let ns = from_plan.quantile_of_sent(quantile, self.lost_of_planned());
+            ns.unwrap_or(u64::MAX)
+        };
+        let (p50_ns, p99_ns) = (late(0.5)?, late(0.99)?);
+        let is_late = p50_ns > whole(0.5) / 10 || p99_ns > whole(0.99) / 2;
+        is_late.then_some(Bottleneck::Late { p50_ns, p99_ns })
+    }
 }
 
 /// Why a request failed.
@@ -110,4 +206,73 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        for &value in values {
+            histogram.record(value);
+        }
+        histogram
+    }
+
+    fn outcome(open: OpenOutcome) -> Outcome {
+        Outcome {
+            sent: open.planned - open.unsent,
+            replied: open.planned - open.unsent,
+            open: Some(open),
+            ..Outcome::default()
+        }
+    }
+
+    fn times(from_plan: u64, lateness: u64) -> Histograms {
+        let times = [(Timed::FromPlan, from_plan), (Timed::Lateness, lateness)];
+        times.map(|(timed, ns)| (timed, of(&[ns; 100]))).into()
+    }
+
+    #[test]
+    fn a_generator_that_lags_or_leaves_out_is_the_bottleneck() {
+        let good = OpenOutcome {
+            planned: 100,
+            ..OpenOutcome::default()
+        };
+        assert_eq!(outcome(good).bottleneck(&times(50_000, 4_000)), None);
+        let late = outcome(good).bottleneck(&times(50_000, 6_000));
+        assert!(matches!(late, Some(Bottleneck::Late { .. })), "{late:?}");
+        let mut few = times(50_000, 1_000);
+        few.insert(
+            Timed::Lateness,
+            of(&[vec![1_000; 90], vec![30_000; 10]].concat()),
+        );
+        let late = outcome(good).bottleneck(&few);
+        assert!(matches!(late, Some(Bottleneck::Late { .. })), "{late:?}");
+        for (unsent, marked) in [(1, false), (2, true)] {
+            let open = OpenOutcome { unsent, ..good };
+            let mark = outcome(open).bottleneck(&times(50_000, 1));
+            assert_eq!(mark.is_some(), marked, "{unsent}: {mark:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_loop_has_no_generator() {
+        assert_eq!(Outcome::default().bottleneck(&times(1, 1_000)), None);
+    }
+
+    #[test]
+    fn what_was_not_sent_is_lost_to_the_plan() {
+        let open = OpenOutcome {
+            planned: 10,
+            unsent: 4,
+            ..OpenOutcome::default()
+        };
+        let outcome = Outcome {
+            lost: 1,
+            ..outcome(open)
+        };
+        assert_eq!(outcome.lost_of_planned(), 5);
+    }
 }

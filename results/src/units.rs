@@ -136,6 +136,59 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A number of events per second, written `"10k/s"`, `"450/s"`, `"1.5 M/s"`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Rate(pub u64);
+
+impl Rate {
+    /// Returns the rate per second.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "nothing happens 2^53 times a second"
+    )]
+    pub fn per_second(self) -> f64 {
+        self.0 as f64
+    }
+}
+
+/// Units of a rate, with their number of events per second.
+const RATE_UNITS: [(&str, u64); 3] = [("M/s", 1_000_000), ("k/s", 1_000), ("/s", 1)];
+
+impl FromStr for Rate {
+    type Err = UnitError;
+
+    fn from_str(input: &str) -> Result<Self, UnitError> {
+        let error = |example: String| UnitError {
+            input: input.to_owned(),
+            expected: "a rate with a unit (/s, k/s, M/s)",
+            example,
+        };
+        let (number, unit) = split(input);
+        if unit.is_empty() && !number.is_empty() {
+            return Err(error(format!("\"{number}/s\" for each second")));
+        }
+        let scale = RATE_UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, scale)| *scale);
+        scale
+            .and_then(|scale| scaled(number, scale))
+            .map(Self)
+            .ok_or_else(|| error("for example \"10k/s\"".to_owned()))
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display_exact(f, self.0, &RATE_UNITS, "")
+    }
+}
+
 /// A share of a whole as a fraction (0.05), written `"5%"`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -191,7 +244,7 @@ macro_rules! string_serde {
         }
     )+};
 }
-string_serde!(Nanoseconds, Bytes, Share);
+string_serde!(Nanoseconds, Bytes, Rate, Share);
 
 /// Splits a quantity into its number and its unit, both trimmed.
 fn split(input: &str) -> (&str, &str) {
@@ -257,6 +310,8 @@ mod tests {
         assert!(error.contains("\"30s\""), "{error}");
         let error = "64".parse::<Bytes>().unwrap_err().to_string();
         assert!(error.contains("\"64 B\""), "{error}");
+        let error = "450".parse::<Rate>().unwrap_err().to_string();
+        assert!(error.contains("\"450/s\""), "{error}");
         let error = "5".parse::<Share>().unwrap_err().to_string();
         assert!(error.contains("\"5%\""), "{error}");
     }
@@ -278,6 +333,16 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_read_with_their_unit() {
+        for (text, expected) in [("450/s", 450), ("10k/s", 10_000), ("1.5 M/s", 1_500_000)] {
+            assert_eq!(text.parse(), Ok(Rate(expected)), "{text}");
+        }
+        for text in ["10k", "0.5/s", "-1/s", "10 K/s", "k/s"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_share_prints_as_it_was_written() {
         assert_eq!("7%".parse::<Share>().unwrap().to_string(), "7%");
         assert_eq!("0.1%".parse::<Share>().unwrap().to_string(), "0.1%");
@@ -288,6 +353,7 @@ mod tests {
         fn what_is_printed_is_read_back(value: u64) {
             prop_assert_eq!(Nanoseconds(value).to_string().parse(), Ok(Nanoseconds(value)));
             prop_assert_eq!(Bytes(value).to_string().parse(), Ok(Bytes(value)));
+            prop_assert_eq!(Rate(value).to_string().parse(), Ok(Rate(value)));
         }
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Name;
-use crate::units::{Bytes, Nanoseconds};
+use crate::units::{Bytes, Nanoseconds, Rate};
 
 /// One named workload of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +13,9 @@ pub struct Workload {
     pub name: Name,
     /// What is sent.
     pub traffic: Traffic,
+    /// When it is sent.
+    #[serde(default)]
+    pub load: Load,
     /// Which CPUs client and server run on.
     pub cpu: Cpu,
 }
@@ -66,6 +69,87 @@ impl Traffic {
             Self::TcpStream { .. } => "tcp-stream",
             Self::UdpRr { .. } => "udp-rr",
             Self::Http { .. } => "http",
+        }
+    }
+}
+
+/// When requests are sent.
+///
+/// A closed loop times the service of one request after another: it sends less while the path is slow, so its
+/// tail leaves out the requests that users would have made meanwhile. An open loop sends on a schedule of its
+/// own and times from the schedule. Figures of the two are never compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Load {
+    /// The next request after the reply to the one before.
+    #[default]
+    Closed,
+    /// On a schedule. For tcp-rr, udp-rr and http on kept connections.
+    Open(OpenLoad),
+}
+
+impl Load {
+    /// Returns the open load, if it is one.
+    #[must_use]
+    pub const fn open(&self) -> Option<&OpenLoad> {
+        match self {
+            Self::Closed => None,
+            Self::Open(open) => Some(open),
+        }
+    }
+}
+
+/// The schedule of an open loop, and what carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenLoad {
+    /// Requests per second over all connections: 1/s to 1M/s.
+    pub rate: Rate,
+    /// How the planned times are spread.
+    pub arrivals: Arrivals,
+    /// Connections that share the requests: 1 to 1,024. Over HTTP each carries one request at a time.
+    pub connections: u32,
+    /// Most requests without an outcome, over all connections: from their number to 65,536. Requests that are
+    /// due when it is reached wait, and their latency counts from the plan all the same.
+    pub in_flight: u32,
+}
+
+impl OpenLoad {
+    /// Range of [`OpenLoad::rate`].
+    pub const RATES: (Rate, Rate) = (Rate(1), Rate(1_000_000));
+    /// Range of [`OpenLoad::connections`].
+    pub const CONNECTIONS: (u32, u32) = (1, 1_024);
+    /// Largest value, and default, of [`OpenLoad::in_flight`].
+    pub const MOST_IN_FLIGHT: u32 = 65_536;
+
+    /// Returns an open load of this rate, Poisson arrivals over one connection.
+    #[must_use]
+    pub const fn new(rate: Rate) -> Self {
+        Self {
+            rate,
+            arrivals: Arrivals::Poisson,
+            connections: 1,
+            in_flight: Self::MOST_IN_FLIGHT,
+        }
+    }
+}
+
+/// How the planned times of an open loop are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrivals {
+    /// The same gap between all requests; the first is placed at random within it, by the seed.
+    Constant,
+    /// Gaps drawn from an exponential distribution by the seed, as independent users arrive. The default.
+    Poisson,
+}
+
+impl Arrivals {
+    /// Returns the arrivals as people write them.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Poisson => "poisson",
         }
     }
 }

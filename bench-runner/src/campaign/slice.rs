@@ -91,6 +91,7 @@ pub(super) async fn measure<T: Target>(
     let endpoints = arm.deployment.endpoints();
     let job = Job {
         traffic: workload.traffic.clone(),
+        load: workload.load,
         target: endpoints.target,
         warmup: plan.rounds.warmup,
         duration: plan.rounds.slice,

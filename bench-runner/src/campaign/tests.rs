@@ -17,7 +17,7 @@ use tollgate_results::plan::Rounds;
 use tollgate_results::run::{Campaign, TargetKind};
 use tollgate_results::slice::SliceResult;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
-use tollgate_results::workload::{Close, Cpu, Traffic, Workload};
+use tollgate_results::workload::{Close, Cpu, Load, Traffic, Workload};
 
 use super::*;
 use crate::exit::{self, Exit};
@@ -31,6 +31,7 @@ pub(crate) fn plan() -> Plan {
     let workload = |text: &str, traffic| Workload {
         name: name(text),
         traffic,
+        load: Load::Closed,
         cpu: Cpu::Shared,
     };
     let workloads = vec![

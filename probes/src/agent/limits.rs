@@ -71,13 +71,14 @@ fn accept(context: &str, faults: Vec<String>) -> Result<(), ProbeError> {
 #[cfg(test)]
 mod tests {
     use tollgate_results::units::Bytes;
-    use tollgate_results::workload::{Close, Connections, Traffic};
+    use tollgate_results::workload::{Close, Connections, Load, Traffic};
 
     use super::*;
 
     fn job(traffic: Traffic) -> Job {
         Job {
             traffic,
+            load: Load::Closed,
             target: "127.0.0.1:8080".parse().unwrap(),
             warmup: LONGEST_WARMUP,
             duration: LONGEST,

@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
+use serde::Serialize;
+
 use super::summary::{Summary, Times};
 
 /// Prints figures for machines, in one line.
-pub(crate) fn json(summary: &Summary) {
-    let text = serde_json::to_string(summary).expect("plain numbers and strings have a JSON form");
+pub(crate) fn json(figures: &impl Serialize) {
+    let text = serde_json::to_string(figures).expect("plain numbers and strings have a JSON form");
     let _ = writeln!(io::stdout(), "{text}");
 }
 
@@ -125,7 +127,7 @@ mod tests {
     use tollgate_results::histogram::Histogram;
     use tollgate_results::outcome::{Histograms, JobReport, Outcome, Timed};
     use tollgate_results::units::{Bytes, Nanoseconds};
-    use tollgate_results::workload::Traffic;
+    use tollgate_results::workload::{Load, Traffic};
 
     use super::*;
 
@@ -150,6 +152,7 @@ mod tests {
                 payload: Bytes(64),
                 timeout: Nanoseconds(1_000_000),
             },
+            load: Load::Closed,
             target: "[::1]:80".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(1_000_000_000),

@@ -81,6 +81,7 @@ impl Summary {
             bytes_sent,
             bytes_received,
             flow,
+            open: _,
         } = report.outcome;
         let times = |timed| {
             let histogram = report.histograms.get(&timed)?;

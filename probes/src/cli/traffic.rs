@@ -22,6 +22,7 @@ impl Wanted {
         let (common, traffic) = split(traffic);
         let job = Job {
             traffic,
+            load: workload::Load::Closed,
             target: resolve(&common.target)?,
             warmup: common.warmup,
             duration: common.duration,

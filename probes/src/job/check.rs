@@ -78,11 +78,14 @@ fn time(faults: &mut Vec<String>, name: &str, value: Nanoseconds, (least, most):
 
 #[cfg(test)]
 mod tests {
+    use tollgate_results::workload::Load;
+
     use super::*;
 
     fn job(traffic: Traffic) -> Job {
         Job {
             traffic,
+            load: Load::Closed,
             target: "127.0.0.1:9".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(SECOND),

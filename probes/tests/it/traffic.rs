@@ -12,7 +12,7 @@ use tollgate_results::agent::{Job, Serve};
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, JobReport, Protocol, Timed};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Close, Connections, Traffic};
+use tollgate_results::workload::{Close, Connections, Load, Traffic};
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 
@@ -50,6 +50,7 @@ pub(crate) fn http(connections: Connections, response: u64) -> Traffic {
 pub(crate) fn job(traffic: Traffic, target: SocketAddr) -> Job {
     Job {
         traffic,
+        load: Load::Closed,
         target,
         warmup: Nanoseconds(0),
         duration: Nanoseconds(100 * MILLISECOND),

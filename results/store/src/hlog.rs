@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{
-    IntervalLogHistogram, IntervalLogIterator, IntervalLogWriterBuilder, LogEntry, Tag,
+    IntervalLogHistogram, IntervalLogIterator, IntervalLogWriterBuilder, LogEntry,
 };
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
@@ -56,28 +56,18 @@ pub(crate) fn header(started_unix_ms: u64) -> Vec<u8> {
 
 /// Returns the lines of one slice.
 pub(crate) fn lines(slice: &Slice) -> Vec<u8> {
-    let mut lines = Vec::new();
-    let mut serializer = V2DeflateSerializer::new();
-    let mut writer = IntervalLogWriterBuilder::new()
-        .begin_log_with(&mut lines, &mut serializer)
-        .expect("writing to memory cannot fail");
     let length = match &slice.record.result {
         SliceResult::Measured(measured) => measured.outcome.window_ns,
         SliceResult::Failed { .. } => 0,
     };
-    for (timed, histogram) in &slice.histograms {
+    let start = Duration::from_millis(slice.record.started_unix_ms);
+    let length = Duration::from_nanos(length);
+    let lines = slice.histograms.iter().map(|(timed, histogram)| {
+        // Names have neither commas nor blanks.
         let tag = format!("{}/{}", key(&slice.record), timed.as_str());
-        writer
-            .write_histogram(
-                histogram.as_hdr(),
-                Duration::from_millis(slice.record.started_unix_ms),
-                Duration::from_nanos(length),
-                // Names have neither commas nor blanks.
-                Tag::new(&tag),
-            )
-            .expect("writing to memory cannot fail and the counts fit 64 bits");
-    }
-    lines
+        histogram.to_log_line(start, length, &tag)
+    });
+    lines.flatten().collect()
 }
 
 /// Reads all complete lines of a log.

@@ -2,7 +2,7 @@
 
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Traffic, Workload};
+use tollgate_results::workload::{Load, Traffic, Workload};
 
 use super::range;
 use crate::document::Document;
@@ -95,6 +95,7 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
     Workload {
         name: name.clone(),
         traffic,
+        load: Load::Closed,
         cpu,
     }
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tollgate_results::agent::{Armed, Job, Refusal, Serve, Serving};
 use tollgate_results::counters::Counters;
 use tollgate_results::units::Nanoseconds;
-use tollgate_results::workload::Traffic;
+use tollgate_results::workload::{Load, Traffic};
 
 pub(super) struct Client<S>(S);
 
@@ -130,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 pub(super) fn job(traffic: Traffic, target: SocketAddr, milliseconds: u64) -> Job {
     Job {
         traffic,
+        load: Load::Closed,
         target,
         warmup: Nanoseconds(20_000_000),
         duration: Nanoseconds(milliseconds * 1_000_000),

@@ -28,7 +28,7 @@ pub(in crate::render) fn spectra(
     legend: &Legend,
     workload: &Workload,
 ) -> Vec<Figure> {
-    let figures = [Timed::Latency, Timed::Connect].into_iter().map(|timed| {
+    let figures = Timed::ALL.into_iter().map(|timed| {
         let of_it = |line: &&Spectrum| {
             line.workload == workload.name && line.timed == timed && !line.points.is_empty()
         };
@@ -42,6 +42,9 @@ fn figure(legend: &Legend, workload: &Workload, timed: Timed, lines: &[&Spectrum
     let what = match timed {
         Timed::Latency => "latency",
         Timed::Connect => "time to connect",
+        Timed::FromPlan => "latency from the planned start",
+        Timed::FromSend => "service time",
+        Timed::Lateness => "lateness of the generator",
     };
     let points = || lines.iter().flat_map(|line| &line.points);
     let y: Vec<f64> = points().map(|point| point.ns / 1e3).collect();

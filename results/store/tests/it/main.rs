@@ -18,7 +18,7 @@ use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Install, RunRecord, TargetKind};
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
-use tollgate_results::workload::{Cpu, Traffic, Workload};
+use tollgate_results::workload::{Cpu, Load, Traffic, Workload};
 use tollgate_store::StoreError;
 
 fn name(text: &str) -> Name {
@@ -62,6 +62,7 @@ fn run() -> RunRecord {
             workloads: vec![Workload {
                 name: name("rr"),
                 traffic: Traffic::TcpRr { payload: Bytes(64) },
+                load: Load::Closed,
                 cpu: Cpu::Shared,
             }],
             skipped: Vec::new(),
