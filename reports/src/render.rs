@@ -12,6 +12,7 @@ mod legend;
 mod markdown;
 mod number;
 mod palette;
+mod paths;
 mod svg;
 mod table;
 mod terminal;

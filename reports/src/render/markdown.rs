@@ -20,6 +20,7 @@ impl Renderer for Markdown {
         scalings(&mut text, analysis);
         rests(&mut text, analysis);
         evidence(&mut text, analysis);
+        remarks(&mut text, analysis);
         meaning(&mut text);
         text.into_bytes()
     }
@@ -79,10 +80,9 @@ fn verdicts(
     }
     let _ = writeln!(
         text,
-        "## {}\n\n{}; {}.\n\n| metric | arm | value | {} | verdict |\n|---|---|---:|---|---|",
+        "## {}\n\n{}\n\n| metric | arm | value | {} | verdict |\n|---|---|---:|---|---|",
         workload.name,
-        words::traffic(&workload.traffic),
-        words::placement(workload.cpu),
+        words::workload(workload),
         table::against(analysis, &workload.name)
     );
     for row in rows {
@@ -180,6 +180,23 @@ fn evidence(text: &mut String, analysis: &Analysis) {
         );
     }
     text.push_str("\n</details>\n\n");
+}
+
+fn remarks(text: &mut String, analysis: &Analysis) {
+    let lines = analysis.cells.iter().flat_map(|cell| {
+        let of = format!(
+            "{} {} {}",
+            cell.workload,
+            words::short_metric(cell.metric),
+            cell.arm
+        );
+        words::remarks(cell).map(move |line| format!("- {}: {}", escaped(&of), escaped(line)))
+    });
+    let lines: Vec<String> = lines.collect();
+    if !lines.is_empty() {
+        text.push_str("<details>\n<summary>Notes on the verdicts</summary>\n\n");
+        let _ = writeln!(text, "{}\n\n</details>\n", lines.join("\n"));
+    }
 }
 
 fn meaning(text: &mut String) {

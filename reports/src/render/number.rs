@@ -80,11 +80,16 @@ pub(super) fn share(fraction: f64) -> String {
         return "< 0.001 %".to_owned();
     }
     let text = three_digits(percent);
-    let text = match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => &text,
-    };
-    format!("{text} %")
+    format!("{} %", shortest(&text))
+}
+
+/// Takes zeros away that say nothing: `5.00` is `5`, `100` stays.
+pub(super) fn shortest(digits: &str) -> &str {
+    if digits.contains('.') {
+        digits.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        digits
+    }
 }
 
 /// Writes milliseconds of the wall clock as a date in UTC: `2026-03-14 09:26 UTC`.

@@ -46,10 +46,9 @@ impl Ink {
     fn colour(self) -> RGBColor {
         let role = match self {
             Self::Text => 0,
-            Self::Muted => 1,
+            Self::Muted | Self::Arm(Mark::DISCARDED) => 1,
             Self::Grid => 2,
             Self::Band => 3,
-            Self::Arm(Mark::DISCARDED) => 1,
             Self::Arm(number) => 16 + u8::try_from(number % 64).unwrap_or(0),
         };
         RGBColor(SENTINEL.0, SENTINEL.1, role)
@@ -167,7 +166,7 @@ impl Canvas<'_> {
                 [(-3.2, -3.2), (3.2, 3.2), (-3.2, 3.2), (3.2, -3.2)],
             ),
             Shape::Plus => {
-                self.strokes(at, ink, [(-4.2, 0.0), (4.2, 0.0), (0.0, -4.2), (0.0, 4.2)])
+                self.strokes(at, ink, [(-4.2, 0.0), (4.2, 0.0), (0.0, -4.2), (0.0, 4.2)]);
             }
         }
     }

@@ -55,6 +55,15 @@ pub(super) fn traffic(traffic: &Traffic) -> String {
     }
 }
 
+/// Says what a workload sends and where client and server run, as a sentence.
+pub(super) fn workload(workload: &Workload) -> String {
+    let text = traffic(&workload.traffic);
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    let first = first.unwrap_or_default();
+    format!("{first}{}; {}.", letters.as_str(), placement(workload.cpu))
+}
+
 /// Says where client and server run, in few words.
 pub(super) const fn placement(cpu: Cpu) -> &'static str {
     match cpu {
@@ -172,6 +181,17 @@ pub(super) fn rise(scaling: &Scaling) -> String {
     )
 }
 
+/// Returns what a reader should know of a cell: why there is no verdict, what would give one, and notes.
+pub(super) fn remarks(cell: &Cell) -> impl Iterator<Item = &str> {
+    let resolution = cell
+        .to_resolve
+        .as_ref()
+        .map(|resolution| resolution.words.as_str());
+    let reason = cell.reason.as_deref();
+    let notes = cell.notes.iter().map(String::as_str);
+    reason.into_iter().chain(resolution).chain(notes)
+}
+
 /// Keeps figures with their unit, and intervals on one line.
 pub(super) fn unbroken(text: &str) -> String {
     let mut kept = String::with_capacity(text.len() + 16);
@@ -219,17 +239,17 @@ pub(super) fn evidence(analysis: &Analysis) -> String {
             .count()
     };
     let (ok, bad) = (of(Judgement::Ok), of(Judgement::Contradicts));
-    let mut text = if ok == all {
-        format!("counters show that the declared path carried the packets, on all {all} arms")
+    let on = if ok == all {
+        format!("all {all} arms")
     } else {
-        format!("counters show that the declared path carried the packets on {ok} of {all} arms")
+        format!("{ok} of {all} arms")
     };
-    if bad > 0 {
-        text.push_str(&format!(
-            "; on {bad} they contradict, and those arms are invalid"
-        ));
+    let shown = format!("counters show that the declared path carried the packets, on {on}");
+    if bad == 0 {
+        shown
+    } else {
+        format!("{shown}; on {bad} they contradict, and those arms are invalid")
     }
-    text
 }
 
 /// Says which rounds count.
@@ -241,22 +261,25 @@ pub(super) fn rounds(analysis: &Analysis) -> String {
         .iter()
         .filter(|round| round.fate == Fate::Partial)
         .count();
-    let mut text = format!(
-        "{} of {} rounds count; each measures all {arms} arms back to back in random order, {} per slice",
-        conduct.kept, conduct.planned, analysis.subject.rounds.slice
-    );
-    text.push_str(&match conduct.dropped {
-        0 => "; none dropped for noise".to_owned(),
-        1 => "; 1 dropped for noise".to_owned(),
-        dropped => format!("; {dropped} dropped for noise"),
+    let mut said = vec![format!(
+        "{} of {} rounds count",
+        conduct.kept, conduct.planned
+    )];
+    said.push(format!(
+        "each measures all {arms} arms back to back in random order, {} per slice",
+        analysis.subject.rounds.slice
+    ));
+    said.push(match conduct.dropped {
+        0 => "none dropped for noise".to_owned(),
+        dropped => format!("{dropped} dropped for noise"),
     });
     if partial > 0 {
-        text.push_str(&format!("; {partial} only partly measured"));
+        said.push(format!("{partial} only partly measured"));
     }
     if !conduct.complete {
-        text.push_str("; the campaign was interrupted and can be resumed");
+        said.push("the campaign was interrupted and can be resumed".to_owned());
     }
-    text
+    said.join("; ")
 }
 
 /// Says what the machine is.

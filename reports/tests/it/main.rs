@@ -5,7 +5,9 @@
 mod analysis;
 mod evidence;
 mod goldens;
+mod html;
 mod pairs;
 mod properties;
+mod render;
 mod scaling;
 mod validity;

@@ -5,7 +5,7 @@ use tollgate_results::workload::Workload;
 
 use super::super::legend::Legend;
 use super::super::svg::{self, Axis, Ink, Margins, Plot};
-use super::super::{number, table, words};
+use super::super::{number, words};
 use super::{Figure, WIDTH, rounds_words};
 use crate::model::{Analysis, Cell};
 
@@ -80,8 +80,10 @@ fn caption(cell: &Cell) -> maud::Markup {
         @if let Some(share) = cell.worse_in {
             " Worse than " (cell.reference) " in " (number::share(share)) " of them."
         }
-        @if cell.change.is_some() || cell.shift.is_some() {
-            " Change " (words::unbroken(&table::change(cell))) " (Hodges-Lehmann, exact 95 % signed-rank interval)."
+        @if let Some(change) = words::change(cell) {
+            " Change " (words::unbroken(&change)) " (Hodges-Lehmann, exact 95 % signed-rank interval)."
+        } @else {
+            " Too few rounds for an interval."
         }
         @if lost > 0 { " Rounds with an infinite value, " (lost) ", are not drawn." }
     }

@@ -36,12 +36,15 @@ pub(super) fn scaling(analysis: &Analysis, legend: &Legend) -> Markup {
 }
 
 fn claim(legend: &Legend, scaling: &Scaling) -> Markup {
+    // The badge has said the verdict already.
+    let verdict = format!("{}: ", scaling.claim.verdict.as_str());
+    let words = &scaling.claim.words;
+    let words = words.strip_prefix(verdict.as_str()).unwrap_or(words);
     html! {
         li {
             (parts::series(legend, &scaling.series))
             " " (parts::scaling(scaling.claim.verdict)) " "
-            (words::unbroken(&scaling.claim.words))
-            @if let Some(reason) = &scaling.claim.reason { ": " (reason) }
+            (words::unbroken(words))
         }
     }
 }

@@ -7,7 +7,7 @@ use tollgate_results::workload::Workload;
 use super::super::legend::Legend;
 use super::super::{figures, glossary, number, table, words};
 use super::parts;
-use crate::model::{Analysis, Cell, Metric, Unit, Verdict};
+use crate::model::{Analysis, Cell, Metric, Unit};
 
 /// All verdicts, workload by workload.
 pub(super) fn section(analysis: &Analysis, legend: &Legend) -> Markup {
@@ -54,7 +54,7 @@ fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Mar
     };
     html! {
         h3 { (workload.name) }
-        p.about { (words::traffic(&workload.traffic)) "; " (words::placement(workload.cpu)) "." }
+        p.about { (words::workload(workload)) }
         div.forest {
             @if let Some(figure) = figures::forest(analysis, legend, workload) { (parts::figure(&figure)) }
             div {
@@ -153,17 +153,20 @@ fn estimate(text: Option<String>) -> Markup {
     let Some(text) = text else {
         return html! { (number::UNKNOWN) };
     };
-    match text.split_once(" [") {
-        Some((value, interval)) => html! { b { (value) } " " span.interval { "[" (interval) } },
-        None => html! { (text) },
+    html! {
+        @if let Some((value, interval)) = text.split_once(" [") {
+            b { (value) } " " span.interval { "[" (interval) }
+        } @else {
+            (text)
+        }
     }
 }
 
 /// Everything that a table's row has no room for: why there is no verdict, what would give one, and notes.
 fn reasons(cells: &[&Cell]) -> Markup {
-    let lines: Vec<(&Cell, String)> = cells
+    let lines: Vec<(&Cell, &str)> = cells
         .iter()
-        .flat_map(|cell| said(cell).into_iter().map(move |line| (*cell, line)))
+        .flat_map(|cell| words::remarks(cell).map(move |line| (*cell, line)))
         .collect();
     if lines.is_empty() {
         return html! {};
@@ -173,36 +176,9 @@ fn reasons(cells: &[&Cell]) -> Markup {
             summary { "Notes on these verdicts (" (lines.len()) ")" }
             ul {
                 @for (cell, line) in lines {
-                    li { b { (cell.arm) ", " (words::short_metric(cell.metric)) } ": " (words::unbroken(&line)) }
+                    li { b { (cell.arm) ", " (words::short_metric(cell.metric)) } ": " (words::unbroken(line)) }
                 }
             }
         }
     }
-}
-
-fn said(cell: &Cell) -> Vec<String> {
-    let mut lines: Vec<String> = cell.reason.iter().cloned().collect();
-    lines.extend(
-        cell.to_resolve
-            .as_ref()
-            .map(|resolution| resolution.words.clone()),
-    );
-    if let (Verdict::Slower | Verdict::Faster, Some(tests)) = (cell.verdict, cell.tests) {
-        if !tests.holds_family_wise {
-            lines.push(format!(
-                "holds for this cell alone; looking at all arms together (Holm), p = {}",
-                number::three_digits(tests.p_holm)
-            ));
-        }
-    }
-    if let Some(undropped) = &cell.undropped {
-        if undropped.verdict != cell.verdict {
-            lines.push(format!(
-                "with the rounds that were dropped for noise the verdict would be {}",
-                undropped.verdict
-            ));
-        }
-    }
-    lines.extend(cell.notes.iter().cloned());
-    lines
 }

@@ -47,21 +47,11 @@ impl Axis {
             low - pad
         };
         high += pad;
-        let step = nice_step((high - low) / 6.0);
-        let first = (low / step).ceil();
-        let ticks = (0..8)
-            .map(|index| (first + f64::from(index)) * step)
-            .take_while(|value| *value <= high)
-            .map(|value| Tick {
-                value,
-                label: tick_label(value, step),
-            })
-            .collect();
         Self {
             low,
             high,
             logarithmic: false,
-            ticks,
+            ticks: linear_ticks(low, high),
             title: title.to_owned(),
         }
     }
@@ -178,18 +168,27 @@ fn log_ticks(low: f64, high: f64) -> Vec<Tick> {
     let [.., fine] = &ticks;
     let best = ticks
         .iter()
-        .find(|ticks| (4..=7).contains(&ticks.len()))
+        .find(|ticks| (3..=7).contains(&ticks.len()))
         .unwrap_or(fine);
     if best.len() >= 3 {
         let stride = best.len().div_ceil(7);
         return best.iter().step_by(stride).cloned().collect();
     }
     // Less than a third of a decade: as on a linear axis.
-    let values = [low, high];
-    let linear = Axis::linear("", &values).ticks;
-    linear
-        .into_iter()
-        .filter(|tick| tick.value >= low && tick.value <= high)
+    linear_ticks(low, high)
+}
+
+/// Two to seven ticks at multiples of 1, 2 or 5 times a power of ten.
+fn linear_ticks(low: f64, high: f64) -> Vec<Tick> {
+    let step = nice_step((high - low) / 6.0);
+    let first = (low / step).ceil();
+    (0..8)
+        .map(|index| (first + f64::from(index)) * step)
+        .take_while(|value| *value <= high)
+        .map(|value| Tick {
+            value,
+            label: tick_label(value, step),
+        })
         .collect()
 }
 
@@ -203,22 +202,12 @@ fn decade_ticks(low: f64, high: f64, factors: &[f64]) -> Vec<Tick> {
                 .filter(|value| (low..=high).contains(value))
                 .map(|value| Tick {
                     value,
-                    label: short(value),
+                    label: number::shortest(&number::three_digits(value)).to_owned(),
                 }),
         );
         power *= 10.0;
     }
     ticks
-}
-
-/// A tick's figure without trailing zeros after the point.
-fn short(value: f64) -> String {
-    let text = number::three_digits(value);
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
 }
 
 #[cfg(test)]
