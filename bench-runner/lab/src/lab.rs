@@ -90,6 +90,12 @@ impl Lab {
         }
     }
 
+    /// Returns the number of the process at the head of the lab's own; `None` for a kept lab.
+    #[must_use]
+    pub fn janitor(&self) -> Option<u32> {
+        self.janitor.as_ref().map(Child::id)
+    }
+
     /// Deploys an arm. `seed` decides what the datapath leaves to chance. What was half done is undone on
     /// an error.
     ///

@@ -12,7 +12,6 @@ fn a_kept_lab_outlives_its_maker_and_ends_when_told() {
         return;
     }
     let runtime = tempfile::tempdir().unwrap();
-    // Only this process sees it: each test runs in a process of its own, or under this lock.
     let socket = runtime.path().join("tollgate/demo.sock");
     let steps = Steps(runtime.path());
     assert!(steps.run("up"));

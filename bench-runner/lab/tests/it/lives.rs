@@ -18,9 +18,7 @@ use crate::harness::{
     HOLDER_VARIABLE, MAKER, capabilities, few, holder, is_root, lab, name, native, open_to_all,
     options, this, vxlan, with_service,
 };
-use crate::traces::{
-    LIMIT, Traces, comm, descendants, groups, hierarchy, janitor_of, left_after_limit,
-};
+use crate::traces::{LIMIT, Traces, comm, descendants, groups, hierarchy, left_after_limit};
 
 /// A user who is not root and owns nothing.
 const NOBODY: &str = "65534";
@@ -81,7 +79,7 @@ fn be_maker() {
     if capabilities().missing(&service).is_none() {
         lab.deploy(&name("socket-lb"), &service, 1).unwrap();
     }
-    println!("janitor {}", janitor_of(std::process::id()));
+    println!("janitor {}", lab.janitor().unwrap());
     // In mid-work: a service path that takes longer than anybody waits.
     let slow = Services {
         count: 20_000,
@@ -178,7 +176,7 @@ fn nothing_is_left_when_an_ordinary_users_maker_is_killed() {
 fn a_lab_that_lost_its_janitor_ends_and_the_next_one_sweeps_up() {
     let Some(lab) = lab() else { return };
     lab.deploy(&name("native"), &native(), 1).unwrap();
-    let janitor = janitor_of(std::process::id());
+    let janitor = lab.janitor().unwrap();
     let traces = Traces::of_holder(janitor);
     kill(
         Pid::from_raw(i32::try_from(janitor).unwrap()),
@@ -216,7 +214,7 @@ fn a_lab_that_lost_its_janitor_ends_and_the_next_one_sweeps_up() {
 fn nothing_is_left_when_a_lab_is_dropped() {
     let Some(lab) = lab() else { return };
     lab.deploy(&name("vxlan"), &vxlan(), 1).unwrap();
-    let janitor = janitor_of(std::process::id());
+    let janitor = lab.janitor().unwrap();
     let traces = Traces::of_holder(janitor);
     assert!(traces.namespaces.len() >= 4 + 2, "{traces:?}");
     drop(lab);
@@ -227,7 +225,7 @@ fn nothing_is_left_when_a_lab_is_dropped() {
 #[test]
 fn an_arm_can_be_taken_down_and_deployed_again() {
     let Some(lab) = lab() else { return };
-    let janitor = janitor_of(std::process::id());
+    let janitor = lab.janitor().unwrap();
     let before = Traces::of_holder(janitor).namespaces;
     lab.deploy(&name("arm"), &native(), 1).unwrap();
     assert_eq!(

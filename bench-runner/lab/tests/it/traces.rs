@@ -142,15 +142,6 @@ pub(crate) fn left_after_limit(traces: &Traces, janitor: u32) -> Traces {
     left
 }
 
-/// Returns the janitor of the lab that a process made.
-pub(crate) fn janitor_of(pid: u32) -> u32 {
-    let children = descendants(pid);
-    children
-        .into_iter()
-        .find(|child| comm(*child) == "lab-janitor")
-        .unwrap()
-}
-
 /// Returns the name of a process.
 pub(crate) fn comm(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm"))
