@@ -1,11 +1,13 @@
 //! The command line: what can be asked for, and how each command ends.
 //!
 //! Exit codes (DESIGN §6): 0 done, also when every request was lost, since that is what was measured; 2 usage,
-//! or the probe's own failure; 130 interrupted, with what was measured so far printed.
+//! or the probe's own failure; 4 this machine can't measure (`selftest`); 130 interrupted, with what was measured
+//! so far printed.
 
 mod args;
 mod interrupt;
 mod print;
+mod selftest;
 mod summary;
 mod traffic;
 
@@ -36,6 +38,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve(&args),
         Command::Agent { fd } => agent::run_on_fd(fd).map(|()| ExitCode::SUCCESS),
+        Command::Selftest(args) => selftest::run(&args),
         Command::Traffic(traffic) => Wanted::new(&traffic).and_then(|wanted| send(&wanted)),
     };
     result.unwrap_or_else(|error| {

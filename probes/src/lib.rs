@@ -8,6 +8,7 @@
 //! - [`counters`]: counters of the node, the network namespace and the probe's threads
 //! - [`agent`]: jobs, responder and counters as a service over any byte stream
 //! - [`recorder`]: what one sending thread counts and times
+//! - [`selftest`]: measures what is known beforehand, and says whether this machine can measure
 //! - [`wire`]: what both ends of the traffic agree on
 //! - [`clock`]: monotonic time
 //! - [`error`]: what the probe could not do
@@ -22,5 +23,6 @@ pub mod job;
 mod probe;
 pub mod recorder;
 pub mod responder;
+pub mod selftest;
 mod thread;
 pub mod wire;

@@ -69,16 +69,25 @@ fn pin(cpu: u32) -> Result<(), Errno> {
     sched_setaffinity(Pid::from_raw(0), &set)
 }
 
-/// Says which CPUs could have been asked for.
-fn pin_refused(cpu: u32, errno: Errno) -> ProbeError {
-    let mend = sched_getaffinity(Pid::from_raw(0)).map_or_else(
-        |_| "choose another CPU".to_owned(),
+/// Returns the CPUs that this process may run on, in order; none where the kernel doesn't say.
+pub(crate) fn usable_cpus() -> Vec<u32> {
+    sched_getaffinity(Pid::from_raw(0)).map_or_else(
+        |_| Vec::new(),
         |set| {
             let usable = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
-            let usable: Vec<String> = usable.map(|cpu| cpu.to_string()).collect();
-            format!("this process may run on CPU {}", usable.join(", "))
+            usable.filter_map(|cpu| u32::try_from(cpu).ok()).collect()
         },
-    );
+    )
+}
+
+/// Says which CPUs could have been asked for.
+fn pin_refused(cpu: u32, errno: Errno) -> ProbeError {
+    let usable: Vec<String> = usable_cpus().iter().map(u32::to_string).collect();
+    let mend = if usable.is_empty() {
+        "choose another CPU".to_owned()
+    } else {
+        format!("this process may run on CPU {}", usable.join(", "))
+    };
     ProbeError::refused(format!("pin a thread to CPU {cpu}"), errno.into(), mend)
 }
 

@@ -41,8 +41,36 @@ Example (by the runner, with the socket as descriptor 3):
         #[arg(long, value_name = "N")]
         fd: i32,
     },
+    /// Measure what is known beforehand: whether this machine can measure
+    #[command(after_help = SELFTEST_HELP)]
+    Selftest(SelftestArgs),
     #[command(flatten)]
     Traffic(Traffic),
+}
+
+/// What `selftest` does, and what its verdict stands on.
+const SELFTEST_HELP: &str = "\
+Example:
+  tollgate-probe selftest --cpu 1
+
+A responder of its own, on loopback and the same CPU, delays by 10, 50 and 200 µs,
+loses, duplicates, reorders and stalls for 200 ms. The probe must report just that:
+delays within 1 µs or 2 %, counts exactly. It takes about 10 s.
+
+Degraded: a delay is off by more; the clock costs 100 ns; 1 % of sleeps end 1 ms
+late; over loopback p99 is five times p50, or p50 above 100 µs.
+Can't measure, exit code 4: a delay is off by five times as much; a count is
+wrong; the clock costs 1 µs; loopback loses 1 % of the requests.";
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+pub(crate) struct SelftestArgs {
+    /// CPU that both ends share; the last one by default
+    #[arg(long, value_name = "N")]
+    pub(crate) cpu: Option<u32>,
+    /// Print JSON, times in nanoseconds
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Arguments of `serve`.

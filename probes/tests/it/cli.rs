@@ -227,6 +227,7 @@ fn help_has_an_example_for_every_command() {
         "",
         "serve",
         "agent",
+        "selftest",
         "tcp-rr",
         "tcp-crr",
         "tcp-stream",

@@ -6,5 +6,6 @@ mod cli;
 mod counters;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod garbage;
+mod selftest;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod traffic;
