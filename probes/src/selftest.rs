@@ -4,11 +4,11 @@
 //! probe measures it as any job does, and must report just that. Client and responder share one CPU, since a
 //! wake-up across CPUs takes longer the longer the CPU was idle, and would be taken for a part of a delay.
 //!
-//! - [`script`]: what the responder does, and what therefore has to be reported
-//! - [`responder`]: does it
-//! - [`known`]: compares what was declared with what was reported
-//! - [`floor`]: what this machine costs where nothing is measured
-//! - [`verdict`]: whether it can measure, by documented thresholds
+//! - `script`: what the responder does, and what therefore has to be reported
+//! - `responder`: does it
+//! - `known`: compares what was declared with what was reported
+//! - `floor`: what this machine costs where nothing is measured
+//! - `verdict`: whether it can measure, by documented thresholds
 
 mod floor;
 mod known;
