@@ -45,6 +45,7 @@ fn round_trips(criterion: &mut Criterion) {
                     payload: Bytes(SIZE.into()),
                 },
                 load: Load::Closed,
+                timestamps: false,
                 target,
                 warmup: Nanoseconds(WINDOW_NS),
                 duration: Nanoseconds(WINDOW_NS),

@@ -59,6 +59,7 @@ fn a_longer_window_allocates_no_more() {
             let mut armed = job::arm(&Job {
                 traffic: traffic.clone(),
                 load: Load::Closed,
+                timestamps: false,
                 target: SocketAddr::new(bind, responder.port()),
                 warmup: Nanoseconds(10_000_000),
                 duration: Nanoseconds(milliseconds * 1_000_000),

@@ -347,6 +347,7 @@ fn workload(text: &str, traffic: Traffic) -> Workload {
         name: name(text),
         traffic,
         load: Load::Closed,
+        timestamps: false,
         cpu: Cpu::Shared,
     }
 }

@@ -61,6 +61,9 @@ pub struct Job {
     /// When to send it.
     #[serde(default)]
     pub load: Load,
+    /// Whether to split each round trip by kernel timestamps. For tcp-rr and udp-rr in a closed loop.
+    #[serde(default)]
+    pub timestamps: bool,
     /// Where to.
     pub target: SocketAddr,
     /// Traffic before the measured window.

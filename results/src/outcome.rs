@@ -38,16 +38,34 @@ pub enum Timed {
     /// Open loop: from the planned start of a request to its actual one, by the probe's own fault. Requests
     /// that were [`OpenOutcome::held`] back are not in it.
     Lateness,
+    /// Kernel timestamps: from before the send call to the driver, as it takes the last packet of the request.
+    UserToDriver,
+    /// Kernel timestamps, a part of [`Timed::UserToDriver`]: in the device's queueing discipline.
+    InQueue,
+    /// Kernel timestamps: from the driver, as it takes the last packet of the request, to the driver, as it
+    /// hands over the last packet of the reply. The path both ways and the far end.
+    DriverToDriver,
+    /// Kernel timestamps, a part of [`Timed::DriverToDriver`]: at the far end from its driver to before its
+    /// send call, by its own clock.
+    FarEnd,
+    /// Kernel timestamps: from the driver, as it hands over the last packet of the reply, to after the
+    /// receive call: the protocols, the wake-up, the call.
+    DriverToUser,
 }
 
 impl Timed {
     /// Everything that can be timed.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 10] = [
         Self::Latency,
         Self::Connect,
         Self::FromPlan,
         Self::FromSend,
         Self::Lateness,
+        Self::UserToDriver,
+        Self::InQueue,
+        Self::DriverToDriver,
+        Self::FarEnd,
+        Self::DriverToUser,
     ];
 
     /// Returns the name as it stands in records.
@@ -59,6 +77,11 @@ impl Timed {
             Self::FromPlan => "from-plan",
             Self::FromSend => "from-send",
             Self::Lateness => "lateness",
+            Self::UserToDriver => "user-to-driver",
+            Self::InQueue => "in-queue",
+            Self::DriverToDriver => "driver-to-driver",
+            Self::FarEnd => "far-end",
+            Self::DriverToUser => "driver-to-user",
         }
     }
 }
@@ -94,6 +117,33 @@ pub struct Outcome {
     /// What an open loop counts besides; `None` for a closed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<OpenOutcome>,
+    /// Which kernel timestamps came; `None` where none were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamps: Option<Stamps>,
+}
+
+/// Which kernel timestamps came, of the requests with a reply in time. A socket accepts options for stamps
+/// that no driver delivers, so that what there is shows by sending alone.
+///
+/// A reply is split where the driver's stamps of request and reply came, in order: as often as
+/// [`Timed::DriverToDriver`] was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Stamps {
+    /// Requests stamped before the queueing discipline.
+    pub queue: u64,
+    /// Requests stamped by the driver.
+    pub sent: u64,
+    /// Replies stamped as the driver hands them over.
+    pub received: u64,
+    /// Replies in which the far end says how long they took there.
+    pub far_end: u64,
+    /// Replies that could not be split.
+    pub unsplit: u64,
+    /// Stamps are in the kernel's wall clock, requests are timed by the monotonic one: how well their
+    /// distance is known, in nanoseconds. It can move time between [`Timed::UserToDriver`] and
+    /// [`Timed::DriverToUser`], not change their sum. `None` where the wall clock was set meanwhile: nothing
+    /// was split then.
+    pub clock_error_ns: Option<u64>,
 }
 
 /// What an open loop counts besides. `planned == sent + unsent`.

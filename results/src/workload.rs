@@ -16,6 +16,10 @@ pub struct Workload {
     /// When it is sent.
     #[serde(default)]
     pub load: Load,
+    /// Whether each round trip is split by kernel timestamps. For tcp-rr and udp-rr in a closed loop. It costs
+    /// time, so that figures with and without are not compared.
+    #[serde(default)]
+    pub timestamps: bool,
     /// Which CPUs client and server run on.
     pub cpu: Cpu,
 }

@@ -92,6 +92,7 @@ pub(super) async fn measure<T: Target>(
     let job = Job {
         traffic: workload.traffic.clone(),
         load: workload.load,
+        timestamps: workload.timestamps,
         target: endpoints.target,
         warmup: plan.rounds.warmup,
         duration: plan.rounds.slice,

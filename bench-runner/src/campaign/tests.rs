@@ -32,6 +32,7 @@ pub(crate) fn plan() -> Plan {
         name: name(text),
         traffic,
         load: Load::Closed,
+        timestamps: false,
         cpu: Cpu::Shared,
     };
     let workloads = vec![

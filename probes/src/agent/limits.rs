@@ -79,6 +79,7 @@ mod tests {
         Job {
             traffic,
             load: Load::Closed,
+            timestamps: false,
             target: "127.0.0.1:8080".parse().unwrap(),
             warmup: LONGEST_WARMUP,
             duration: LONGEST,

@@ -153,6 +153,7 @@ mod tests {
                 timeout: Nanoseconds(1_000_000),
             },
             load: Load::Closed,
+            timestamps: false,
             target: "[::1]:80".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(1_000_000_000),

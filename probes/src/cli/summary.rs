@@ -82,6 +82,7 @@ impl Summary {
             bytes_received,
             flow,
             open: _,
+            stamps: _,
         } = report.outcome;
         let times = |timed| {
             let histogram = report.histograms.get(&timed)?;

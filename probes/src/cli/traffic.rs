@@ -23,6 +23,7 @@ impl Wanted {
         let job = Job {
             traffic,
             load: workload::Load::Closed,
+            timestamps: false,
             target: resolve(&common.target)?,
             warmup: common.warmup,
             duration: common.duration,

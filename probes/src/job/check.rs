@@ -86,6 +86,7 @@ mod tests {
         Job {
             traffic,
             load: Load::Closed,
+            timestamps: false,
             target: "127.0.0.1:9".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(SECOND),

@@ -122,6 +122,7 @@ fn round_trip(cpu: u32, traffic: Traffic) -> Result<RoundTrip, ProbeError> {
     let mut armed = job::arm(&Job {
         traffic,
         load: Load::Closed,
+        timestamps: false,
         target: SocketAddr::new(bind, responder.port()),
         warmup: Nanoseconds(50_000_000),
         duration: Nanoseconds(300_000_000),

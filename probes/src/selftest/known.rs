@@ -237,6 +237,7 @@ impl Slice {
         let mut armed = job::arm(&Job {
             traffic: traffic(self.speaks, self.timeout_ns),
             load: Load::Closed,
+            timestamps: false,
             target: responder.target(),
             warmup: Nanoseconds(self.warmup_ns),
             duration: Nanoseconds(self.window_ns),

@@ -51,6 +51,7 @@ pub(crate) fn job(traffic: Traffic, target: SocketAddr) -> Job {
     Job {
         traffic,
         load: Load::Closed,
+        timestamps: false,
         target,
         warmup: Nanoseconds(0),
         duration: Nanoseconds(100 * MILLISECOND),

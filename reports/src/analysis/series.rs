@@ -56,7 +56,13 @@ fn asked(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u64 {
         Timed::Latency | Timed::Connect | Timed::FromSend => outcome.sent,
         Timed::FromPlan => outcome.open.map_or(outcome.sent, |open| open.planned),
         // Requests that were held back or not sent tell nothing of the generator.
-        Timed::Lateness => histogram.len(),
+        Timed::Lateness
+        // Parts of a round trip are those of replies.
+        | Timed::UserToDriver
+        | Timed::InQueue
+        | Timed::DriverToDriver
+        | Timed::FarEnd
+        | Timed::DriverToUser => histogram.len(),
     }
 }
 

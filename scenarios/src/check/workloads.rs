@@ -96,6 +96,7 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
         name: name.clone(),
         traffic,
         load: Load::Closed,
+        timestamps: false,
         cpu,
     }
 }

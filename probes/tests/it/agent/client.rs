@@ -131,6 +131,7 @@ pub(super) fn job(traffic: Traffic, target: SocketAddr, milliseconds: u64) -> Jo
     Job {
         traffic,
         load: Load::Closed,
+        timestamps: false,
         target,
         warmup: Nanoseconds(20_000_000),
         duration: Nanoseconds(milliseconds * 1_000_000),

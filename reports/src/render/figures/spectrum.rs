@@ -45,6 +45,11 @@ fn figure(legend: &Legend, workload: &Workload, timed: Timed, lines: &[&Spectrum
         Timed::FromPlan => "latency from the planned start",
         Timed::FromSend => "service time",
         Timed::Lateness => "lateness of the generator",
+        Timed::UserToDriver => "time from the send call to the driver",
+        Timed::InQueue => "time in the queueing discipline",
+        Timed::DriverToDriver => "time from driver to driver, both ways and at the far end",
+        Timed::FarEnd => "time at the far end",
+        Timed::DriverToUser => "time from the driver to the end of the receive call",
     };
     let points = || lines.iter().flat_map(|line| &line.points);
     let y: Vec<f64> = points().map(|point| point.ns / 1e3).collect();

@@ -63,6 +63,7 @@ fn run() -> RunRecord {
                 name: name("rr"),
                 traffic: Traffic::TcpRr { payload: Bytes(64) },
                 load: Load::Closed,
+                timestamps: false,
                 cpu: Cpu::Shared,
             }],
             skipped: Vec::new(),
