@@ -11,6 +11,7 @@ mod listen;
 mod peer;
 mod pool;
 mod udp;
+mod watch;
 
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ impl Responder {
     }
 
     fn start_limited(serve: &Serve, limits: Limits) -> Result<Self, ProbeError> {
-        let (tcp, udp, port) = listen(serve, &limits)?;
+        let (tcp, udp, port) = listen(serve)?;
         let udp = UdpThread::start(udp, serve.cpu)?;
         let pool = Pool::start(tcp, serve.cpu, limits)?;
         Ok(Self { port, pool, udp })
@@ -107,16 +108,16 @@ impl Drop for Responder {
     }
 }
 
-/// Bounds of what a peer can take up. Times are in nanoseconds.
+/// Bounds of what a peer can take up. Times are in nanoseconds, and hold to within `turn_ns`.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// How long a call on a connection blocks before its deadlines are looked at.
+    /// How often connections are looked at.
     turn_ns: u64,
     /// A connection must say what it wants within this.
     greeting_ns: u64,
-    /// A connection may be silent between requests for this, and take this for one request or reply.
+    /// From one reply to the next, or from one piece of a stream to the next, a connection may take this.
     idle_ns: u64,
-    /// Largest HTTP response.
+    /// Largest HTTP response, in bytes.
     max_response: u32,
 }
 

@@ -1,7 +1,7 @@
 //! Serves one connection: recognises its protocol, then answers requests or counts a stream.
 
 use super::http;
-use super::peer::{Buffers, Deadline, Gone, Peer};
+use super::peer::{Buffers, Gone, Peer};
 use crate::wire::{CONFIRM, CONFIRMATION_LEN, ECHOED, Mode, PREAMBLE_LEN, Preamble, WireError};
 
 /// How an HTTP connection starts.
@@ -20,15 +20,13 @@ enum Greeting {
 /// When it never said a word that is understood here.
 pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers) -> Result<(), Gone> {
     let mut have = 0;
-    let mut deadline = Deadline::new(peer.limits.greeting_ns);
     let greeting = loop {
-        have += peer.read(&mut buffers.inbox[have..], peer.limits.greeting_ns)?;
-        match recognise(&buffers.inbox[..have]) {
-            Ok(Some(greeting)) => break greeting,
-            Ok(None) => deadline.check()?,
-            Err(_) => return Err(Gone),
+        have += peer.read(&mut buffers.inbox[have..])?;
+        if let Some(greeting) = recognise(&buffers.inbox[..have]).map_err(|_| Gone)? {
+            break greeting;
         }
     };
+    peer.advance();
     // From here on, each way to end is an ordinary one.
     let _gone = match greeting {
         Greeting::Http => http::serve(peer, buffers, have),
@@ -65,6 +63,7 @@ fn answer(peer: &Peer<'_>, inbox: &mut [u8], mut have: usize, size: usize) -> Re
     loop {
         peer.fill(&mut inbox[..size], have)?;
         peer.write(&inbox[..size])?;
+        peer.advance();
         // More than one request is there only if several came together with the preamble.
         have = have.saturating_sub(size);
         if have > 0 {
@@ -86,11 +85,9 @@ fn answer_large(
         peer.fill(inbox, have)?;
         start.copy_from_slice(&inbox[..ECHOED]);
         let mut left = size - inbox.len();
-        let mut deadline = Deadline::new(peer.limits.idle_ns);
         while left > 0 {
             let room = left.min(inbox.len());
-            left -= peer.read(&mut inbox[..room], peer.limits.idle_ns)?;
-            deadline.check()?;
+            left -= peer.read(&mut inbox[..room])?;
         }
         inbox[..ECHOED].copy_from_slice(&start);
         let mut left = size;
@@ -99,6 +96,7 @@ fn answer_large(
             peer.write(&inbox[..piece])?;
             left -= piece;
         }
+        peer.advance();
         have = 0;
     }
 }
@@ -117,7 +115,8 @@ fn count(peer: &Peer<'_>, inbox: &mut [u8], mut have: usize, size: usize) -> Res
             }
             peer.write(&total.to_be_bytes())?;
         }
-        have = peer.read(inbox, peer.limits.idle_ns)?;
+        have = peer.read(inbox)?;
+        peer.advance();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::peer::{Buffers, Deadline, Gone, Peer};
+use super::peer::{Buffers, Gone, Peer};
 
 /// Longest head of a request, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
@@ -31,24 +31,16 @@ pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers, mut have: usize) -> 
     if outbox.is_empty() {
         outbox.resize(HEAD_ROOM + BODY_PIECE, b'.');
     }
-    let mut deadline = Deadline::new(peer.limits.idle_ns);
     loop {
-        match parse(&inbox[..have], peer.limits.max_response) {
-            Some((len, answer)) => {
-                let stays = respond(peer, outbox, &answer)?;
-                if !stays {
-                    return Ok(());
-                }
-                inbox.copy_within(len..have, 0);
-                have -= len;
-                deadline = Deadline::new(peer.limits.idle_ns);
-                if have > 0 {
-                    continue;
-                }
+        while let Some((len, answer)) = parse(&inbox[..have], peer.max_response) {
+            if !respond(peer, outbox, &answer)? {
+                return Ok(());
             }
-            None => deadline.check()?,
+            peer.advance();
+            inbox.copy_within(len..have, 0);
+            have -= len;
         }
-        have += peer.read(&mut inbox[have..], peer.limits.idle_ns)?;
+        have += peer.read(&mut inbox[have..])?;
     }
 }
 

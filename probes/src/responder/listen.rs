@@ -2,12 +2,10 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tollgate_results::agent::Serve;
 
-use super::Limits;
 use crate::error::ProbeError;
 
 /// Connections that wait to be accepted.
@@ -17,15 +15,12 @@ const BACKLOG: i32 = 1024;
 const DRAWS: u32 = 32;
 
 /// Binds both; returns them with the port.
-pub(super) fn listen(
-    serve: &Serve,
-    limits: &Limits,
-) -> Result<(TcpListener, UdpSocket, u16), ProbeError> {
+pub(super) fn listen(serve: &Serve) -> Result<(TcpListener, UdpSocket, u16), ProbeError> {
     let mut address = SocketAddr::new(serve.bind, serve.port);
     let mut draws = if serve.port == 0 { DRAWS } else { 1 };
     loop {
         address.set_port(serve.port);
-        let tcp = bind_tcp(address, limits).map_err(|error| refused(address, "", error))?;
+        let tcp = bind_tcp(address).map_err(|error| refused(address, "", error))?;
         let local = tcp.local_addr();
         address = local.map_err(|error| refused(address, "", error))?;
         draws -= 1;
@@ -37,13 +32,10 @@ pub(super) fn listen(
     }
 }
 
-/// Accepted connections inherit these options, so that accepting costs no further call.
-fn bind_tcp(address: SocketAddr, limits: &Limits) -> io::Result<TcpListener> {
+/// Accepted connections inherit `TCP_NODELAY`, so that accepting costs no further call.
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = bind(address, Type::STREAM, true)?;
-    let turn = Duration::from_nanos(limits.turn_ns);
     socket.set_tcp_nodelay(true)?;
-    socket.set_read_timeout(Some(turn))?;
-    socket.set_write_timeout(Some(turn))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

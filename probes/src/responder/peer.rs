@@ -1,11 +1,10 @@
-//! The far end of a connection: reads and writes that always come to an end.
+//! The far end of a connection: plain blocking reads and writes, which the [`Watch`](super::watch) ends when
+//! they take too long.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Limits;
-use crate::clock::{Clock as _, Moment, Monotonic};
+use super::watch::Slot;
 
 /// What one thread reads into and writes from; its memory is taken by the system only when it is used.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub(super) struct Buffers {
 
 impl Buffers {
     /// Length of the inbox, in bytes.
-    pub(super) const INBOX: usize = 64 * 1024;
+    const INBOX: usize = 64 * 1024;
 
     pub(super) fn new() -> Self {
         Self {
@@ -32,104 +31,55 @@ impl Buffers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
 
-/// A connection with its bounds.
+/// A connection that is being served.
 #[derive(Debug)]
 pub(super) struct Peer<'a> {
     stream: &'a TcpStream,
-    pub(super) limits: &'a Limits,
-    stopping: &'a AtomicBool,
+    slot: &'a Slot,
+    /// Largest HTTP response, in bytes.
+    pub(super) max_response: u32,
 }
 
 impl<'a> Peer<'a> {
-    pub(super) const fn new(
-        stream: &'a TcpStream,
-        limits: &'a Limits,
-        stopping: &'a AtomicBool,
-    ) -> Self {
+    pub(super) const fn new(stream: &'a TcpStream, slot: &'a Slot, max_response: u32) -> Self {
         Self {
             stream,
-            limits,
-            stopping,
+            slot,
+            max_response,
         }
     }
 
-    /// Reads at least one byte, within `patience_ns`.
+    /// Says that the peer did something worth waiting for: its time starts anew.
     #[inline]
-    pub(super) fn read(&self, buffer: &mut [u8], patience_ns: u64) -> Result<usize, Gone> {
-        let mut waited_ns = 0;
+    pub(super) fn advance(&self) {
+        self.slot.advance();
+    }
+
+    /// Reads at least one byte.
+    #[inline]
+    pub(super) fn read(&self, buffer: &mut [u8]) -> Result<usize, Gone> {
         loop {
             match (&mut &*self.stream).read(buffer) {
                 Ok(0) => return Err(Gone),
                 Ok(received) => return Ok(received),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    waited_ns += self.limits.turn_ns;
-                    if waited_ns >= patience_ns || self.stopping.load(Ordering::Relaxed) {
-                        return Err(Gone);
-                    }
-                }
                 Err(_) => return Err(Gone),
             }
         }
     }
 
-    /// Reads until the buffer is full, of which `have` bytes already are. The first byte may take the idle
-    /// time, all of it together too.
+    /// Reads until the buffer is full, of which `have` bytes already are.
     #[inline]
     pub(super) fn fill(&self, buffer: &mut [u8], mut have: usize) -> Result<(), Gone> {
-        let mut deadline = Deadline::new(self.limits.idle_ns);
         while have < buffer.len() {
-            have += self.read(&mut buffer[have..], self.limits.idle_ns)?;
-            if have < buffer.len() {
-                deadline.check()?;
-            }
+            have += self.read(&mut buffer[have..])?;
         }
         Ok(())
     }
 
-    /// Writes everything, within the idle time.
+    /// Writes everything.
     #[inline]
-    pub(super) fn write(&self, mut bytes: &[u8]) -> Result<(), Gone> {
-        let mut deadline = Deadline::new(self.limits.idle_ns);
-        loop {
-            match (&mut &*self.stream).write(bytes) {
-                Ok(written) if written == bytes.len() => return Ok(()),
-                Ok(written) => bytes = &bytes[written..],
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(_) => return Err(Gone),
-            }
-            deadline.check()?;
-            if self.stopping.load(Ordering::Relaxed) {
-                return Err(Gone);
-            }
-        }
-    }
-}
-
-/// The end of an operation that takes several calls. Reads the clock only when it is asked.
-#[derive(Debug)]
-pub(super) struct Deadline {
-    patience_ns: u64,
-    first: Option<Moment>,
-}
-
-impl Deadline {
-    pub(super) const fn new(patience_ns: u64) -> Self {
-        Self {
-            patience_ns,
-            first: None,
-        }
-    }
-
-    /// Returns whether time is left since the first call.
-    pub(super) fn check(&mut self) -> Result<(), Gone> {
-        let now = Monotonic.now();
-        let first = *self.first.get_or_insert(now);
-        if now.since(first) > self.patience_ns {
-            Err(Gone)
-        } else {
-            Ok(())
-        }
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Gone> {
+        (&mut &*self.stream).write_all(bytes).map_err(|_| Gone)
     }
 }

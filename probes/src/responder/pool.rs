@@ -1,14 +1,17 @@
 //! Threads that accept connections from one listener and serve each to its end.
 
 use std::io::ErrorKind;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use socket2::SockRef;
 
 use super::connection::serve;
 use super::peer::{Buffers, Peer};
+use super::watch::{Seen, Slot};
 use super::{Limits, MAX_CONNECTIONS};
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
@@ -28,21 +31,25 @@ pub(super) struct Pool {
     idle: AtomicUsize,
     ignored: AtomicU64,
     workers: Mutex<Vec<Worker>>,
+    watch: Mutex<Option<Watch>>,
 }
 
 /// One thread and the connection that it serves.
 #[derive(Debug)]
 struct Worker {
     started: Started,
-    slot: Slot,
+    slot: Arc<Slot>,
 }
 
-/// The connection that a thread serves, for whoever stops the pool.
-#[derive(Debug, Clone, Default)]
-struct Slot(Arc<Mutex<Option<Arc<TcpStream>>>>);
+/// The thread that ends overdue connections; it ends itself when the channel does.
+#[derive(Debug)]
+struct Watch {
+    started: Started,
+    alive: mpsc::Sender<()>,
+}
 
 impl Pool {
-    /// Starts with one thread.
+    /// Starts with one thread, and one that watches it.
     pub(super) fn start(
         listener: TcpListener,
         cpu: Option<u32>,
@@ -56,9 +63,19 @@ impl Pool {
             idle: AtomicUsize::new(0),
             ignored: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
+            watch: Mutex::new(None),
         });
-        pool.grow()?;
-        Ok(pool)
+        let (alive, end) = mpsc::channel();
+        let own = Arc::clone(&pool);
+        let started = thread::spawn("tg-watch", cpu, move || own.watch(&end))?;
+        *lock(&pool.watch) = Some(Watch { started, alive });
+        match pool.grow() {
+            Ok(()) => Ok(pool),
+            Err(error) => {
+                pool.stop();
+                Err(error)
+            }
+        }
     }
 
     pub(super) fn thread_ids(&self) -> Vec<i32> {
@@ -77,12 +94,14 @@ impl Pool {
         let _ = SockRef::from(&self.listener).shutdown(Shutdown::Both);
         let workers = std::mem::take(&mut *lock(&self.workers));
         for worker in &workers {
-            if let Some(stream) = &*lock(&worker.slot.0) {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
+            worker.slot.shut_down();
         }
         for worker in workers {
             worker.started.join();
+        }
+        if let Some(Watch { started, alive }) = lock(&self.watch).take() {
+            drop(alive);
+            started.join();
         }
     }
 
@@ -92,8 +111,8 @@ impl Pool {
         if workers.len() >= MAX_CONNECTIONS || self.is_stopping() {
             return Ok(());
         }
-        let slot = Slot::default();
-        let (pool, own) = (Arc::clone(self), slot.clone());
+        let slot = Arc::new(Slot::default());
+        let (pool, own) = (Arc::clone(self), Arc::clone(&slot));
         let name = format!("tg-tcp-{}", workers.len());
         self.idle.fetch_add(1, Ordering::SeqCst);
         match thread::spawn(&name, self.cpu, move || pool.work(&own)) {
@@ -115,9 +134,7 @@ impl Pool {
                 Ok((stream, _)) => Arc::new(stream),
                 Err(error) => {
                     match error.kind() {
-                        ErrorKind::WouldBlock
-                        | ErrorKind::Interrupted
-                        | ErrorKind::ConnectionAborted => {}
+                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
                         _ if self.is_stopping() => return,
                         _ => Monotonic.wait_until(Monotonic.now().plus(PAUSE_NS)),
                     }
@@ -128,17 +145,32 @@ impl Pool {
                 // Without another thread, connections wait for this one: slower, not wrong.
                 let _ = self.grow();
             }
-            *lock(&slot.0) = Some(Arc::clone(&stream));
+            slot.fill(&stream);
             // Looked at after the slot is filled: either this sees the end, or `stop` sees the slot.
             if !self.is_stopping() {
-                let peer = Peer::new(&stream, &self.limits, &self.stopping);
+                let peer = Peer::new(&stream, slot, self.limits.max_response);
                 if serve(&peer, &mut buffers).is_err() {
                     self.ignored.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            *lock(&slot.0) = None;
+            slot.empty();
             drop(stream);
             self.idle.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Looks at every connection now and then until the channel ends.
+    fn watch(&self, end: &Receiver<()>) {
+        let mut seen: Vec<Seen> = Vec::new();
+        let turn = Duration::from_nanos(self.limits.turn_ns);
+        while end.recv_timeout(turn) == Err(RecvTimeoutError::Timeout) {
+            let now = Monotonic.now();
+            let workers = lock(&self.workers);
+            let looks = workers.iter().enumerate().map(|(index, worker)| {
+                let before = seen.get(index).copied();
+                Seen::look(before, &worker.slot, &self.limits, now)
+            });
+            seen = looks.collect();
         }
     }
 
@@ -148,6 +180,6 @@ impl Pool {
 }
 
 /// Locks; a thread that panicked leaves nothing half done here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
