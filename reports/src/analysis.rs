@@ -14,7 +14,8 @@ use tollgate_results::facts::ArmFacts;
 use tollgate_results::run::Campaign;
 
 use crate::model::{
-    ANALYSIS_SCHEMA, Analysis, ArmSummary, EvidenceSummary, Judgement, Level, Programming, Subject,
+    ANALYSIS_SCHEMA, Analysis, ArmSummary, Cell, Conduct, EvidenceSummary, Judgement, Level,
+    Programming, Subject,
 };
 use crate::stats::{median, real64};
 use context::Context;
@@ -35,7 +36,7 @@ pub fn analyse(campaign: &Campaign) -> Analysis {
         schema: ANALYSIS_SCHEMA,
         answers: answers::write(&context, &cells, &scalings),
         subject: subject(campaign),
-        conduct: context.validity.conduct.clone(),
+        conduct: conduct(&context, &cells),
         noise_floor: noise_floor::state(&context, &cells),
         arms: campaign
             .run
@@ -51,6 +52,12 @@ pub fn analyse(campaign: &Campaign) -> Analysis {
         spectra: series::spectra(&context),
         timeline: series::timeline(&context),
     }
+}
+
+fn conduct(context: &Context<'_>, cells: &[Cell]) -> Conduct {
+    let mut conduct = context.validity.conduct.clone();
+    conduct.notes.extend(cells::unattainable(cells));
+    conduct
 }
 
 fn subject(campaign: &Campaign) -> Subject {

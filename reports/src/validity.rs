@@ -10,7 +10,7 @@
 //!
 //! Usual is the median of the same workload on the same arm, because one arm may well wait more than another;
 //! beyond the points, six deviations are asked for. What ran beside one arm all the time shows as user CPU
-//! that differs between arms, and makes the campaign invalid. Under `shared` placement neither the wait of
+//! that differs from its reference's by 15 points, interval and all, and makes the campaign invalid. Under `shared` placement neither the wait of
 //! one peer nor the pressure says anything: the woken peer always waits, and for how long is up to the
 //! scheduler's way of waking. Nor are involuntary switches judged, for the same reason. Rules whose
 //! counter cannot be read don't apply.

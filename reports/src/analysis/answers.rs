@@ -276,7 +276,7 @@ fn sentence(cell: &Cell) -> String {
         (Verdict::Slower | Verdict::Faster, Some(change)) => {
             let alone = cell
                 .tests
-                .filter(|tests| !tests.holds_family_wise)
+                .filter(|tests| tests.holm_attainable && !tests.holds_family_wise)
                 .map_or("", |_| " (taken by itself, not among all comparisons)");
             format!(
                 "{arm} is {} than {reference} on {workload} {metric}: {}{shift}{alone}.",

@@ -280,20 +280,30 @@ fn adjust(cells: &mut [Cell]) {
             tests.holds_family_wise = p_holm <= 0.05;
             tests.holm_attainable = smallest * real(family.len()) <= 0.05;
             let decided = matches!(cell.verdict, Verdict::Slower | Verdict::Faster);
-            if decided && p_holm > 0.05 {
-                let why = if tests.holm_attainable {
-                    "chance among so many is not excluded"
-                } else {
-                    "with this many rounds nothing could"
-                };
+            if decided && tests.holm_attainable && !tests.holds_family_wise {
                 cell.notes.push(format!(
-                    "holds for this cell alone, not for all {} cells of {metric} together: {why} \
+                    "holds for this cell alone: among all {} cells of {metric} chance is not excluded \
                      (Holm p = {p_holm:.3})",
                     family.len()
                 ));
             }
         }
     }
+}
+
+/// Says once where a campaign has too few rounds for any difference, however large, to hold among all comparisons
+/// of a metric.
+pub(crate) fn unattainable(cells: &[Cell]) -> Option<String> {
+    let beyond = |cell: &&Cell| {
+        let decided = matches!(cell.verdict, Verdict::Slower | Verdict::Faster);
+        decided && cell.tests.is_some_and(|tests| !tests.holm_attainable)
+    };
+    let rounds = cells.iter().filter(beyond).map(|cell| cell.rounds).max()?;
+    Some(format!(
+        "Each verdict stands for its own comparison: with {} no difference, however large, could hold for all \
+         comparisons of a metric together (Holm)",
+        words::plural(usize::try_from(rounds).unwrap_or(0), "valid round")
+    ))
 }
 
 fn in_words(cell: &Cell) -> String {

@@ -92,22 +92,38 @@ pub(crate) fn summarise(
     }
 }
 
-/// Sums up one thing over all slices: the worst finding speaks, with its place; agreement gives the totals.
+/// Sums up one thing over all slices. A contradiction in any of them counts; otherwise what could be told does,
+/// and slices that tell nothing are mentioned.
 fn check(about: &'static str, findings: &[(Finding, String)], totals: &Totals) -> Option<Check> {
-    let about_it = findings
+    let all: Vec<_> = findings
         .iter()
-        .filter(|(finding, _)| finding.about == about);
-    let all: Vec<_> = about_it.collect();
-    let judgement = all.iter().map(|(finding, _)| finding.judgement).max()?;
-    let mut worst = all
-        .iter()
-        .filter(|(finding, _)| finding.judgement == judgement);
-    let of = worst.clone().count();
-    let (finding, place) = worst.next()?;
-    let text = if judgement == Judgement::Ok {
-        totals.agreement(finding)
+        .filter(|(finding, _)| finding.about == about)
+        .collect();
+    let of = |judgement: Judgement| {
+        let mut found = all
+            .iter()
+            .filter(move |(finding, _)| finding.judgement == judgement);
+        let count = found.clone().count();
+        found.next().map(|(finding, place)| (finding, place, count))
+    };
+    let told = |(finding, place, count): (&Finding, &String, usize)| {
+        format!(
+            "{} ({place}; {count} of {} slices)",
+            finding.text,
+            all.len()
+        )
+    };
+    let (judgement, text) = if let Some(contradiction) = of(Judgement::Contradicts) {
+        (Judgement::Contradicts, told(contradiction))
+    } else if let Some((finding, ..)) = of(Judgement::Ok) {
+        let text = totals.agreement(finding);
+        let text = match of(Judgement::Unknown) {
+            Some(unknown) => format!("{text}; but: {}", told(unknown)),
+            None => text,
+        };
+        (Judgement::Ok, text)
     } else {
-        format!("{} ({place}; {of} of {} slices)", finding.text, all.len())
+        (Judgement::Unknown, told(of(Judgement::Unknown)?))
     };
     Some(Check {
         about: about.to_owned(),

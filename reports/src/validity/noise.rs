@@ -10,6 +10,7 @@ use tollgate_results::workload::{Cpu, Workload};
 use crate::analysis::load::{self, share};
 use crate::analysis::values::{Observation, Observations, RoundKey};
 use crate::stats::{median, real64};
+use crate::verdict::{Inference, Scale};
 
 /// Share of a used CPU that the hypervisor may take.
 const STEAL: f64 = 0.02;
@@ -17,8 +18,11 @@ const STEAL: f64 = 0.02;
 // A round has dozens of slices and one disturbed slice drops it whole: the limits below are set to what
 // moves a median, not to what can be seen.
 
-/// Share of one CPU by which user space may exceed what is usual, or differ between arms.
+/// Share of one CPU by which user space may exceed what is usual.
 const USER_EXCESS: f64 = 0.30;
+
+/// Share of one CPU by which user space may differ between an arm and its reference, by the whole interval.
+const ONE_SIDED: f64 = 0.15;
 
 /// Ticks of the kernel's accounting below which a difference may be rounding.
 const TICKS: u64 = 3;
@@ -62,8 +66,7 @@ pub(crate) fn disturbed(
                 .rounds(&workload.name, &arm.name)
                 .filter(|(round, _)| whole.contains(round))
                 .collect();
-            let measured = rounds.iter().map(|(_, slice)| slice.measured);
-            let load = Load::of(workload, measured, resolution_ns);
+            let load = Load::of(workload, &rounds, resolution_ns);
             for (round, slice) in &rounds {
                 let excesses = [
                     load.excess(slice.measured),
@@ -84,8 +87,8 @@ pub(crate) fn disturbed(
     found
 }
 
-/// Returns why the whole campaign says nothing where something loaded the CPU beside one arm and not beside
-/// another: no round of that arm stands out then.
+/// Returns why the whole campaign says nothing where something loaded the CPU beside an arm and not beside its
+/// reference, or the other way round: no round stands out then.
 pub(crate) fn one_sided(
     campaign: &Campaign,
     observations: &Observations<'_>,
@@ -93,26 +96,32 @@ pub(crate) fn one_sided(
 ) -> Option<String> {
     let plan = &campaign.run.plan;
     let resolution_ns = campaign.run.facts.cpu_time_resolution_ns;
+    let user = |workload: &Workload, arm: &Name, round: &RoundKey| {
+        let slice = observations.at(&workload.name, arm, *round)?;
+        user_share(slice.measured, resolution_ns)
+    };
     plan.workloads.iter().find_map(|workload| {
-        let usual = plan.arms.iter().filter_map(|arm| {
-            let rounds = observations.rounds(&workload.name, &arm.name);
-            let shares: Vec<f64> = rounds
-                .filter(|(round, _)| whole.contains(round))
-                .filter_map(|(_, slice)| user_share(slice.measured, resolution_ns))
+        plan.arms.iter().find_map(|arm| {
+            let reference = arm.reference.as_ref()?;
+            let differences: Vec<f64> = whole
+                .iter()
+                .filter_map(|round| {
+                    Some(user(workload, &arm.name, round)? - user(workload, reference, round)?)
+                })
                 .collect();
-            Some((median(&shares)?, &arm.name))
-        });
-        let usual: Vec<(f64, &Name)> = usual.collect();
-        let (low, idle) = usual.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
-        let (high, loaded) = usual.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (high - low > USER_EXCESS).then(|| {
-            format!(
-                "user space usually took {} of the CPU that carried {} on {loaded}, but {} on {idle}: \
-                 something ran beside {loaded} only",
-                percent(*high),
-                workload.name,
-                percent(*low)
-            )
+            let found = Inference::of(&differences, Scale::Difference)?.estimate();
+            let bounds = found.interval95;
+            let (loaded, other) = match bounds {
+                bounds if bounds.low > ONE_SIDED => (&arm.name, reference),
+                bounds if bounds.high < -ONE_SIDED => (reference, &arm.name),
+                _ => return None,
+            };
+            Some(format!(
+                "user space took {} more of the CPU that carried {} on {loaded} than on {other}: something \
+                 ran beside {loaded} only",
+                percent(found.value.abs()),
+                workload.name
+            ))
         })
     })
 }
@@ -227,9 +236,9 @@ struct Load {
 }
 
 impl Load {
-    fn of<'a>(
+    fn of(
         workload: &Workload,
-        slices: impl Iterator<Item = &'a Measured> + Clone,
+        rounds: &[(RoundKey, &Observation<'_>)],
         resolution_ns: u64,
     ) -> Self {
         let signals = match workload.cpu {
@@ -237,8 +246,10 @@ impl Load {
             Cpu::Split | Cpu::Free => APART,
         };
         let usual = |signal: &'static Signal| {
-            let share = |measured| (signal.share)(measured, resolution_ns);
-            Some((signal, Usual::of(slices.clone().filter_map(share))?))
+            let shares = rounds
+                .iter()
+                .filter_map(|(_, slice)| (signal.share)(slice.measured, resolution_ns));
+            Some((signal, Usual::of(shares)?))
         };
         Self {
             resolution_ns,

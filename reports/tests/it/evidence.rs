@@ -147,3 +147,26 @@ fn one_contradicting_slice_is_enough_and_is_named() {
         check.text
     );
 }
+
+#[test]
+fn a_slice_that_tells_nothing_does_not_outweigh_those_that_do() {
+    let mut campaign = Synthetic::overlay().campaign();
+    change(
+        &mut campaign,
+        |round, arm| round == 6 && arm == "vxlan",
+        |measured| {
+            measured.evidence.translation = Translation::Unknown {
+                reason: "the slice had no connection".to_owned(),
+            };
+        },
+    );
+    let evidence = &analyse(&campaign).arms[1].evidence;
+    assert_eq!(evidence.judgement, Judgement::Ok);
+    assert!(
+        evidence
+            .translation
+            .ends_with("but: the slice had no connection (tcp-rr in round 6; 1 of 11 slices)"),
+        "{}",
+        evidence.translation
+    );
+}
