@@ -29,7 +29,7 @@ pub(super) fn rows<'a>(analysis: &'a Analysis, workload: &'a Workload) -> Vec<Ro
 }
 
 /// Returns whether most readers want this metric of a workload: with many arms the main one only. Loss is
-/// wanted where it isn't equivalent everywhere.
+/// wanted where there is any.
 pub(super) fn is_foremost(analysis: &Analysis, workload: &Workload, metric: Metric) -> bool {
     let wanted = match metric {
         Metric::P50
@@ -37,9 +37,14 @@ pub(super) fn is_foremost(analysis: &Analysis, workload: &Workload, metric: Metr
         | Metric::P99
         | Metric::CpuPerRequest
         | Metric::CpuPerMib => true,
-        Metric::Loss => analysis
-            .cells_of(&workload.name)
-            .any(|cell| cell.metric == metric && cell.verdict != Verdict::Equivalent),
+        Metric::Loss => analysis.cells_of(&workload.name).any(|cell| {
+            let lossy = cell.arm_typical.is_some_and(|typical| typical.median > 0.0);
+            let moved = matches!(
+                cell.verdict,
+                Verdict::Slower | Verdict::Faster | Verdict::Inconclusive
+            );
+            cell.metric == metric && (lossy || moved)
+        }),
         _ => false,
     };
     metric == words::main_metric(analysis, workload) || (wanted && analysis.arms.len() <= MANY_ARMS)

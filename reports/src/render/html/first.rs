@@ -34,35 +34,36 @@ pub(super) fn answer(analysis: &Analysis) -> Markup {
     html! {
         section.answer #answer aria-labelledby="answer-title" {
             h2 #answer-title { "The answer" }
-            @if let Some(reason) = &analysis.conduct.invalid {
-                p.alarm role="note" { (parts::badge("invalid", "✕", "invalid")) " The whole campaign is invalid: " (reason) }
-            }
-            (sentences(shown))
+            (sentences(analysis, shown))
             @if !folded.is_empty() {
                 details {
                     summary { (folded.len()) " more findings" }
-                    (sentences(folded))
+                    (sentences(analysis, folded))
                 }
             }
         }
     }
 }
 
-fn sentences(answers: &[Answer]) -> Markup {
+fn sentences(analysis: &Analysis, answers: &[Answer]) -> Markup {
+    let invalid = analysis.conduct.invalid.as_ref();
+    let damns =
+        |answer: &Answer| invalid.is_some_and(|reason| answer.text.contains(reason.as_str()));
     html! {
-        ul.answers {
-            @for answer in answers {
-                li {
-                    @match answer.kind {
-                        AnswerKind::Verdict(verdict) => (parts::verdict(verdict)),
-                        AnswerKind::Scaling(verdict) => (parts::scaling(verdict)),
-                        AnswerKind::Warning => (parts::badge("warning", "!", "note")),
+            ul.answers {
+                @for answer in answers {
+                    li {
+                        @match answer.kind {
+                            AnswerKind::Verdict(verdict) => (parts::verdict(verdict)),
+                            AnswerKind::Scaling(verdict) => (parts::scaling(verdict)),
+    AnswerKind::Warning if damns(answer) => (parts::badge("invalid", "✕", "invalid")),
+                            AnswerKind::Warning => (parts::badge("warning", "!", "note")),
+                        }
+                        p { (words::unbroken(&answer.text)) }
                     }
-                    p { (words::unbroken(&answer.text)) }
                 }
             }
         }
-    }
 }
 
 /// Arms and workloads in plain words.

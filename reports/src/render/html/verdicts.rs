@@ -52,11 +52,12 @@ fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Mar
             &verdict_table(legend, usual, cells),
         )
     };
+    let forest = figures::forest(analysis, legend, workload);
     html! {
         h3 { (workload.name) }
         p.about { (words::workload(workload)) }
-        div.forest {
-            @if let Some(figure) = figures::forest(analysis, legend, workload) { (parts::figure(&figure)) }
+        div.forest[forest.is_some()] {
+            @if let Some(figure) = &forest { (parts::figure(figure)) }
             div {
                 @if !shown.is_empty() { (table(&shown)) }
                 @if !folded.is_empty() {
