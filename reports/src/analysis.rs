@@ -3,6 +3,7 @@
 mod answers;
 mod cells;
 mod context;
+mod description;
 pub(crate) mod load;
 mod noise_floor;
 mod scaling;
@@ -19,6 +20,7 @@ use crate::model::{
 };
 use crate::stats::{median, real64};
 use context::Context;
+pub use description::describe;
 pub(crate) use scaling::less_one;
 use values::Observations;
 

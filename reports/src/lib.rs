@@ -4,22 +4,32 @@
 //! into bytes. Both are pure: every report can be made again from the records, byte for byte.
 //!
 //! - `stats`: signed-rank intervals, order statistics, fits (statistics §2)
-//! - `verdict`: from paired rounds to a verdict
+//! - [`verdict`]: from paired rounds to a verdict
 //! - `validity`: which rounds count, and whether the packets took the declared datapath
 //! - `analysis`: from a campaign to its analysis
 //! - [`model`]: the analysis, and the seam to renderers
+//! - [`gate`]: two stages with fresh installs, PASS, FAIL or INCONCLUSIVE
+//! - [`calibration`]: what a machine's own noise does to equal arms
+//! - [`history`]: change points from campaign to campaign
+//! - [`describe`], [`pooled`]: percentiles of all traffic and curves of ratios, for description only
+//! - [`raw`]: samples in order
 //! - [`pairs`]: the same statistics for figures of any tool
 //! - [`render`]: HTML, Markdown, terminal and JSON
 
 mod analysis;
+pub mod calibration;
+pub mod gate;
+pub mod history;
 pub mod model;
 pub mod pairs;
+pub mod pooled;
+pub mod raw;
 pub mod render;
 mod stats;
 #[cfg(feature = "test-support")]
 pub mod synthetic;
 mod validity;
-mod verdict;
+pub mod verdict;
 mod words;
 
-pub use analysis::analyse;
+pub use analysis::{analyse, describe};

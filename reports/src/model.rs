@@ -6,6 +6,7 @@
 
 mod campaign;
 mod cell;
+mod description;
 mod extended;
 mod metric;
 mod series;
@@ -20,6 +21,7 @@ pub use campaign::{
     SliceFailure, Steal, Subject,
 };
 pub use cell::{Cell, Estimate, Interval, Pair, Resolution, Tests, Typical, Undropped, Verdict};
+pub use description::{Description, InstallRatio, PooledRatio, RatioCurve, RatioPoint};
 pub use metric::{Direction, Metric, Unit};
 pub use series::{
     Scaling, ScalingClaim, ScalingPoint, ScalingVerdict, Shape, SlicePoint, Spectrum, SpectrumPoint,

@@ -1,11 +1,17 @@
 //! The statistics that verdicts rest on (statistics §2): plain functions on slices of numbers.
 
 pub(crate) mod binomial;
+pub(crate) mod calibrated;
+pub(crate) mod change_points;
+pub(crate) mod components;
+pub(crate) mod divisive;
 pub(crate) mod fit;
 pub(crate) mod holm;
+pub(crate) mod mann_whitney;
 pub(crate) mod order;
 pub(crate) mod paired;
 pub(crate) mod rounds;
+pub(crate) mod sequence;
 pub(crate) mod signed_rank;
 pub(crate) mod student;
 pub(crate) mod sweep;

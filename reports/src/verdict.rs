@@ -1,11 +1,11 @@
-//! From paired rounds to a verdict (statistics §2.4, §2.6).
+//! From the effects of paired rounds to a verdict (statistics §2.4, §2.6).
 //!
 //! The verdict of a cell rests on its own intervals alone. Holm's adjustment over cells is reported beside it and
 //! never changes it: with few rounds the signed-rank p is coarse (10 rounds: at least 0.002), so that
 //! with enough cells *no* effect, however large, could keep its verdict. Each adjusted p therefore comes
 //! with whether 5 % was attainable at all.
 
-use crate::model::{Estimate, Interval, Resolution, Tests, Verdict};
+use crate::model::{Estimate, Interval, Metric, Resolution, Tests, Verdict};
 use crate::stats::paired::PairedT;
 use crate::stats::rounds::{self, FEWEST};
 use crate::stats::signed_rank::MOST_ROUNDS;
@@ -15,7 +15,7 @@ use crate::words;
 
 /// How the effect of a round is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scale {
+pub enum Scale {
     /// ln of the ratio; the margin δ is on θ - 1.
     Ratio,
     /// The difference; the margin is on it.
@@ -23,6 +23,24 @@ pub(crate) enum Scale {
 }
 
 impl Scale {
+    /// Returns the scale on which a metric is compared.
+    #[must_use]
+    pub const fn of(metric: Metric) -> Self {
+        match metric {
+            Metric::Loss => Self::Difference,
+            _ => Self::Ratio,
+        }
+    }
+
+    /// Returns the effect of arms that don't differ, as it is printed: 1, or 0 for a difference.
+    #[must_use]
+    pub const fn neutral(self) -> f64 {
+        match self {
+            Self::Ratio => 1.0,
+            Self::Difference => 0.0,
+        }
+    }
+
     fn margin(self, margin: f64) -> f64 {
         match self {
             Self::Ratio => margin.ln_1p(),
@@ -40,7 +58,7 @@ impl Scale {
 
 /// What the rounds of one cell say: effects are positive where the arm is worse.
 #[derive(Debug)]
-pub(crate) struct Inference {
+pub struct Inference {
     scale: Scale,
     effects: Vec<f64>,
     walsh: Walsh,
@@ -50,7 +68,8 @@ pub(crate) struct Inference {
 
 impl Inference {
     /// Returns `None` for fewer than 6 or more than 1,000 rounds, or an effect that is not a number.
-    pub(crate) fn of(effects: &[f64], scale: Scale) -> Option<Self> {
+    #[must_use]
+    pub fn of(effects: &[f64], scale: Scale) -> Option<Self> {
         if !(FEWEST..=MOST_ROUNDS).contains(&effects.len()) {
             return None;
         }
@@ -65,7 +84,8 @@ impl Inference {
     }
 
     /// Returns the verdict for a margin, and whether an equivalent arm is measurably different.
-    pub(crate) fn verdict(&self, margin: f64) -> (Verdict, bool) {
+    #[must_use]
+    pub fn verdict(&self, margin: f64) -> (Verdict, bool) {
         let margin = self.scale.margin(margin);
         let worse = self.bounds95.low > 0.0;
         let better = self.bounds95.high < 0.0;
@@ -81,7 +101,8 @@ impl Inference {
     }
 
     /// Returns the effect with its intervals: θ, or the difference.
-    pub(crate) fn estimate(&self) -> Estimate {
+    #[must_use]
+    pub fn estimate(&self) -> Estimate {
         let interval = |bounds: &Bounds| Interval {
             low: self.scale.print(bounds.low),
             high: self.scale.print(bounds.high),
@@ -94,18 +115,33 @@ impl Inference {
         }
     }
 
+    /// Returns the exact interval of confidence at least `1 - alpha`, on the scale of the estimate; `None` where there
+    /// are too few rounds for one.
+    #[must_use]
+    pub fn interval(&self, alpha: f64) -> Option<Interval> {
+        let bounds = self.walsh.interval(alpha)?;
+        Some(Interval {
+            low: self.scale.print(bounds.low),
+            high: self.scale.print(bounds.high),
+            confidence: bounds.confidence,
+        })
+    }
+
     /// Returns the rank k of the Walsh average that bounds the 95 % interval.
-    pub(crate) const fn walsh_rank(&self) -> usize {
+    #[must_use]
+    pub const fn walsh_rank(&self) -> usize {
         self.bounds95.rank
     }
 
     /// Returns the standard deviation of the finite effects.
-    pub(crate) fn spread(&self) -> Option<f64> {
+    #[must_use]
+    pub fn spread(&self) -> Option<f64> {
         spread(&self.effects)
     }
 
     /// Returns the share of rounds in which the arm was worse; a tie counts half.
-    pub(crate) fn worse_in(&self) -> f64 {
+    #[must_use]
+    pub fn worse_in(&self) -> f64 {
         let worse: f64 = self
             .effects
             .iter()
@@ -119,7 +155,8 @@ impl Inference {
     }
 
     /// Returns the tests behind the verdict, not yet adjusted for other cells.
-    pub(crate) fn tests(&self, margin: f64) -> Tests {
+    #[must_use]
+    pub fn tests(&self, margin: f64) -> Tests {
         let p_equality = self.walsh.p_equality();
         Tests {
             p_equality,
@@ -139,7 +176,8 @@ impl Inference {
     }
 
     /// Returns whether the paired t disagrees with the exact interval on there being a difference.
-    pub(crate) fn outlier_driven(&self) -> bool {
+    #[must_use]
+    pub fn outlier_driven(&self) -> bool {
         let Some(t) = PairedT::of(&self.effects) else {
             return false;
         };
@@ -149,7 +187,8 @@ impl Inference {
     }
 
     /// Returns what would decide an inconclusive cell.
-    pub(crate) fn resolution(&self, margin: f64, seconds_per_round: Option<f64>) -> Resolution {
+    #[must_use]
+    pub fn resolution(&self, margin: f64, seconds_per_round: Option<f64>) -> Resolution {
         let Estimate { interval95, .. } = self.estimate();
         let half_width = (interval95.high - interval95.low) / 2.0;
         let needed = self.needed(self.scale.margin(margin));

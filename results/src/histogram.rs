@@ -133,6 +133,13 @@ impl Histogram {
         None
     }
 
+    /// Returns every latency that occurs, upwards, with how often it does: the highest equivalent value in
+    /// nanoseconds, and its count.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let steps = self.0.iter_recorded();
+        steps.map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+    }
+
     /// Returns the mean of the received replies, in nanoseconds; 0 when empty.
     #[must_use]
     pub fn mean_ns(&self) -> f64 {
@@ -277,6 +284,12 @@ mod tests {
         assert_eq!(histogram.len(), 2);
         assert_eq!(histogram.min_ns(), 1);
         assert!(histogram.max_ns() >= HIGHEST_NS);
+    }
+
+    #[test]
+    fn buckets_hold_every_sample() {
+        let buckets: Vec<_> = of(&[7, 7, 900]).buckets().collect();
+        assert_eq!(buckets, [(7, 2), (900, 1)]);
     }
 
     #[test]

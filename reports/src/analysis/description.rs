@@ -13,7 +13,8 @@ use super::context::Context;
 use super::values::{Observation, Observations};
 use crate::gate::effect;
 use crate::model::{
-    Cell, Description, Estimate, InstallRatio, Interval, Metric, PooledRatio, RatioCurve, RatioPoint,
+    Cell, Description, Estimate, InstallRatio, Interval, Metric, PooledRatio, RatioCurve,
+    RatioPoint,
 };
 use crate::pooled::{self, Pool, Tails};
 use crate::stats::{components, real, real64};
@@ -89,10 +90,12 @@ impl<'a> Slice<'a> {
 
 impl<'a> Both<'a> {
     fn of(context: &Context<'a>, workload: &'a Name, arm: &'a Arm, reference: &'a Arm) -> Self {
-        let rounds = context.kept(workload, &arm.name).filter_map(|(round, own)| {
-            let other = context.observations.at(workload, &reference.name, round)?;
-            Some([Slice::of(own)?, Slice::of(other)?])
-        });
+        let rounds = context
+            .kept(workload, &arm.name)
+            .filter_map(|(round, own)| {
+                let other = context.observations.at(workload, &reference.name, round)?;
+                Some([Slice::of(own)?, Slice::of(other)?])
+            });
         Self {
             workload,
             arm: &arm.name,
@@ -123,7 +126,9 @@ impl<'a> Both<'a> {
             ns.map_or(f64::INFINITY, |ns| real64(ns).ln())
         };
         let rounds = self.rounds.iter();
-        let effects: Vec<f64> = rounds.map(|[arm, reference]| ln(arm) - ln(reference)).collect();
+        let effects: Vec<f64> = rounds
+            .map(|[arm, reference]| ln(arm) - ln(reference))
+            .collect();
         let inference = Inference::of(&effects, Scale::Ratio)?;
         Some(RatioPoint {
             quantile,
@@ -148,7 +153,8 @@ impl<'a> Both<'a> {
                 if fewest * (1.0 - quantile) < BEYOND {
                     return None;
                 }
-                let ratio = pooled::ratio(&arm, &reference, quantile, Tails::Expanded, resamples, rng)?;
+                let ratio =
+                    pooled::ratio(&arm, &reference, quantile, Tails::Expanded, resamples, rng)?;
                 Some(PooledRatio {
                     workload: self.workload.clone(),
                     metric,

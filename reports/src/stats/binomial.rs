@@ -1,6 +1,19 @@
-//! The exact binomial test.
+//! The exact binomial test, and exact bounds of a share.
 
-use statrs::distribution::{Binomial, Discrete as _};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, Discrete as _};
+
+use super::real64;
+
+/// Returns the exact bounds of Clopper and Pearson on a share that hit `hits` of `trials` times: each side errs
+/// with at most `alpha`. Nothing was tried: from 0 to 1.
+pub(crate) fn bounds(hits: u64, trials: u64, alpha: f64) -> (f64, f64) {
+    let hits = hits.min(trials);
+    let (yes, no) = (real64(hits), real64(trials - hits));
+    let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).map(|beta| beta.inverse_cdf(p));
+    let low = quantile(yes, no + 1.0, alpha).unwrap_or(0.0);
+    let high = quantile(yes + 1.0, no, 1.0 - alpha).unwrap_or(1.0);
+    (low, high)
+}
 
 /// Returns the exact two-sided p of `hits` out of `trials` where each hits with `probability`: the
 /// chance of all outcomes that are no likelier than this one.
@@ -20,6 +33,23 @@ pub(crate) fn p_two_sided(hits: u64, trials: u64, probability: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_are_those_of_clopper_and_pearson() {
+        // Statistics §2.8: no alarm in 60 bounds the rate at 4.9 %, none in 300 at 1.0 %.
+        for (trials, high) in [(60, 1.0 - 0.05_f64.powf(1.0 / 60.0)), (300, 0.009_94)] {
+            let found = bounds(0, trials, 0.05);
+            assert!(
+                found.0.abs() < 1e-12 && (found.1 - high).abs() < 1e-5,
+                "{found:?}"
+            );
+        }
+        // R: binom.test(7, 20)$conf.int
+        let (low, high) = bounds(7, 20, 0.025);
+        assert!((low - 0.153_909_2).abs() < 1e-6, "{low}");
+        assert!((high - 0.592_188_5).abs() < 1e-6, "{high}");
+        assert_eq!(bounds(0, 0, 0.05), (0.0, 1.0));
+    }
 
     #[test]
     fn six_of_six_drops_on_one_of_two_arms_are_no_accident() {

@@ -1,0 +1,31 @@
+//! The gate: two errors, both bounded by construction, and INCONCLUSIVE for everything else (statistics §2.7).
+//!
+//! A stage judges each cell from its rounds: PASS is *proved* no worse than the margin, SUSPECT is proved worse and
+//! estimated beyond the margin. Cells that are not PASS are measured again in a second stage, on fresh
+//! installs, which is judged on its own rounds alone. FAIL is SUSPECT twice.
+//!
+//! - [`Policy`]: what is demanded, from `gate.toml`
+//! - [`Stage`]: one stage's rounds, from the analyses of its campaigns
+//! - [`rule`]: policy, calibration and stages in, [`GateReport`] out
+//! - [`looks`]: several looks at one growing campaign, at a price
+//!
+//! Nothing here reads a file or a clock.
+
+mod looks;
+mod policy;
+mod report;
+mod rules;
+mod ruling;
+mod stage;
+mod words;
+
+pub use looks::{LOOKS, Look, looks};
+pub use policy::{CellPolicy, OnInconclusive, Policy, PolicyError, StagePolicy};
+pub use report::{
+    CalibrationState, Exit, GATE_SCHEMA, GateReport, GatedCell, Judged, StageSummary,
+};
+pub use rules::{Finding, Ruling, find, judge};
+pub use ruling::rule;
+pub use stage::{GateError, Stage};
+
+pub(crate) use stage::effect;

@@ -1,0 +1,163 @@
+//! The ruling on a whole gate.
+
+use std::collections::BTreeSet;
+
+use super::policy::{OnInconclusive, Policy};
+use super::report::{CalibrationState, Exit, GATE_SCHEMA, GateReport, GatedCell, Judged};
+use super::rules::{self, Finding, Ruling};
+use super::stage::{GateError, Measured, Stage};
+use super::words;
+use crate::calibration::Calibration;
+
+/// Rules on every gated cell: pure, and the same for the same input.
+///
+/// With one stage, cells that it did not pass are `open`, and the report is not `complete`. The second stage may
+/// leave out what the first passed.
+///
+/// # Errors
+///
+/// Where the stages can't be judged together, or the policy gates nothing of them.
+pub fn rule(
+    policy: &Policy,
+    calibration: Option<&Calibration>,
+    first: &Stage,
+    second: Option<&Stage>,
+) -> Result<GateReport, GateError> {
+    if let Some(second) = second {
+        first.agree(&second.scenario, &second.fingerprint)?;
+        if !first.installs.is_disjoint(&second.installs) {
+            return Err(GateError::NotFresh);
+        }
+    }
+    let (state, calibration) = calibrated(calibration, first);
+    let mut cells = Vec::new();
+    let mut met = BTreeSet::new();
+    for measured in &first.cells {
+        let demand = policy.demand(&measured.workload, measured.metric, &measured.arm);
+        if let Some((margin, named)) = demand {
+            met.extend(named);
+            let second = second.map(|stage| {
+                let again = stage.cells.iter().find(|cell| cell.is(measured));
+                again.map_or_else(not_measured, |cell| cell.judge(policy.second, margin))
+            });
+            let named = named.is_some();
+            cells.push(gated(policy, calibration, measured, second, margin, named));
+        }
+    }
+    let missing = (0..policy.cells.len()).find(|index| !met.contains(index));
+    if let Some(missing) = missing {
+        let text = format!(
+            "number {} of `cells` matches none that was measured",
+            missing + 1
+        );
+        return Err(GateError::Nothing(text));
+    }
+    if cells.is_empty() {
+        let text = "none has a metric of [margins]".to_owned();
+        return Err(GateError::Nothing(text));
+    }
+    let complete = second.is_some() || cells.iter().all(|cell| !cell.open);
+    let exit = exit(policy, &cells);
+    Ok(GateReport {
+        schema: GATE_SCHEMA,
+        scenario: first.scenario.clone(),
+        fingerprint: first.fingerprint.clone(),
+        policy: policy.clone(),
+        calibration: state,
+        stages: std::iter::once(first)
+            .chain(second)
+            .map(Stage::summary)
+            .collect(),
+        complete,
+        words: words::whole(&cells, exit, complete),
+        cells,
+        exit,
+    })
+}
+
+/// What is known of the noise, and the calibration where it fits.
+fn calibrated<'a>(
+    calibration: Option<&'a Calibration>,
+    first: &Stage,
+) -> (CalibrationState, Option<&'a Calibration>) {
+    let uncalibrated = |reason| (CalibrationState::Uncalibrated { reason }, None);
+    let Some(found) = calibration else {
+        return uncalibrated(
+            "this machine was never calibrated; run `tollgate calibrate`".to_owned(),
+        );
+    };
+    let now = first.started_unix_ms();
+    if let Some(reason) = found.unfit(&first.fingerprint, now) {
+        return uncalibrated(reason);
+    }
+    let age_days = found.age_days(now);
+    (CalibrationState::Calibrated { age_days }, Some(found))
+}
+
+/// A cell that a second stage left out.
+fn not_measured() -> Judged {
+    Judged {
+        finding: Finding::Insufficient,
+        rounds: 0,
+        installs: 0,
+        effect: None,
+        spread: None,
+        reason: Some("the second stage did not measure it".to_owned()),
+        to_resolve: None,
+    }
+}
+
+fn gated(
+    policy: &Policy,
+    calibration: Option<&Calibration>,
+    measured: &Measured,
+    second: Option<Judged>,
+    margin: f64,
+    named: bool,
+) -> GatedCell {
+    let first = measured.judge(policy.first, margin);
+    // What the first stage passed needs no second one.
+    let second = second.filter(|judged| first.finding != Finding::Pass || judged.rounds > 0);
+    let (floor, why_not) = measured.not_gateable(calibration, margin);
+    let judged = rules::judge(first.finding, second.as_ref().map(|judged| judged.finding));
+    let ruling = match why_not {
+        Some(_) if judged != Ruling::Invalid => Ruling::NotGateable,
+        _ => judged,
+    };
+    let open = second.is_none() && matches!(ruling, Ruling::Suspect | Ruling::Inconclusive);
+    let mut cell = GatedCell {
+        workload: measured.workload.clone(),
+        metric: measured.metric,
+        arm: measured.arm.clone(),
+        reference: measured.reference.clone(),
+        unit: measured.unit,
+        margin,
+        named,
+        ruling,
+        open,
+        words: String::new(),
+        effect: second.as_ref().map_or(first.effect, |judged| judged.effect),
+        floor,
+        first,
+        second,
+    };
+    let why_not = why_not.filter(|_| ruling == Ruling::NotGateable);
+    cell.words = words::cell(&cell, why_not.as_deref());
+    cell
+}
+
+/// What all cells count for. A cell that the policy names and this host can't gate is no pass by silence.
+fn exit(policy: &Policy, cells: &[GatedCell]) -> Exit {
+    let none = cells.iter().all(|cell| cell.ruling == Ruling::NotGateable);
+    let each = cells.iter().map(|cell| match cell.ruling {
+        Ruling::Fail => Exit::Failed,
+        Ruling::Invalid => Exit::Invalid,
+        Ruling::NotGateable if none || cell.named => Exit::Invalid,
+        Ruling::Suspect | Ruling::Inconclusive => match policy.on_inconclusive {
+            OnInconclusive::Warn => Exit::Done,
+            OnInconclusive::Fail => Exit::Inconclusive,
+        },
+        Ruling::Pass | Ruling::NotGateable => Exit::Done,
+    });
+    each.max().unwrap_or(Exit::Invalid)
+}
