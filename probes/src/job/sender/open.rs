@@ -1,0 +1,57 @@
+//! Sends the traffic of an open loop.
+
+use tollgate_results::agent::Job;
+use tollgate_results::outcome::Timed;
+use tollgate_results::workload::{OpenLoad, Traffic};
+
+use super::{Life, kept, size};
+use crate::clock::Monotonic;
+use crate::probe::open::fleet::Sockets;
+use crate::probe::open::gets::Gets;
+use crate::probe::open::talk::{Datagrams, Pipeline, Talk};
+use crate::probe::open::{OpenLoop, Waits};
+use crate::probe::socket::{Begin, UdpDial};
+
+/// Everything that is timed.
+pub(super) const TIMES: &[Timed] = &[Timed::FromPlan, Timed::FromSend, Timed::Lateness];
+
+/// Sends the job's traffic until the job is dropped.
+pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
+    match job.traffic {
+        Traffic::TcpRr { payload } => {
+            let talk = Pipeline::new(size(payload), job.seed);
+            let most = load.in_flight;
+            drive(
+                (kept(job.target), talk),
+                (job, load, life),
+                Waits::TCP,
+                most,
+            );
+        }
+        Traffic::UdpRr { payload, timeout } => {
+            let talk = Datagrams::new(size(payload) as usize, job.seed);
+            let dial = UdpDial::new(job.target, timeout.duration());
+            let waits = Waits::datagrams(timeout.0);
+            drive((dial, talk), (job, load, life), waits, load.in_flight);
+        }
+        Traffic::Http { response, .. } => {
+            let talk = Gets::new(job.target, response.0);
+            // Servers answer pipelined requests one by one, and many not at all.
+            drive((kept(job.target), talk), (job, load, life), Waits::TCP, 1);
+        }
+        Traffic::TcpCrr { .. } | Traffic::TcpStream { .. } => {
+            unreachable!("`check` refuses an open loop of other traffic")
+        }
+    }
+}
+
+fn drive<D: Begin, T: Talk>(
+    (dial, talk): (D, T),
+    (job, load, life): (&Job, &OpenLoad, &Life),
+    waits: Waits,
+    most_per_lane: u32,
+) {
+    let fleet = Sockets::new(dial, load.connections as usize);
+    let parts = (fleet, talk, Monotonic);
+    life.drive(OpenLoop::new(parts, *load, job.seed, waits, most_per_lane));
+}
