@@ -6,8 +6,10 @@
 
 mod args;
 mod interrupt;
+mod open;
 mod print;
 mod selftest;
+mod split;
 mod summary;
 mod traffic;
 

@@ -7,6 +7,7 @@
 //! - [`responder`]: the other end of every kind of traffic, on one port
 //! - [`counters`]: counters of the node, the network namespace and the probe's threads
 //! - [`agent`]: jobs, responder and counters as a service over any byte stream
+//! - [`pacer`]: when the requests of an open loop are planned
 //! - [`recorder`]: what one sending thread counts and times
 //! - [`selftest`]: measures what is known beforehand, and says whether this machine can measure
 //! - [`wire`]: what both ends of the traffic agree on
@@ -20,9 +21,12 @@ pub mod clock;
 pub mod counters;
 pub mod error;
 pub mod job;
+pub mod pacer;
 mod probe;
 pub mod recorder;
 pub mod responder;
 pub mod selftest;
+mod stamps;
 mod thread;
+mod timer;
 pub mod wire;

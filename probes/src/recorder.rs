@@ -1,18 +1,26 @@
 //! What one sending thread counts and times in a window.
 
-use tollgate_results::histogram::Histogram;
-use tollgate_results::outcome::{Failure, Flow, Histograms, JobReport, Outcome, Timed};
+mod split;
 
+use tollgate_results::histogram::Histogram;
+use tollgate_results::outcome::{
+    Failure, Flow, Histograms, JobReport, OpenOutcome, Outcome, Timed,
+};
+
+pub(crate) use self::split::KernelStamps;
+use self::split::Split;
 use crate::clock::Moment;
 
 /// Counts and times of one thread and one window. Recording does not allocate.
 #[derive(Debug)]
 pub struct Recorder {
-    latency: Option<Histogram>,
-    connect: Option<Histogram>,
+    /// One for each [`Timed`] that is kept, in its order.
+    times: [Option<Histogram>; Timed::ALL.len()],
     replied: u64,
     failures: [u64; FAILURES.len()],
     counts: Counts,
+    /// Where round trips are split.
+    split: Option<Split>,
 }
 
 /// What probes count beside replies and failures.
@@ -40,6 +48,8 @@ pub struct Counts {
     pub bytes_received: u64,
     /// The last connection.
     pub flow: Option<Flow>,
+    /// What an open loop counts besides.
+    pub open: Option<OpenOutcome>,
 }
 
 /// Every cause of a failure, in the order of their counters.
@@ -62,28 +72,45 @@ impl Recorder {
             Some(histogram)
         };
         Self {
-            latency: histogram(Timed::Latency),
-            connect: histogram(Timed::Connect),
+            times: Timed::ALL.map(histogram),
             replied: 0,
             failures: [0; FAILURES.len()],
             counts: Counts::default(),
+            split: None,
         }
     }
 
     /// Records a reply in time, in nanoseconds after its request.
     #[inline]
     pub fn replied(&mut self, latency_ns: u64) {
-        if let Some(latency) = &mut self.latency {
-            latency.record(latency_ns);
-        }
+        self.record(Timed::Latency, latency_ns);
         self.replied += 1;
+    }
+
+    /// Records a reply in time to a request that was planned.
+    #[inline]
+    pub fn answered(&mut self, planned: Moment, sent: Moment, done: Moment) {
+        self.record(Timed::FromPlan, done.since(planned));
+        self.record(Timed::FromSend, done.since(sent));
+        self.replied += 1;
+    }
+
+    /// Records how long after its plan a request was sent, in nanoseconds.
+    #[inline]
+    pub fn late(&mut self, lateness_ns: u64) {
+        self.record(Timed::Lateness, lateness_ns);
     }
 
     /// Records how long a `connect` took, in nanoseconds.
     #[inline]
     pub fn connected(&mut self, connect_ns: u64) {
-        if let Some(connect) = &mut self.connect {
-            connect.record(connect_ns);
+        self.record(Timed::Connect, connect_ns);
+    }
+
+    #[inline]
+    fn record(&mut self, timed: Timed, ns: u64) {
+        if let Some(histogram) = &mut self.times[timed as usize] {
+            histogram.record(ns);
         }
     }
 
@@ -124,9 +151,7 @@ impl Recorder {
         let mut histograms = Histograms::new();
         for recorder in recorders {
             recorder.add_to(&mut outcome);
-            let latency = (Timed::Latency, &recorder.latency);
-            let connect = (Timed::Connect, &recorder.connect);
-            for (timed, histogram) in [latency, connect] {
+            for (timed, histogram) in Timed::ALL.into_iter().zip(&recorder.times) {
                 if let Some(histogram) = histogram {
                     histograms.entry(timed).or_default().merge(histogram);
                 }
@@ -146,7 +171,7 @@ impl Recorder {
 
     /// Adds the counts. Where nothing is timed, writes were counted instead of requests.
     fn add_to(&self, outcome: &mut Outcome) {
-        let stream = self.latency.is_none();
+        let stream = self.times.iter().all(Option::is_none);
         let Counts {
             started: _,
             finished: _,
@@ -159,6 +184,7 @@ impl Recorder {
             bytes_sent,
             bytes_received,
             flow,
+            open,
         } = self.counts;
         outcome.replied += self.replied + confirmed;
         outcome.lost += if stream { unconfirmed } else { self.failures() };
@@ -169,6 +195,10 @@ impl Recorder {
         outcome.bytes_sent += bytes_sent;
         outcome.bytes_received += bytes_received;
         outcome.flow = flow.or(outcome.flow);
+        // What is split has one thread.
+        outcome.stamps = self.split.map(|split| split.stamps).or(outcome.stamps);
+        // An open loop has one thread.
+        outcome.open = open.or(outcome.open);
         for (failure, &count) in FAILURES.iter().zip(&self.failures) {
             if count > 0 {
                 *outcome.failures.entry(*failure).or_default() += count;

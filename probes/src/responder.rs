@@ -10,6 +10,7 @@ mod http;
 mod listen;
 mod peer;
 mod pool;
+mod stamping;
 mod udp;
 mod watch;
 

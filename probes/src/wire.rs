@@ -5,11 +5,12 @@
 //! |---|---|---|
 //! | 0 | magic `TLGT` | magic `TLGU` |
 //! | 4 | protocol version | protocol version |
-//! | 8 | mode: 1 RR, 2 stream | kind: 1 request, 2 reply |
+//! | 8 | mode: 1 RR, 2 stream | kind: 1 request, 2 reply, 3 request to say the time at the far end |
 //! | 9 | 3 zeros | 3 zeros |
 //! | 12 | size of each request or block | size of the datagram |
 //! | 16 | | token of the job, 8 B |
 //! | 24 | | sequence number, 8 B |
+//! | 32 | | reply to kind 3, if it is long enough: nanoseconds at the far end, 8 B; 0 if unknown |
 //!
 //! Numbers are in network order. The preamble goes out with the first request, so that it costs no round
 //! trip. An RR reply has the size of its request and starts with the request's first 64 bytes. The first
@@ -21,6 +22,8 @@ use tollgate_results::agent::PROTOCOL;
 pub const PREAMBLE_LEN: usize = 16;
 /// Length of a datagram's header, in bytes.
 pub const HEADER_LEN: usize = 32;
+/// Least length of a datagram whose reply can say the time at the far end, in bytes.
+pub const FAR_END_LEN: usize = HEADER_LEN + 8;
 /// Length of a stream's confirmation, in bytes.
 pub const CONFIRMATION_LEN: usize = 8;
 /// Largest request, reply or block on TCP, in bytes.
@@ -123,6 +126,8 @@ pub enum Kind {
     Request,
     /// From the responder.
     Reply,
+    /// To the responder, which writes into its reply how long it had the request.
+    StampedRequest,
 }
 
 impl Kind {
@@ -130,6 +135,7 @@ impl Kind {
         match self {
             Self::Request => 1,
             Self::Reply => 2,
+            Self::StampedRequest => 3,
         }
     }
 }
@@ -173,6 +179,7 @@ impl Header {
         let kind = match check_start(bytes, HEADER_MAGIC)? {
             1 => Kind::Request,
             2 => Kind::Reply,
+            3 => Kind::StampedRequest,
             _ => return Err(WireError::Mode),
         };
         let size = number(bytes, 12);
@@ -194,6 +201,22 @@ impl Header {
         if let Some(kind) = datagram.get_mut(8) {
             *kind = Kind::Reply.code();
         }
+    }
+
+    /// Writes into a reply how long the far end had the request, where there is room for it.
+    #[inline]
+    pub fn write_far_end(datagram: &mut [u8], ns: Option<u64>) {
+        if let Some(room) = datagram.get_mut(HEADER_LEN..FAR_END_LEN) {
+            room.copy_from_slice(&ns.unwrap_or(0).to_be_bytes());
+        }
+    }
+
+    /// Reads from the reply to a [`Kind::StampedRequest`] how long the far end had the request, in nanoseconds.
+    #[inline]
+    #[must_use]
+    pub fn read_far_end(datagram: &[u8]) -> Option<u64> {
+        let bytes = datagram.get(HEADER_LEN..FAR_END_LEN)?.first_chunk()?;
+        Some(u64::from_be_bytes(*bytes)).filter(|&ns| ns > 0)
     }
 }
 
@@ -271,6 +294,19 @@ mod tests {
             "truncated"
         );
         assert_eq!(Header::read_from(&datagram[..31]), Err(WireError::Foreign));
+    }
+
+    #[test]
+    fn the_time_at_the_far_end_is_said_where_there_is_room() {
+        let mut datagram = [0xAA; FAR_END_LEN];
+        Header::write_far_end(&mut datagram, Some(7));
+        assert_eq!(Header::read_far_end(&datagram), Some(7));
+        Header::write_far_end(&mut datagram, None);
+        assert_eq!(Header::read_far_end(&datagram), None);
+        let mut short = [0xAA; FAR_END_LEN - 1];
+        Header::write_far_end(&mut short, Some(7));
+        assert_eq!(short, [0xAA; FAR_END_LEN - 1]);
+        assert_eq!(Header::read_far_end(&short), None);
     }
 
     proptest! {

@@ -43,23 +43,28 @@ fn a_longer_window_allocates_no_more() {
     };
     let responder = Responder::start(&serve).unwrap();
     let payload = Bytes(64);
-    for traffic in [
-        Traffic::TcpRr { payload },
-        Traffic::TcpStream { flows: 1, payload },
-        Traffic::UdpRr {
-            payload,
-            timeout: Nanoseconds(1_000_000_000),
-        },
-        Traffic::Http {
-            connections: Connections::Kept,
-            response: payload,
-        },
+    let timeout = Nanoseconds(1_000_000_000);
+    let response = payload;
+    let connections = Connections::Kept;
+    for (traffic, timestamps) in [
+        (Traffic::TcpRr { payload }, false),
+        (Traffic::TcpRr { payload }, true),
+        (Traffic::TcpStream { flows: 1, payload }, false),
+        (Traffic::UdpRr { payload, timeout }, false),
+        (Traffic::UdpRr { payload, timeout }, true),
+        (
+            Traffic::Http {
+                connections,
+                response,
+            },
+            false,
+        ),
     ] {
         let window = |milliseconds: u64| {
             let mut armed = job::arm(&Job {
                 traffic: traffic.clone(),
                 load: Load::Closed,
-                timestamps: false,
+                timestamps,
                 target: SocketAddr::new(bind, responder.port()),
                 warmup: Nanoseconds(10_000_000),
                 duration: Nanoseconds(milliseconds * 1_000_000),

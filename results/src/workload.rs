@@ -75,6 +75,16 @@ impl Traffic {
             Self::Http { .. } => "http",
         }
     }
+
+    /// Returns whether it can be sent on a schedule.
+    #[must_use]
+    pub const fn may_be_open(&self) -> bool {
+        match self {
+            Self::TcpRr { .. } | Self::UdpRr { .. } => true,
+            Self::Http { connections, .. } => matches!(connections, Connections::Kept),
+            _ => false,
+        }
+    }
 }
 
 /// When requests are sent.

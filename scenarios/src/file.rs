@@ -192,6 +192,8 @@ pub(crate) struct TcpRr {
     pub(crate) cpu: Cpu,
     /// When requests are sent.
     pub(crate) load: Load,
+    /// Whether round trips are split by the kernel's timestamps: it costs time.
+    pub(crate) timestamps: bool,
 }
 
 impl Default for TcpRr {
@@ -200,6 +202,7 @@ impl Default for TcpRr {
             payload: Bytes(64),
             cpu: Cpu::Shared,
             load: Load::Closed,
+            timestamps: false,
         }
     }
 }
@@ -283,6 +286,8 @@ pub(crate) struct UdpRr {
     pub(crate) cpu: Cpu,
     /// When requests are sent.
     pub(crate) load: Load,
+    /// Whether round trips are split by the kernel's timestamps: it costs time.
+    pub(crate) timestamps: bool,
 }
 
 impl Default for UdpRr {
@@ -292,6 +297,7 @@ impl Default for UdpRr {
             timeout: Nanoseconds(100_000_000),
             cpu: Cpu::Shared,
             load: Load::Closed,
+            timestamps: false,
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tollgate_results::units::{Bytes, Nanoseconds};
+use tollgate_results::units::{Bytes, Nanoseconds, Rate};
+use tollgate_results::workload::OpenLoad;
 
 /// Measures the latency of a network path, or answers such a measurement.
 #[derive(Debug, Parser)]
@@ -99,13 +100,26 @@ pub(crate) enum Traffic {
     /// Request and response on one TCP connection
     #[command(after_help = "\
 Example:
-  tollgate-probe tcp-rr 192.0.2.2:8080 --duration 5s --payload 64 --cpu 0 --json")]
+  tollgate-probe tcp-rr 192.0.2.2:8080 --duration 5s --payload 64 --cpu 0 --json
+  tollgate-probe tcp-rr 192.0.2.2:8080 --rate 10k/s --arrivals poisson --connections 4
+
+With --rate requests go out on a schedule (an open loop) and latency counts from the
+planned time; without, each after the reply to the one before (a closed loop). Figures
+of the two are not comparable: a closed loop omits the requests that waited.")]
     TcpRr {
         #[command(flatten)]
         common: Common,
         /// Size of request and reply, 1 B to 1 MiB
         #[arg(long, value_name = "BYTES", default_value = "64 B", value_parser = bytes)]
         payload: Bytes,
+        /// Split each round trip by the kernel's timestamps; it costs time
+        #[arg(long)]
+        timestamps: bool,
+        #[command(flatten)]
+        open: OpenArgs,
+        /// Connections that share the requests of an open loop, 1 to 1,024
+        #[arg(long, value_name = "N", default_value_t = 1, requires = "rate")]
+        connections: u32,
     },
     /// Connect, request, response, close
     #[command(after_help = "\
@@ -141,7 +155,10 @@ Example:
     /// Request and response by datagrams
     #[command(after_help = "\
 Example:
-  tollgate-probe udp-rr 192.0.2.2:8080 --duration 5s --timeout 100ms")]
+  tollgate-probe udp-rr 192.0.2.2:8080 --duration 5s --timeout 100ms --timestamps
+
+With --timestamps the far end says, too, how long it had each request: in replies
+of 40 B or more, if it is a tollgate-probe.")]
     UdpRr {
         #[command(flatten)]
         common: Common,
@@ -151,21 +168,58 @@ Example:
         /// A reply later than this is lost, 1 ms to 10 s
         #[arg(long, value_name = "TIME", default_value = "1s")]
         timeout: Nanoseconds,
+        /// Split each round trip by the kernel's timestamps; it costs time
+        #[arg(long)]
+        timestamps: bool,
+        #[command(flatten)]
+        open: OpenArgs,
+        /// Sockets that share the requests of an open loop, 1 to 1,024
+        #[arg(long, value_name = "N", default_value_t = 1, requires = "rate")]
+        connections: u32,
     },
     /// HTTP/1.1 GET of /bytes/N
     #[command(after_help = "\
 Example:
-  tollgate-probe http 192.0.2.2:8080 --duration 5s --connections new --response '1 KiB'")]
+  tollgate-probe http 192.0.2.2:8080 --duration 5s --connections new --response '1 KiB'
+  tollgate-probe http 192.0.2.2:8080 --rate 2k/s --connections 64")]
     Http {
         #[command(flatten)]
         common: Common,
-        /// Whether the connection is kept between requests
-        #[arg(long, value_name = "WHICH", default_value = "kept")]
+        #[command(flatten)]
+        open: OpenArgs,
+        /// Whether the connection is kept between requests: kept or new; with --rate how many are kept
+        #[arg(long, value_name = "WHICH|N", default_value = "kept", value_parser = connections)]
         connections: Connections,
         /// Size of the response's body, 0 B to 1 MiB
         #[arg(long, value_name = "BYTES", default_value = "64 B", value_parser = bytes)]
         response: Bytes,
     },
+}
+
+/// Arguments of an open loop.
+#[derive(Debug, Args)]
+pub(crate) struct OpenArgs {
+    /// Send on a schedule: so many requests per second, 1/s to 1M/s, for example 10k/s
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<Rate>,
+    /// How planned times are spread
+    #[arg(long, value_name = "HOW", default_value = "poisson", requires = "rate")]
+    pub(crate) arrivals: Arrivals,
+    /// Most requests without an outcome at once, up to 65,536
+    #[arg(long, value_name = "N", default_value_t = OpenLoad::MOST_IN_FLIGHT, requires = "rate")]
+    pub(crate) in_flight: u32,
+    /// Source of the schedule: the same seed, the same planned times
+    #[arg(long, value_name = "N", requires = "rate")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// How planned times are spread.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Arrivals {
+    /// With the same gap
+    Constant,
+    /// As independent users arrive
+    Poisson,
 }
 
 /// Arguments of every kind of traffic.
@@ -197,13 +251,27 @@ pub(crate) enum Close {
     Fin,
 }
 
-/// Whether an HTTP connection is kept.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+/// Whether HTTP connections are kept, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connections {
     /// One for all requests
     Kept,
     /// A new one for each request
     New,
+    /// This many, kept, for the requests of an open loop
+    Many(u32),
+}
+
+/// Reads what `--connections` of http says.
+fn connections(text: &str) -> Result<Connections, String> {
+    match text {
+        "kept" => Ok(Connections::Kept),
+        "new" => Ok(Connections::New),
+        number => number
+            .parse()
+            .map(Connections::Many)
+            .map_err(|_| "write kept, new, or with --rate a number".to_owned()),
+    }
 }
 
 /// Reads an amount of data; on the command line a bare number is one of bytes.
@@ -236,6 +304,13 @@ mod tests {
                 command.get_name()
             );
         }
+    }
+
+    #[test]
+    fn http_connections_are_kept_new_or_so_many() {
+        assert_eq!(connections("kept"), Ok(Connections::Kept));
+        assert_eq!(connections("64"), Ok(Connections::Many(64)));
+        assert!(connections("some").unwrap_err().contains("kept, new"));
     }
 
     #[test]

@@ -62,14 +62,16 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         )?;
         return Ok(());
     }
-    writeln!(
-        out,
-        "{:<8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        "µs", "p50", "p90", "p99", "p99.9", "max", "mean"
-    )?;
-    write_times(out, "latency", &summary.latency)?;
+    let header = ["p50", "p90", "p99", "p99.9", "max", "mean"].map(str::to_owned);
+    write_row(out, ("µs", 9), &header)?;
+    let latency = summary.open.as_ref().map_or("latency", |_| "from plan");
+    write_row(out, (latency, 9), &summary.latency.cells())?;
+    if let Some(open) = &summary.open {
+        write_row(out, ("service", 9), &open.service.cells())?;
+        write_row(out, ("lateness", 9), &open.lateness.cells())?;
+    }
     if let Some(connect) = &summary.connect {
-        write_times(out, "connect", connect)?;
+        write_row(out, ("connect", 9), &connect.cells())?;
     }
     writeln!(out)?;
     let share = if sent == 0 {
@@ -82,6 +84,9 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         out,
         "{sent} requests, {lost} lost ({share:.3} %), {rate:.0} replies per second"
     )?;
+    if let Some(open) = &summary.open {
+        open.write(out)?;
+    }
     if kind == "udp-rr" {
         writeln!(
             out,
@@ -89,27 +94,41 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
             summary.late, summary.duplicated, summary.reordered, summary.stray
         )?;
     }
+    if let Some(split) = &summary.split {
+        split.write(out)?;
+    }
     Ok(())
 }
 
-fn write_times(out: &mut impl Write, name: &str, times: &Times) -> io::Result<()> {
-    let percentile = |ns: Option<u64>| ns.map_or_else(|| "lost".to_owned(), micros);
-    let extreme =
-        |ns: Option<f64>| ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.1}", ns / 1e3));
-    writeln!(
-        out,
-        "{name:<8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
-        percentile(times.p50_ns),
-        percentile(times.p90_ns),
-        percentile(times.p99_ns),
-        percentile(times.p99_9_ns),
-        extreme(times.max_ns.map(to_float)),
-        extreme(times.mean_ns),
-    )
+/// Writes a row of figures; its name fills the given width.
+pub(super) fn write_row(
+    out: &mut impl Write,
+    (name, width): (&str, usize),
+    cells: &[String; 6],
+) -> io::Result<()> {
+    write!(out, "{name:<width$}")?;
+    for cell in cells {
+        write!(out, " {cell:>9}")?;
+    }
+    writeln!(out)
 }
 
-fn micros(ns: u64) -> String {
-    format!("{:.1}", to_float(ns) / 1e3)
+impl Times {
+    /// Returns the row of a table, in microseconds.
+    pub(super) fn cells(&self) -> [String; 6] {
+        let micros = |ns: f64| format!("{:.1}", ns / 1e3);
+        let percentile =
+            |ns: Option<u64>| ns.map_or_else(|| "lost".to_owned(), |ns| micros(to_float(ns)));
+        let extreme = |ns: Option<f64>| ns.map_or_else(|| "-".to_owned(), micros);
+        [
+            percentile(self.p50_ns),
+            percentile(self.p90_ns),
+            percentile(self.p99_ns),
+            percentile(self.p99_9_ns),
+            extreme(self.max_ns.map(to_float)),
+            extreme(self.mean_ns),
+        ]
+    }
 }
 
 fn seconds(ns: u64) -> f64 {
@@ -165,8 +184,8 @@ mod tests {
         let expected = "\
 udp-rr to [::1]:80 for 1.00 s
 
-µs             p50       p90       p99     p99.9       max      mean
-latency       10.0      10.0      lost      lost      10.0      10.0
+µs              p50       p90       p99     p99.9       max      mean
+latency        10.0      10.0      lost      lost      10.0      10.0
 
 100 requests, 5 lost (5.000 %), 95 replies per second
 0 late, 0 duplicated, 0 reordered, 0 stray

@@ -9,6 +9,9 @@ use tollgate_results::agent::Job;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, Flow, JobReport, Outcome, Timed};
 
+use super::open::Open;
+use super::split::Split;
+
 /// The figures of a measurement. A percentile is `None` where its rank falls among the lost requests.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
@@ -28,10 +31,18 @@ pub(crate) struct Summary {
     pub(crate) bytes_received: u64,
     pub(crate) rate_per_s: Option<f64>,
     pub(crate) bytes_per_s: Option<f64>,
+    /// `closed` or `open`: figures of the two are not comparable.
+    load: &'static str,
+    /// In an open loop from the planned time, and of all planned requests.
     #[serde(flatten)]
     pub(crate) latency: Times,
+    #[serde(flatten)]
+    pub(crate) open: Option<Open>,
     /// Of the `connect` calls, where there is one for each request.
     pub(crate) connect: Option<Times>,
+    /// Where round trips are split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) split: Option<Split>,
     flow: Option<Flow>,
 }
 
@@ -52,7 +63,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    fn new(histogram: &Histogram, lost: u64) -> Self {
+    pub(crate) fn new(histogram: &Histogram, lost: u64) -> Self {
         let some = !histogram.is_empty();
         Self {
             p50_ns: histogram.quantile_of_sent(0.5, lost),
@@ -81,13 +92,16 @@ impl Summary {
             bytes_sent,
             bytes_received,
             flow,
-            open: _,
-            stamps: _,
+            open: _,   // In `open`.
+            stamps: _, // In `split`.
         } = report.outcome;
         let times = |timed| {
             let histogram = report.histograms.get(&timed)?;
             Some(Times::new(histogram, lost))
         };
+        let from_plan = report.histograms.get(&Timed::FromPlan);
+        let from_plan =
+            from_plan.map(|histogram| Times::new(histogram, report.outcome.lost_of_planned()));
         #[expect(clippy::cast_precision_loss, reason = "for show")]
         let per_second =
             |count: u64| (window_ns > 0).then(|| count as f64 * 1e9 / window_ns as f64);
@@ -108,8 +122,11 @@ impl Summary {
             bytes_received,
             rate_per_s: per_second(replied),
             bytes_per_s: per_second(bytes_received),
-            latency: times(Timed::Latency).unwrap_or_default(),
+            load: job.load.open().map_or("closed", |_| "open"),
+            latency: from_plan.or(times(Timed::Latency)).unwrap_or_default(),
+            open: Open::new(report),
             connect: times(Timed::Connect),
+            split: Split::new(report),
             flow,
         }
     }
@@ -135,6 +152,8 @@ impl Summary {
                 "{count} not sent: no route to {target}, or no local port left (see `ip route get`, `ss -s`)"
             ),
         });
-        failures.collect()
+        let split = self.split.as_ref().and_then(Split::hint);
+        let open = self.open.as_ref().and_then(Open::hint);
+        failures.chain(split).chain(open).collect()
     }
 }

@@ -7,7 +7,7 @@ use tollgate_probes::error::ProbeError;
 use tollgate_results::agent::Job;
 use tollgate_results::workload;
 
-use super::args::{Close, Common, Connections, Traffic};
+use super::args::{Arrivals, Close, Common, Connections, OpenArgs, Traffic};
 
 /// What the user wants to measure and see.
 #[derive(Debug)]
@@ -19,17 +19,22 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Finds the target's address and completes the job.
     pub(crate) fn new(traffic: &Traffic) -> Result<Self, ProbeError> {
+        let timestamps = match traffic {
+            Traffic::TcpRr { timestamps, .. } | Traffic::UdpRr { timestamps, .. } => *timestamps,
+            _ => false,
+        };
+        let (load, seed) = load(traffic)?;
         let (common, traffic) = split(traffic);
         let job = Job {
             traffic,
-            load: workload::Load::Closed,
-            timestamps: false,
+            load,
+            timestamps,
             target: resolve(&common.target)?,
             warmup: common.warmup,
             duration: common.duration,
             cpu: common.cpu,
-            // By hand there is no record to repeat: only the payload hangs on it.
-            seed: RandomState::new().hash_one(0),
+            // By hand there is no record to repeat: only payload and schedule hang on it.
+            seed: seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
         };
         Ok(Self {
             job,
@@ -38,11 +43,57 @@ impl Wanted {
     }
 }
 
+/// Returns when to send, and the seed that was asked for.
+fn load(traffic: &Traffic) -> Result<(workload::Load, Option<u64>), ProbeError> {
+    let (open, connections) = match traffic {
+        Traffic::TcpRr {
+            open, connections, ..
+        }
+        | Traffic::UdpRr {
+            open, connections, ..
+        } => (open, *connections),
+        Traffic::Http {
+            open, connections, ..
+        } => match connections {
+            Connections::Many(_) if open.rate.is_none() => {
+                let fault = "a number of connections is for an open loop: add --rate, for example --rate 1k/s";
+                let faults = vec![fault.to_owned()];
+                return Err(ProbeError::invalid("arm an http job".to_owned(), faults));
+            }
+            Connections::Many(number) => (open, *number),
+            Connections::Kept | Connections::New => (open, 1),
+        },
+        Traffic::TcpCrr { .. } | Traffic::TcpStream { .. } => {
+            return Ok((workload::Load::Closed, None));
+        }
+    };
+    let OpenArgs {
+        rate,
+        arrivals,
+        in_flight,
+        seed,
+    } = *open;
+    let arrivals = match arrivals {
+        Arrivals::Constant => workload::Arrivals::Constant,
+        Arrivals::Poisson => workload::Arrivals::Poisson,
+    };
+    let load = rate.map_or(workload::Load::Closed, |rate| {
+        workload::Load::Open(workload::OpenLoad {
+            rate,
+            arrivals,
+            connections,
+            in_flight,
+        })
+    });
+    Ok((load, seed))
+}
+
 fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
     match *traffic {
         Traffic::TcpRr {
             ref common,
             payload,
+            ..
         } => (common, workload::Traffic::TcpRr { payload }),
         Traffic::TcpCrr {
             ref common,
@@ -64,14 +115,16 @@ fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
             ref common,
             payload,
             timeout,
+            ..
         } => (common, workload::Traffic::UdpRr { payload, timeout }),
         Traffic::Http {
             ref common,
             connections,
             response,
+            ..
         } => {
             let connections = match connections {
-                Connections::Kept => workload::Connections::Kept,
+                Connections::Kept | Connections::Many(_) => workload::Connections::Kept,
                 Connections::New => workload::Connections::New,
             };
             let http = workload::Traffic::Http {

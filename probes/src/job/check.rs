@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tollgate_results::agent::Job;
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::Traffic;
+use tollgate_results::workload::{Load, OpenLoad, Traffic};
 
 use crate::error::ProbeError;
 use crate::wire::{HEADER_LEN, MAX_DATAGRAM, MAX_TCP_PAYLOAD};
@@ -12,6 +12,9 @@ use crate::wire::{HEADER_LEN, MAX_DATAGRAM, MAX_TCP_PAYLOAD};
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 const HOUR: u64 = 3_600 * SECOND;
+
+/// Most requests of an open loop: what was planned but not sent is counted one by one, within seconds.
+const MOST_PLANNED: u128 = 1_000_000_000;
 
 /// Refuses a job that has faults, naming all of them.
 pub(super) fn check(job: &Job) -> Result<(), ProbeError> {
@@ -45,11 +48,60 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
         }
         Traffic::Http { response, .. } => bytes(&mut faults, "response", *response, (0, tcp.1)),
     }
+    if let Some(open) = job.load.open() {
+        open_load(&mut faults, job, open);
+    }
+    timestamps(&mut faults, job);
     time(&mut faults, "warmup", job.warmup, (0, HOUR));
     let day = (MILLISECOND, 24 * HOUR);
     time(&mut faults, "duration", job.duration, day);
     target(&mut faults, job.target);
     faults
+}
+
+fn open_load(faults: &mut Vec<String>, job: &Job, open: &OpenLoad) {
+    if !job.traffic.may_be_open() {
+        let kind = job.traffic.kind();
+        let fault =
+            format!("{kind} has no open loop: tcp-rr, udp-rr and http on kept connections have");
+        faults.push(fault);
+    }
+    let OpenLoad {
+        rate,
+        connections,
+        in_flight,
+        ..
+    } = *open;
+    let (least, most) = OpenLoad::RATES;
+    if !(least..=most).contains(&rate) {
+        faults.push(format!("rate is {rate} (allowed: {least} to {most})"));
+    }
+    let (least, most) = OpenLoad::CONNECTIONS;
+    if !(least..=most).contains(&connections) {
+        faults.push(format!(
+            "connections is {connections} (allowed: {least} to {most})"
+        ));
+    }
+    let (least, most) = (connections, OpenLoad::MOST_IN_FLIGHT);
+    if !(least..=most).contains(&in_flight) {
+        faults.push(format!(
+            "in-flight is {in_flight} (allowed: {least} to {most})"
+        ));
+    }
+    let planned = u128::from(rate.0) * u128::from(job.duration.0) / u128::from(SECOND);
+    if planned > MOST_PLANNED {
+        faults.push(format!(
+            "{rate} for {} is {planned} requests (allowed: {MOST_PLANNED}); make it slower or shorter",
+            job.duration
+        ));
+    }
+}
+
+fn timestamps(faults: &mut Vec<String>, job: &Job) {
+    let splits = matches!(job.traffic, Traffic::TcpRr { .. } | Traffic::UdpRr { .. });
+    if job.timestamps && !(splits && job.load == Load::Closed) {
+        faults.push("timestamps are for tcp-rr and udp-rr in a closed loop".to_owned());
+    }
 }
 
 fn target(faults: &mut Vec<String>, target: SocketAddr) {
@@ -78,7 +130,8 @@ fn time(faults: &mut Vec<String>, name: &str, value: Nanoseconds, (least, most):
 
 #[cfg(test)]
 mod tests {
-    use tollgate_results::workload::Load;
+    use tollgate_results::units::Rate;
+    use tollgate_results::workload::OpenLoad;
 
     use super::*;
 
@@ -113,6 +166,61 @@ mod tests {
             assert!(line.contains(part), "{line}");
         }
         assert!(!line.contains('\n'));
+    }
+
+    #[test]
+    fn timestamps_are_for_request_and_response_in_a_closed_loop() {
+        let payload = Bytes(64);
+        let timeout = Nanoseconds(SECOND);
+        let close = tollgate_results::workload::Close::Rst;
+        for (traffic, good) in [
+            (Traffic::TcpRr { payload }, true),
+            (Traffic::UdpRr { payload, timeout }, true),
+            (Traffic::TcpCrr { payload, close }, false),
+        ] {
+            let mut job = job(traffic);
+            job.timestamps = true;
+            assert_eq!(check(&job).is_ok(), good, "{job:?}");
+            job.load = Load::Open(OpenLoad::new(Rate(1_000)));
+            let line = check(&job).unwrap_err().line();
+            assert!(line.contains("closed loop"), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_open_loop_has_its_bounds() {
+        let payload = Bytes(64);
+        let open = |change: fn(&mut OpenLoad)| {
+            let mut open = OpenLoad::new(Rate(10_000));
+            change(&mut open);
+            let mut job = job(Traffic::TcpRr { payload });
+            job.load = Load::Open(open);
+            check(&job).map_err(|error| error.line())
+        };
+        assert_eq!(open(|_| ()), Ok(()));
+        for (change, told) in [
+            (
+                (|open| open.rate = Rate(0)) as fn(&mut OpenLoad),
+                "rate is 0/s (allowed: 1/s to 1M/s)",
+            ),
+            (
+                |open| open.connections = 2_000,
+                "connections is 2000 (allowed: 1 to 1024)",
+            ),
+            (
+                |open| (open.connections, open.in_flight) = (8, 7),
+                "in-flight is 7 (allowed: 8 to 65536)",
+            ),
+        ] {
+            let line = open(change).unwrap_err();
+            assert!(line.contains(told), "{line}");
+        }
+        let mut job = job(Traffic::TcpStream { flows: 1, payload });
+        job.load = Load::Open(OpenLoad::new(Rate(1_000_000)));
+        job.duration = Nanoseconds(HOUR);
+        let line = check(&job).unwrap_err().line();
+        assert!(line.contains("tcp-stream has no open loop"), "{line}");
+        assert!(line.contains("3600000000 requests"), "{line}");
     }
 
     #[test]

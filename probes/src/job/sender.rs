@@ -1,5 +1,7 @@
 //! A sending thread, driven from outside through channels.
 
+mod open;
+
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 
@@ -9,7 +11,7 @@ use tollgate_results::units::Bytes;
 use tollgate_results::workload::{Close, Connections, Traffic};
 
 use super::Aborter;
-use crate::clock::Monotonic;
+use crate::clock::{Monotonic, WallClock};
 use crate::error::ProbeError;
 use crate::probe::Probe;
 use crate::probe::echo::Echo;
@@ -17,6 +19,7 @@ use crate::probe::fresh::Fresh;
 use crate::probe::http::Get;
 use crate::probe::kept::Kept;
 use crate::probe::socket::{TcpDial, UdpDial};
+use crate::probe::stamped::{Numbered, StampedDial};
 use crate::probe::stream::Stream;
 use crate::probe::udp_rr::UdpRr;
 use crate::probe::window::Window;
@@ -42,7 +45,8 @@ impl Sender {
         let (reports, recorders) = mpsc::channel();
         let life = Life {
             warmup_ns: job.warmup.0,
-            times: times(&job.traffic),
+            times: times(job),
+            timestamps: job.timestamps,
             aborter: aborter.clone(),
             lengths,
             reports,
@@ -92,6 +96,7 @@ impl Drop for Sender {
 struct Life {
     warmup_ns: u64,
     times: &'static [Timed],
+    timestamps: bool,
     aborter: Aborter,
     lengths: Receiver<u64>,
     reports: mpsc::Sender<Recorder>,
@@ -104,7 +109,13 @@ impl Life {
         probe.open(&window(0));
         let mut duration_ns = self.warmup_ns;
         loop {
-            probe.run(&window(duration_ns), &mut recorder);
+            if self.timestamps {
+                recorder.start_split(WallClock::read());
+                probe.run(&window(duration_ns), &mut recorder);
+                recorder.end_split(WallClock::read());
+            } else {
+                probe.run(&window(duration_ns), &mut recorder);
+            }
             let full = std::mem::replace(&mut recorder, Recorder::new(self.times));
             if self.reports.send(full).is_err() {
                 return;
@@ -117,26 +128,46 @@ impl Life {
     }
 }
 
+/// Everything that is timed of a round trip that is split.
+const SPLIT: &[Timed] = &[
+    Timed::Latency,
+    Timed::UserToDriver,
+    Timed::InQueue,
+    Timed::DriverToDriver,
+    Timed::FarEnd,
+    Timed::DriverToUser,
+];
+
 /// Returns what is timed.
-const fn times(traffic: &Traffic) -> &'static [Timed] {
-    match traffic {
+const fn times(job: &Job) -> &'static [Timed] {
+    match &job.traffic {
+        _ if job.load.open().is_some() => open::TIMES,
         Traffic::TcpStream { .. } => &[],
         Traffic::TcpCrr { .. }
         | Traffic::Http {
             connections: Connections::New,
             ..
         } => &[Timed::Latency, Timed::Connect],
+        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } if job.timestamps => SPLIT,
         Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::Http { .. } => &[Timed::Latency],
     }
 }
 
 /// Sends the job's traffic until the job is dropped.
 fn live(job: &Job, life: &Life) {
+    if let Some(load) = job.load.open() {
+        return open::live(job, load, life);
+    }
     let target = job.target;
     match job.traffic {
         Traffic::TcpRr { payload } => {
             let echo = Echo::new(size(payload), job.seed);
-            life.drive(Kept::new(kept(target), echo, Monotonic));
+            if job.timestamps {
+                let dial = StampedDial::new(kept(target), Numbered::ByByte);
+                life.drive(Kept::new(dial, echo, Monotonic));
+            } else {
+                life.drive(Kept::new(kept(target), echo, Monotonic));
+            }
         }
         Traffic::TcpCrr { payload, close } => {
             let echo = Echo::new(size(payload), job.seed);
@@ -148,8 +179,13 @@ fn live(job: &Job, life: &Life) {
         Traffic::UdpRr { payload, timeout } => {
             let dial = UdpDial::new(target, timeout.duration());
             let size = size(payload) as usize;
-            let probe = UdpRr::new(dial, Monotonic, size, timeout.0, job.seed);
-            life.drive(probe);
+            if job.timestamps {
+                let dial = StampedDial::new(dial, Numbered::ByDatagram);
+                let probe = UdpRr::new(dial, Monotonic, size, timeout.0, job.seed);
+                life.drive(probe.asking_far_end());
+            } else {
+                life.drive(UdpRr::new(dial, Monotonic, size, timeout.0, job.seed));
+            }
         }
         Traffic::Http {
             connections: Connections::Kept,

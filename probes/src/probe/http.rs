@@ -10,7 +10,7 @@ use super::window::{Fault, Patience};
 use crate::clock::Clock;
 
 /// Longest head of a response, in bytes.
-const MAX_HEAD: usize = 8 * 1024;
+pub(super) const MAX_HEAD: usize = 8 * 1024;
 
 /// Most header lines of a response.
 const MAX_HEADERS: usize = 64;
@@ -30,21 +30,17 @@ pub(crate) struct Get {
 
 /// What the head of a response says.
 #[derive(Debug, PartialEq, Eq)]
-struct Head {
-    len: usize,
-    body: u64,
-    stays: bool,
+pub(super) struct Head {
+    pub(super) len: usize,
+    pub(super) body: u64,
+    pub(super) stays: bool,
 }
 
 impl Get {
     /// Prepares requests for `body` bytes; `kept` says whether the connection is.
     pub(crate) fn new(target: SocketAddr, body: u64, kept: bool) -> Self {
-        let connection = if kept { "keep-alive" } else { "close" };
-        let request = format!(
-            "GET /bytes/{body} HTTP/1.1\r\nHost: {target}\r\nConnection: {connection}\r\n\r\n"
-        );
         Self {
-            request: request.into_bytes(),
+            request: request(target, body, kept),
             body,
             buffer: vec![0; BUFFER],
         }
@@ -100,8 +96,16 @@ impl Exchange for Get {
     }
 }
 
+/// Writes a request for `body` bytes; `kept` says whether the connection is.
+pub(super) fn request(target: SocketAddr, body: u64, kept: bool) -> Vec<u8> {
+    let connection = if kept { "keep-alive" } else { "close" };
+    let text =
+        format!("GET /bytes/{body} HTTP/1.1\r\nHost: {target}\r\nConnection: {connection}\r\n\r\n");
+    text.into_bytes()
+}
+
 /// Reads the head of a response; `None` while it is incomplete.
-fn parse(bytes: &[u8]) -> Result<Option<Head>, Fault> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let len = match response.parse(bytes) {

@@ -4,7 +4,7 @@ use tollgate_results::outcome::Flow;
 
 use super::Probe;
 use super::echo::Exchange;
-use super::transport::Dial;
+use super::transport::{Dial, Transport};
 use super::window::{Fault, Window};
 use crate::clock::{Clock, Moment};
 use crate::recorder::Recorder;
@@ -77,6 +77,10 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
                 Ok(started) => {
                     now = self.clock.now();
                     recorder.replied(now.since(started));
+                    if let Some(stamps) = self.link.as_mut().and_then(Transport::stamps) {
+                        recorder.split(started, now, &stamps, None);
+                        now = self.clock.now();
+                    }
                 }
                 Err(Fault::Aborted) => break,
                 Err(Fault::Failed(failure)) => {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -72,6 +72,41 @@ impl Dial for TcpDial {
     }
 }
 
+/// Opens connections that never block.
+pub(crate) trait Begin: Dial<Link: AsFd> {
+    /// Begins to open a connection. Until it stands nothing can be sent; a failure shows in the next call.
+    fn begin(&mut self) -> io::Result<Self::Link>;
+
+    /// Makes a connection that was dialled never block.
+    fn unblock(link: &Self::Link) -> io::Result<()>;
+}
+
+impl Begin for TcpDial {
+    fn begin(&mut self) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(self.target), Type::STREAM, None)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        match socket.connect(&self.target.into()) {
+            Err(error) if !is_under_way(&error) => Err(error),
+            _ => Ok(socket.into()),
+        }
+    }
+
+    fn unblock(link: &TcpStream) -> io::Result<()> {
+        link.set_nonblocking(true)
+    }
+}
+
+impl Begin for UdpDial {
+    fn begin(&mut self) -> io::Result<UdpSocket> {
+        self.socket()
+    }
+
+    fn unblock(link: &UdpSocket) -> io::Result<()> {
+        link.set_nonblocking(true)
+    }
+}
+
 fn is_under_way(error: &io::Error) -> bool {
     [Errno::EINPROGRESS, Errno::EALREADY, Errno::EINTR]
         .iter()
@@ -122,20 +157,22 @@ impl UdpDial {
         let turn = (timeout / turns).max(Duration::from_micros(1));
         Self { target, turn }
     }
+
+    fn socket(&self) -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address(self.target), Type::DGRAM, None)?;
+        socket.set_read_timeout(Some(self.turn))?;
+        socket.set_write_timeout(Some(self.turn))?;
+        socket.connect(&self.target.into())?;
+        Ok(socket.into())
+    }
 }
 
 impl Dial for UdpDial {
     type Link = UdpSocket;
 
     fn dial<C: Clock>(&mut self, _patience: &Patience<'_, C>) -> Result<(UdpSocket, u64), Fault> {
-        let open = || {
-            let socket = Socket::new(Domain::for_address(self.target), Type::DGRAM, None)?;
-            socket.set_read_timeout(Some(self.turn))?;
-            socket.set_write_timeout(Some(self.turn))?;
-            socket.connect(&self.target.into())?;
-            Ok(socket.into())
-        };
-        let socket = open().map_err(|error: io::Error| Fault::Failed(cause(&error)))?;
+        let failed = |error: io::Error| Fault::Failed(cause(&error));
+        let socket = self.socket().map_err(failed)?;
         Ok((socket, 0))
     }
 

@@ -6,6 +6,7 @@ use tollgate_results::outcome::{Failure, Flow};
 
 use super::window::{Fault, Patience};
 use crate::clock::Clock;
+use crate::recorder::KernelStamps;
 
 /// An open connection, or a datagram socket with a peer.
 ///
@@ -17,6 +18,13 @@ pub(crate) trait Transport {
 
     /// Receives bytes, or a datagram; 0 bytes on a connection are its end.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Takes the kernel's timestamps of what was sent last and received last; `None` where none are asked for.
+    /// To be called when the reply is in and its time is taken, since it costs calls.
+    #[inline]
+    fn stamps(&mut self) -> Option<KernelStamps> {
+        None
+    }
 }
 
 /// Opens and closes connections to one target.

@@ -8,11 +8,11 @@ use tollgate_results::outcome::Failure;
 
 use self::replies::Replies;
 use super::Probe;
-use super::transport::{Dial, Transport as _, pass};
+use super::transport::{Dial, Transport, pass};
 use super::window::{Fault, Patience, Window};
 use crate::clock::{Clock, Moment};
 use crate::recorder::Recorder;
-use crate::wire::MAX_DATAGRAM;
+use crate::wire::{Header, Kind, MAX_DATAGRAM};
 
 /// A closed loop that goes on to the next request when a reply is overdue.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(crate) struct UdpRr<D: Dial, C> {
     link: Option<D::Link>,
     timeout_ns: u64,
     replies: Replies,
+    kind: Kind,
     request: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -38,10 +39,32 @@ impl<D: Dial, C: Clock> UdpRr<D, C> {
             link: None,
             timeout_ns,
             replies: Replies::new(random.next_u64(), size),
+            kind: Kind::Request,
             request,
             // One byte more than the longest datagram, so that a longer one shows.
             buffer: vec![0; MAX_DATAGRAM + 1],
         }
+    }
+
+    /// Has the far end say how long it had each request, which its replies have room for from 40 bytes on.
+    pub(crate) fn asking_far_end(mut self) -> Self {
+        self.kind = Kind::StampedRequest;
+        // A responder that doesn't know, leaves this.
+        Header::write_far_end(&mut self.request, None);
+        self
+    }
+
+    /// Splits a round trip where the kernel stamped it; returns when the next one starts.
+    #[inline]
+    fn split(&mut self, started: Moment, done: Moment, recorder: &mut Recorder) -> Moment {
+        let Some(stamps) = self.link.as_mut().and_then(Transport::stamps) else {
+            return done;
+        };
+        let asked = self.kind == Kind::StampedRequest;
+        let reply = &self.buffer[..self.request.len()];
+        let far_end_ns = asked.then(|| Header::read_far_end(reply)).flatten();
+        recorder.split(started, done, &stamps, far_end_ns);
+        self.clock.now()
     }
 
     /// Makes one exchange; returns when its reply came.
@@ -61,7 +84,9 @@ impl<D: Dial, C: Clock> UdpRr<D, C> {
             Some(link) => link,
             none => none.insert(self.dial.dial(&patience)?.0),
         };
-        self.replies.ask().write_to(&mut self.request);
+        let kind = self.kind;
+        let header = self.replies.ask();
+        Header { kind, ..header }.write_to(&mut self.request);
         while let Err(error) = link.send(&self.request) {
             pass(&error)?;
             patience.check()?;
@@ -98,11 +123,13 @@ impl<D: Dial, C: Clock> Probe for UdpRr<D, C> {
             match self.exchange(window, now, recorder) {
                 Ok(done) => {
                     recorder.replied(done.since(now));
-                    now = done;
+                    now = self.split(now, done, recorder);
                 }
                 Err(Fault::Aborted) => break,
                 Err(Fault::Failed(failure)) => {
                     recorder.failed(failure);
+                    // The stamps of a lost request are no later one's.
+                    let _ = self.link.as_mut().and_then(Transport::stamps);
                     if failure != Failure::TimedOut {
                         window.pause(&self.clock);
                     }

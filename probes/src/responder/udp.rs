@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use socket2::SockRef;
 
+use super::stamping::Stamping;
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
 use crate::thread::{self, Started};
@@ -70,26 +71,39 @@ impl Shared {
     fn work(&self) {
         // One byte more than the longest datagram, so that a longer one shows.
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
-        let fd = self.socket.as_raw_fd();
+        let mut stamping = Stamping::new(&self.socket);
         while !self.stopping.load(Ordering::Relaxed) {
-            // Not `UdpSocket::recv_from`: it panics when a shutdown wakes it without an address.
-            match recvfrom::<SockaddrStorage>(fd, &mut buffer) {
-                Ok((len, from)) => self.answer(&mut buffer[..len], from),
+            match stamping.receive(&mut buffer) {
+                Ok(received) => {
+                    let datagram = &mut buffer[..received.len];
+                    self.answer(datagram, received.from, received.wall_ns, &mut stamping);
+                }
                 Err(Errno::EINTR) => {}
                 Err(_) => Monotonic.wait_until(Monotonic.now().plus(PAUSE_NS)),
             }
         }
     }
 
-    fn answer(&self, datagram: &mut [u8], from: Option<SockaddrStorage>) {
+    fn answer(
+        &self,
+        datagram: &mut [u8],
+        from: Option<SockaddrStorage>,
+        received_ns: Option<u64>,
+        stamping: &mut Stamping<'_>,
+    ) {
+        let kind = Header::read_from(datagram).map(|header| header.kind);
         // A reply is never answered: two responders can't be set on each other.
-        let request = Header::read_from(datagram).is_ok_and(|header| header.kind == Kind::Request);
-        if let (true, Some(from)) = (request, from) {
-            Header::turn(datagram);
-            // A reply that the kernel refuses is lost, as it may be on the wire.
-            let _ = sendto(self.socket.as_raw_fd(), datagram, &from, MsgFlags::empty());
-        } else {
+        let (Ok(kind @ (Kind::Request | Kind::StampedRequest)), Some(from)) = (kind, from) else {
             self.ignored.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        Header::turn(datagram);
+        if kind == Kind::StampedRequest {
+            Header::write_far_end(datagram, stamping.dwell_ns(received_ns));
+        } else {
+            stamping.note_plain();
         }
+        // A reply that the kernel refuses is lost, as it may be on the wire.
+        let _ = sendto(self.socket.as_raw_fd(), datagram, &from, MsgFlags::empty());
     }
 }

@@ -130,6 +130,35 @@ fn variants_are_understood() {
 }
 
 #[test]
+fn round_trips_are_split_for_people_and_machines() {
+    let serving = Serving::start("127.0.0.1");
+    for kind in ["tcp-rr", "udp-rr"] {
+        let args = [kind, &serving.target, "--duration", "50ms", "--timestamps"];
+        let output = run(&[&args[..], &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let split = &said["split"];
+        let replies = split["replies"].as_u64().unwrap() + split["unsplit"].as_u64().unwrap();
+        assert_eq!(said["replied"], replies, "{said}");
+        assert!(split["clock_error_ns"].is_u64(), "{said}");
+        for part in ["user-to-driver", "driver-to-driver", "driver-to-user"] {
+            assert!(split["parts"][part]["p50_ns"].is_u64(), "{part}: {said}");
+        }
+        let told = split["parts"]["far-end"]["p50_ns"].is_u64();
+        assert_eq!(told, kind == "udp-rr", "{said}");
+
+        let output = run(&args);
+        assert_eq!(stderr(&output), "");
+        let table = stdout(&output);
+        assert!(table.contains("driver to driver"), "{table}");
+        assert!(
+            table.lines().all(|line| line.chars().count() <= 80),
+            "{table}"
+        );
+    }
+}
+
+#[test]
 fn all_lost_is_a_result_with_a_hint() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let target = silent.local_addr().unwrap().to_string();

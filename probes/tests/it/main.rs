@@ -7,5 +7,6 @@ mod counters;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod garbage;
 mod selftest;
+mod timestamps;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod traffic;

@@ -68,7 +68,7 @@ pub(crate) fn measure(job: &Job) -> JobReport {
     report
 }
 
-fn responder(bind: &str) -> (Responder, SocketAddr) {
+pub(crate) fn responder(bind: &str) -> (Responder, SocketAddr) {
     let bind: IpAddr = bind.parse().unwrap();
     let serve = Serve {
         bind,

@@ -92,11 +92,16 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
             http.cpu,
         ),
     };
+    let timestamps = match table {
+        WorkloadTable::TcpRr(rr) => rr.timestamps,
+        WorkloadTable::UdpRr(rr) => rr.timestamps,
+        WorkloadTable::TcpCrr(_) | WorkloadTable::TcpStream(_) | WorkloadTable::Http(_) => false,
+    };
     Workload {
         name: name.clone(),
         traffic,
         load: Load::Closed,
-        timestamps: false,
+        timestamps,
         cpu,
     }
 }

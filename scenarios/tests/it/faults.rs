@@ -140,7 +140,7 @@ fn wrong_types_and_units_are_told_in_plain_words() {
         (
             "[workload.rr.tcp-rr]",
             "[workload.rr.tcp-rr]\ntimeout = \"1s\"",
-            "small.toml:17:1: workload.rr.tcp-rr.timeout: `timeout` is unknown here; there are `payload`, `cpu`, `load`",
+            "small.toml:17:1: workload.rr.tcp-rr.timeout: `timeout` is unknown here; there are `payload`, `cpu`, `load`, `timestamps`",
         ),
     ];
     for (from, to, line) in cases {

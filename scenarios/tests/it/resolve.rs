@@ -173,3 +173,17 @@ fn a_plan_with_nothing_left_to_compare_says_so() {
     assert_eq!(arms(&plan), ["native"]);
     assert!(!can_compare(&plan));
 }
+
+#[test]
+fn round_trips_are_split_where_it_is_asked_for() {
+    let text = format!("{CHAIN}[workload.split.udp-rr]\ntimestamps = true\n");
+    let scenario = Scenario::parse("chain.toml", &text).expect("the scenario is good");
+    let plan = resolve(&scenario, &Overrides::default(), &nothing_missing).unwrap();
+    for workload in &plan.workloads {
+        assert_eq!(
+            workload.timestamps,
+            workload.name == name("split"),
+            "{workload:?}"
+        );
+    }
+}

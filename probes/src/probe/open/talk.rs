@@ -212,7 +212,7 @@ mod tests {
         for size in [1, 7, 8, 64, 65, 200] {
             let mut talk = Pipeline::new(size, 1);
             let bytes: Vec<u8> = (5..9).flat_map(|n| talk.ask(n, false).to_vec()).collect();
-            for piece in 1..bytes.len() + 1 {
+            for piece in 1..=bytes.len() {
                 assert_eq!(
                     heard(&talk, 5, &bytes, piece),
                     [5, 6, 7, 8],

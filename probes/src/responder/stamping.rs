@@ -1,0 +1,74 @@
+//! Receives datagrams, with the kernel's timestamps while somebody asks for them.
+
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
+
+use nix::errno::Errno;
+use nix::sys::socket::{SockaddrStorage, recvfrom};
+
+use crate::clock::{Clock as _, Moment, Monotonic, WallClock};
+use crate::stamps::{Control, Received, receive, stamp_nothing, stamp_received};
+
+/// Stamps cost time, also of those who didn't ask: they end when nobody asked for this long. A job's warm-up is
+/// longer. It bounds, too, how often a stranger can have the kernel switch stamps on and off.
+const IDLE_NS: u64 = 100_000_000;
+
+/// A socket that stamps on demand.
+#[derive(Debug)]
+pub(super) struct Stamping<'a> {
+    socket: &'a UdpSocket,
+    control: Control,
+    /// When somebody asked last; `None` while nothing is stamped.
+    asked: Option<Moment>,
+}
+
+impl<'a> Stamping<'a> {
+    pub(super) fn new(socket: &'a UdpSocket) -> Self {
+        Self {
+            socket,
+            control: Control::new(),
+            asked: None,
+        }
+    }
+
+    /// Receives a datagram.
+    #[inline]
+    pub(super) fn receive(
+        &mut self,
+        buffer: &mut [u8],
+    ) -> Result<Received<SockaddrStorage>, Errno> {
+        if self.asked.is_some() {
+            return receive(self.socket, buffer, &mut self.control);
+        }
+        // Not `UdpSocket::recv_from`: it panics when a shutdown wakes it without an address.
+        let (len, from) = recvfrom(self.socket.as_raw_fd(), buffer)?;
+        Ok(Received {
+            len,
+            from,
+            wall_ns: None,
+        })
+    }
+
+    /// Returns how long a datagram has been here for somebody who asks, in nanoseconds. The first one to ask
+    /// learns nothing yet.
+    pub(super) fn dwell_ns(&mut self, received_ns: Option<u64>) -> Option<u64> {
+        let now = Monotonic.now();
+        if self.asked.is_none() && stamp_received(self.socket).is_err() {
+            return None;
+        }
+        self.asked = Some(now);
+        WallClock::now_ns().checked_sub(received_ns?)
+    }
+
+    /// Takes note of a datagram by somebody who doesn't ask.
+    #[inline]
+    pub(super) fn note_plain(&mut self) {
+        if let Some(asked) = self.asked
+            && Monotonic.now().since(asked) > IDLE_NS
+        {
+            // Should it fail, stamps merely cost time.
+            let _ = stamp_nothing(self.socket);
+            self.asked = None;
+        }
+    }
+}
