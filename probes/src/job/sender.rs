@@ -128,8 +128,17 @@ impl Life {
     }
 }
 
-/// Everything that is timed of a round trip that is split.
+/// What is timed of a TCP round trip that is split.
 const SPLIT: &[Timed] = &[
+    Timed::Latency,
+    Timed::UserToDriver,
+    Timed::InQueue,
+    Timed::DriverToDriver,
+    Timed::DriverToUser,
+];
+
+/// The same of datagrams, in which the far end says how long it had them.
+const SPLIT_DATAGRAMS: &[Timed] = &[
     Timed::Latency,
     Timed::UserToDriver,
     Timed::InQueue,
@@ -148,7 +157,8 @@ const fn times(job: &Job) -> &'static [Timed] {
             connections: Connections::New,
             ..
         } => &[Timed::Latency, Timed::Connect],
-        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } if job.timestamps => SPLIT,
+        Traffic::TcpRr { .. } if job.timestamps => SPLIT,
+        Traffic::UdpRr { .. } if job.timestamps => SPLIT_DATAGRAMS,
         Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::Http { .. } => &[Timed::Latency],
     }
 }

@@ -21,8 +21,8 @@ fn stamped(traffic: Traffic, target: SocketAddr) -> Job {
 
 /// Returns how often a part was recorded, and its mean.
 fn part(report: &JobReport, timed: Timed) -> (u64, f64) {
-    let histogram = &report.histograms[&timed];
-    (histogram.len(), histogram.mean_ns())
+    let histogram = report.histograms.get(&timed);
+    histogram.map_or((0, 0.0), |histogram| (histogram.len(), histogram.mean_ns()))
 }
 
 #[test]
@@ -69,6 +69,11 @@ fn the_parts_of_a_round_trip_are_its_whole() {
             assert_eq!(told > 0, far_end, "{context}");
             assert!(at_far_end < path, "{context}");
             assert_eq!(stamps.far_end > 0, far_end, "{context}");
+
+            // As an agent hands it to a runner.
+            let text = serde_json::to_string(&report).unwrap();
+            let read: JobReport = serde_json::from_str(&text).unwrap();
+            assert!(read == report, "{context}");
         }
     }
 }

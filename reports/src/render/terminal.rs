@@ -80,9 +80,10 @@ impl Terminal {
     ) -> Vec<String> {
         let mut lines = vec![String::new()];
         let about = format!(
-            "{}; {}",
+            "{}; {}{}",
             words::traffic(&workload.traffic),
-            words::placement(workload.cpu)
+            words::placement(workload.cpu),
+            words::stamped(workload)
         );
         let name = format!("{}: ", workload.name);
         for (index, line) in layout::wrap(&format!("{name}{about}"), WIDTH)

@@ -61,7 +61,21 @@ pub(super) fn workload(workload: &Workload) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     let first = first.unwrap_or_default();
-    format!("{first}{}; {}.", letters.as_str(), placement(workload.cpu))
+    let stamped = stamped(workload);
+    format!(
+        "{first}{}; {}{stamped}.",
+        letters.as_str(),
+        placement(workload.cpu)
+    )
+}
+
+/// Says what follows where round trips are split: figures are not those of the same traffic without.
+pub(super) const fn stamped(workload: &Workload) -> &'static str {
+    if workload.timestamps {
+        "; stamped by the kernel, which adds to every figure"
+    } else {
+        ""
+    }
 }
 
 /// Says where client and server run, in few words.

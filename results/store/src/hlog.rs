@@ -168,6 +168,14 @@ mod tests {
             (12, "rr", "ipt@1000")
         );
         assert_eq!(timed, Timed::Connect);
+        for timed in Timed::ALL {
+            let tag = format!("0/rr/x/{}", timed.as_str());
+            assert_eq!(
+                parse_tag(&tag).map(|(_, timed)| timed),
+                Some(timed),
+                "{tag}"
+            );
+        }
         for bad in [
             "",
             "1/rr/x",
