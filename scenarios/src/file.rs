@@ -3,17 +3,19 @@
 //! Every key is optional for serde, so that one missing key does not hide other faults; `check` says
 //! what is missing. Numbers are read wide and checked there too.
 
+mod load;
 mod value;
 
 use std::collections::BTreeMap;
 
+pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Position, Service, Wire};
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
 use tollgate_results::workload::{Close, Connections, Cpu};
+pub(crate) use value::Counts;
 use value::quantity;
-pub(crate) use value::{Counts, Load};
 
 /// A scenario of Tollgate: arms that are compared, and the traffic that compares them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -201,7 +203,7 @@ impl Default for TcpRr {
         Self {
             payload: Bytes(64),
             cpu: Cpu::Shared,
-            load: Load::Closed,
+            load: Load::default(),
             timestamps: false,
         }
     }
@@ -233,7 +235,7 @@ impl Default for TcpCrr {
             payload: Bytes(64),
             close: Close::Rst,
             cpu: Cpu::Shared,
-            load: Load::Closed,
+            load: Load::default(),
         }
     }
 }
@@ -296,7 +298,7 @@ impl Default for UdpRr {
             payload: Bytes(64),
             timeout: Nanoseconds(100_000_000),
             cpu: Cpu::Shared,
-            load: Load::Closed,
+            load: Load::default(),
             timestamps: false,
         }
     }
@@ -328,7 +330,7 @@ impl Default for Http {
             connections: Connections::Kept,
             response: Bytes(1 << 10),
             cpu: Cpu::Shared,
-            load: Load::Closed,
+            load: Load::default(),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Load, Traffic, Workload};
+use tollgate_results::workload::{Load, OpenLoad, Traffic, Workload};
 
 use super::range;
 use crate::document::Document;
-use crate::file::{File, WorkloadTable};
+use crate::file::{self, File, OpenTable, WorkloadTable};
 
 /// Most workloads of a scenario.
 const MOST_WORKLOADS: usize = 64;
@@ -33,6 +33,9 @@ pub(super) fn check(document: &mut Document<'_>, file: &File) -> Vec<Workload> {
         .map(|(name, table)| {
             let workload = workload(name, table);
             numbers(document, &workload, table);
+            if let Some(file::Load::Open(table)) = loads(table) {
+                open(document, &workload, table);
+            }
             workload
         })
         .collect()
@@ -100,9 +103,74 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
     Workload {
         name: name.clone(),
         traffic,
-        load: Load::Closed,
+        load: load(table),
         timestamps,
         cpu,
+    }
+}
+
+/// Returns when a workload sends.
+fn load(table: &WorkloadTable) -> Load {
+    match loads(table) {
+        Some(file::Load::Open(open)) => {
+            // What doesn't fit is out of range, and a missing rate a fault: `open` says so.
+            let small = |number: i64| u32::try_from(number).unwrap_or(0);
+            Load::Open(OpenLoad {
+                rate: open.open.unwrap_or(OpenLoad::RATES.0),
+                arrivals: open.arrivals,
+                connections: small(open.connections),
+                in_flight: small(open.in_flight),
+            })
+        }
+        Some(file::Load::Closed(_)) | None => Load::Closed,
+    }
+}
+
+/// Returns the `load` of a table; a stream has none.
+const fn loads(table: &WorkloadTable) -> Option<&file::Load> {
+    match table {
+        WorkloadTable::TcpRr(rr) => Some(&rr.load),
+        WorkloadTable::TcpCrr(crr) => Some(&crr.load),
+        WorkloadTable::UdpRr(rr) => Some(&rr.load),
+        WorkloadTable::Http(http) => Some(&http.load),
+        WorkloadTable::TcpStream(_) => None,
+    }
+}
+
+/// Checks the schedule of an open loop.
+fn open(document: &mut Document<'_>, workload: &Workload, table: &OpenTable) {
+    let kind = workload.traffic.kind();
+    let path = ["workload", workload.name.as_str(), kind, "load"];
+    if !workload.traffic.may_be_open() {
+        let message = match workload.traffic {
+            Traffic::Http { .. } => {
+                "an open loop needs kept connections; write connections = \"kept\""
+            }
+            _ => "only tcp-rr, udp-rr and http have an open loop; write load = \"closed\"",
+        };
+        return document.fault(&path, message);
+    }
+    let (least, most) = OpenLoad::CONNECTIONS;
+    let (least, most) = (i64::from(least), i64::from(most));
+    let in_flight = (
+        table.connections.clamp(least, most),
+        i64::from(OpenLoad::MOST_IN_FLIGHT),
+    );
+    let faults = [
+        (
+            "open",
+            table.open.and_then(|rate| range(rate, OpenLoad::RATES)),
+        ),
+        ("connections", range(table.connections, (least, most))),
+        ("in-flight", range(table.in_flight, in_flight)),
+    ];
+    for (key, fault) in faults {
+        if let Some(message) = fault {
+            document.fault(&[path[0], path[1], path[2], path[3], key], message);
+        }
+    }
+    if table.open.is_none() && !document.is_broken(&path) {
+        document.fault(&path, "has no rate; write load = { open = \"10k/s\" }");
     }
 }
 

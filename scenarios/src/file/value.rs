@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Reads a quantity with its unit. A bare number, too, gets the unit's own error, which says how to write it.
@@ -76,44 +76,3 @@ impl<'de> Deserialize<'de> for Counts {
         deserializer.deserialize_any(OneOrMany)
     }
 }
-
-/// When requests are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Load {
-    /// The next request after the reply to the one before.
-    Closed,
-}
-
-impl<'de> Deserialize<'de> for Load {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OnlyClosed;
-
-        impl<'de> Visitor<'de> for OnlyClosed {
-            type Value = Load;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"closed\"")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Load, E> {
-                match text {
-                    "closed" => Ok(Load::Closed),
-                    "open" => Err(E::custom(OPEN_LOAD)),
-                    other => Err(E::unknown_variant(other, &["closed"])),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Load, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Err(A::Error::custom(OPEN_LOAD))
-            }
-        }
-
-        deserializer.deserialize_any(OnlyClosed)
-    }
-}
-
-/// Why `load = { open = ... }` is refused.
-const OPEN_LOAD: &str = "this version of Tollgate has no open-loop load: the probe cannot yet send on \
-                         a schedule of its own; write load = \"closed\"";

@@ -30,7 +30,7 @@ wire = "vxlan"
 services = { count = 10 }
 [workload.rr.tcp-rr]
 payload = "2 MiB"
-load = { open = "10k/s" }
+load = { open = "10 k" }
 [workload.y.tcp-r]
 "#;
     insta::assert_snapshot!(refused(text).join("\n"), @r#"
@@ -43,7 +43,7 @@ load = { open = "10k/s" }
     small.toml:13:1: arm.x.wire: pods = "host" sends from the node's own address, which `vxlan` never carries; write wire = "native", or pods = "bridge"
     small.toml:14:1: arm.x.services: services that nothing translates; write service = "iptables-legacy" or another, or remove the key
     small.toml:16:1: workload.rr.tcp-rr.payload: 2 MiB is out of range; write 1 B to 1 MiB
-    small.toml:17:8: workload.rr.tcp-rr.load: this version of Tollgate has no open-loop load: the probe cannot yet send on a schedule of its own; write load = "closed"
+    small.toml:17:17: workload.rr.tcp-rr.load.open: `10 k` is not a rate with a unit (/s, k/s, M/s); write for example "10k/s"
     small.toml:18:13: workload.y.tcp-r: `tcp-r` is unknown here; did you mean `tcp-rr`?
     small.toml: about: is missing; write about = "What ... costs against ..."
     "#);
@@ -135,7 +135,7 @@ fn wrong_types_and_units_are_told_in_plain_words() {
         (
             "[workload.rr.tcp-rr]",
             "[workload.rr.tcp-rr]\nload = \"open\"",
-            "small.toml:17:8: workload.rr.tcp-rr.load: this version of Tollgate has no open-loop load: the probe cannot yet send on a schedule of its own; write load = \"closed\"",
+            "small.toml:17:8: workload.rr.tcp-rr.load: an open loop needs its rate; write load = { open = \"10k/s\" }",
         ),
         (
             "[workload.rr.tcp-rr]",
@@ -212,6 +212,71 @@ fn numbers_out_of_range_are_refused() {
         let expected = format!("small.toml:17:1: workload.rr.{kind}.{told}");
         expect("[workload.rr.tcp-rr]", &table, &[&expected]);
     }
+}
+
+#[test]
+fn an_open_loop_that_cannot_be_is_refused() {
+    for (kind, load, column, told) in [
+        (
+            "tcp-rr",
+            "{ open = \"2M/s\" }",
+            10,
+            ".open: 2M/s is out of range; write 1/s to 1M/s",
+        ),
+        (
+            "tcp-rr",
+            "{ arrivals = \"poisson\" }",
+            1,
+            ": has no rate; write load = { open = \"10k/s\" }",
+        ),
+        (
+            "udp-rr",
+            "{ open = \"1k/s\", connections = 2000 }",
+            25,
+            ".connections: 2000 is out of range; write 1 to 1024",
+        ),
+        (
+            "http",
+            "{ open = \"1k/s\", connections = 8, in-flight = 7 }",
+            42,
+            ".in-flight: 7 is out of range; write 8 to 65536",
+        ),
+        (
+            "http",
+            "{ open = \"1k/s\", conections = 8 }",
+            25,
+            ".conections: `conections` is unknown here; did you mean `connections`?",
+        ),
+        (
+            "http",
+            "{ open = \"1k/s\", arrivals = \"random\" }",
+            36,
+            ".arrivals: `random` is unknown here; there are `constant`, `poisson`",
+        ),
+        (
+            "tcp-crr",
+            "{ open = \"1k/s\" }",
+            1,
+            ": only tcp-rr, udp-rr and http have an open loop; write load = \"closed\"",
+        ),
+        (
+            "tcp-rr",
+            "10",
+            8,
+            ": expected \"closed\", or a table such as { open = \"10k/s\" }, found integer `10`",
+        ),
+    ] {
+        let table = format!("[workload.rr.{kind}]\nload = {load}");
+        let expected = format!("small.toml:17:{column}: workload.rr.{kind}.load{told}");
+        expect("[workload.rr.tcp-rr]", &table, &[&expected]);
+    }
+    expect(
+        "[workload.rr.tcp-rr]",
+        "[workload.rr.http]\nconnections = \"new\"\nload = { open = \"1k/s\" }",
+        &[
+            "small.toml:18:1: workload.rr.http.load: an open loop needs kept connections; write connections = \"kept\"",
+        ],
+    );
 }
 
 #[test]

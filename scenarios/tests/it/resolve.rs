@@ -2,7 +2,8 @@
 
 use tollgate_results::arm::{Datapath, Service, Wire};
 use tollgate_results::plan::Plan;
-use tollgate_results::units::Nanoseconds;
+use tollgate_results::units::{Nanoseconds, Rate};
+use tollgate_results::workload::{Arrivals, Load, OpenLoad};
 use tollgate_scenarios::{Overrides, Scenario, can_compare, estimate, resolve};
 
 use crate::{name, small};
@@ -186,4 +187,21 @@ fn round_trips_are_split_where_it_is_asked_for() {
             "{workload:?}"
         );
     }
+}
+
+#[test]
+fn an_open_loop_is_resolved_with_its_defaults() {
+    let text = crate::SMALL.replace(
+        "[workload.rr.tcp-rr]",
+        "[workload.rr.tcp-rr]\nload = { open = \"10k/s\", connections = 4 }",
+    );
+    let scenario = Scenario::parse("small.toml", &text).unwrap();
+    let rr = &scenario.workloads[0];
+    let expected = OpenLoad {
+        connections: 4,
+        ..OpenLoad::new(Rate(10_000))
+    };
+    assert_eq!(rr.load, Load::Open(expected));
+    assert_eq!(expected.arrivals, Arrivals::Poisson);
+    assert_eq!(scenario.workloads[1].load, Load::Closed);
 }
