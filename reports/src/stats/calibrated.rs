@@ -41,47 +41,36 @@ const STEPS: usize = 20;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Found {
     pub(crate) changes: Vec<Change>,
-    /// Correlation of each value with the next, within stretches.
+    /// Correlation of each value with the next within stretches, as it is seen.
     pub(crate) memory: f64,
     pub(crate) p: f64,
 }
 
 /// Finds the changes of a series of logarithms at a p that fits its memory.
-///
-/// A change that was not taken off looks like memory, so the first pass, at the memory of the whole, is strict; a
-/// second one takes the memory within the stretches that the first found.
 pub(crate) fn detect(series: &[f64], magnitude: f64) -> Found {
-    let first = at_memory(series, magnitude, &[]);
-    if first.changes.is_empty() {
-        return first;
-    }
-    let places: Vec<usize> = first.changes.iter().map(|change| change.index).collect();
-    let second = at_memory(series, magnitude, &places);
-    if second.changes.len() >= first.changes.len() {
-        second
-    } else {
-        first
-    }
-}
-
-fn at_memory(series: &[f64], magnitude: f64, places: &[usize]) -> Found {
-    let mut residuals = Vec::with_capacity(series.len());
-    let mut start = 0;
-    for &end in places.iter().chain(std::iter::once(&series.len())) {
-        let stretch = &series[start..end];
-        let mean = mean(stretch);
-        residuals.extend(stretch.iter().map(|value| value - mean));
-        start = end;
-    }
-    let memory = lag_one(&residuals, places.len() + 1);
+    let memory = seen_memory(series);
     // It is an estimate: a standard error on top keeps its low half from promising too much.
     let error = ((1.0 - memory * memory) / real(series.len().max(1))).sqrt();
-    let p = p_at(memory + error);
+    let p = p_for(memory + error);
     Found {
         changes: settled(series, p, magnitude),
         memory,
         p,
     }
+}
+
+/// The correlation of each value with the next within the stretches that the loosest p finds. A change that was left
+/// in would look like memory; changes that are none take some memory off.
+fn seen_memory(series: &[f64]) -> f64 {
+    let changes = settled(series, LOOSEST, 0.0);
+    let ends = changes.iter().map(|change| change.index);
+    let mut residuals = Vec::with_capacity(series.len());
+    for end in ends.chain(std::iter::once(series.len())) {
+        let stretch = &series[residuals.len()..end];
+        let mean = mean(stretch);
+        residuals.extend(stretch.iter().map(|value| value - mean));
+    }
+    lag_one(&residuals, changes.len() + 1)
 }
 
 /// Changes with enough values on both sides.
@@ -99,12 +88,23 @@ fn settled(series: &[f64], p: f64, magnitude: f64) -> Vec<Change> {
     changes
 }
 
-/// The p for a memory, rounded up to the next step: simulated once, then kept.
-fn p_at(memory: f64) -> f64 {
-    static SIMULATED: [OnceLock<f64>; STEPS] = [const { OnceLock::new() }; STEPS];
-    let step = (0..STEPS).find(|&step| of_step(step) >= memory);
+/// The p for a memory as it is seen: that of the least memory whose simulated series look like it. Each step is
+/// simulated once, then kept.
+fn p_for(seen: f64) -> f64 {
+    static SEEN: [OnceLock<f64>; STEPS] = [const { OnceLock::new() }; STEPS];
+    static P: [OnceLock<f64>; STEPS] = [const { OnceLock::new() }; STEPS];
+    let typical = |step: usize| {
+        *SEEN[step].get_or_init(|| {
+            let seen: Vec<f64> = unchanged(step)
+                .iter()
+                .map(|series| seen_memory(series))
+                .collect();
+            mean(&seen)
+        })
+    };
+    let step = (0..STEPS).find(|&step| typical(step) >= seen);
     let step = step.unwrap_or(STEPS - 1);
-    *SIMULATED[step].get_or_init(|| simulate(of_step(step)))
+    *P[step].get_or_init(|| simulate(&unchanged(step)))
 }
 
 fn of_step(step: usize) -> f64 {
@@ -112,17 +112,14 @@ fn of_step(step: usize) -> f64 {
 }
 
 /// Lowers p in half decades until series without change show few enough of them.
-fn simulate(memory: f64) -> f64 {
-    // The same series for every p and memory, so that p falls steadily with memory.
-    let mut rng = ChaCha8Rng::seed_from_u64(0x0070_6F69_6E74_7321);
-    let series: Vec<Vec<f64>> = (0..SERIES).map(|_| unchanged(&mut rng, memory)).collect();
+fn simulate(unchanged: &[Vec<f64>]) -> f64 {
     let mut p = LOOSEST;
     while p > STRICTEST {
-        let found: usize = series
+        let found: usize = unchanged
             .iter()
             .map(|series| settled(series, p, 0.0).len())
             .sum();
-        if real(found) <= FALSE_PER_100 * real(SERIES) {
+        if real(found) <= FALSE_PER_100 * real(unchanged.len()) {
             break;
         }
         p /= 10.0_f64.sqrt();
@@ -130,15 +127,20 @@ fn simulate(memory: f64) -> f64 {
     p
 }
 
-/// 100 normal values, each remembering a share of the one before.
-fn unchanged(rng: &mut ChaCha8Rng, memory: f64) -> Vec<f64> {
-    let mut last = normal(rng);
-    (0..100)
-        .map(|_| {
-            last = memory * last + (1.0 - memory * memory).sqrt() * normal(rng);
+/// Series of 100 normal values, each remembering a step's share of the one before: from the same variates for every
+/// step, so that p falls steadily.
+fn unchanged(step: usize) -> Vec<Vec<f64>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0x0070_6F69_6E74_7321);
+    let memory = of_step(step);
+    let mut series = || {
+        let mut last = normal(&mut rng);
+        let mut next = || {
+            last = memory * last + (1.0 - memory * memory).sqrt() * normal(&mut rng);
             last
-        })
-        .collect()
+        };
+        (0..100).map(|_| next()).collect()
+    };
+    (0..SERIES).map(|_| series()).collect()
 }
 
 /// A standard normal variate by Box and Muller.
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn more_memory_asks_for_a_smaller_p() {
-        let (none, some, much) = (p_at(0.0), p_at(0.5), p_at(0.8));
+        let (none, some, much) = (p_for(0.0), p_for(0.4), p_for(0.6));
         assert!(
             none <= LOOSEST && some < none / 5.0 && much < some,
             "{none} {some} {much}"

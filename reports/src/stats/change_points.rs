@@ -68,13 +68,21 @@ pub(crate) fn detect(series: &[f64], settings: &Settings) -> Vec<Change> {
         p => p,
     };
     let mut indexes = split(series, weak, settings);
-    loop {
-        let changes = changes(series, &indexes, settings.flavour);
-        let Some(weakest) = weakest(&changes, settings) else {
-            return changes;
-        };
+    let mut found = changes(series, &indexes, settings.flavour);
+    while let Some(weakest) = weakest(&found, settings) {
         indexes.remove(weakest);
+        found.remove(weakest);
+        let anew = changes(series, &indexes, settings.flavour);
+        match settings.flavour {
+            Flavour::Logarithms => found = anew,
+            // Otava judges the two after the one that went anew, not the one before, which has a longer stretch too.
+            Flavour::Otava => {
+                let after = weakest..anew.len().min(weakest + 2);
+                found[after.clone()].copy_from_slice(&anew[after]);
+            }
+        }
     }
+    found
 }
 
 /// Places where windows that slide by half their length change, at a p that lets weak ones through.

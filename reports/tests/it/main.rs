@@ -4,7 +4,6 @@
 
 mod analysis;
 mod evidence;
-mod goldens;
 mod html;
 mod pairs;
 mod properties;
