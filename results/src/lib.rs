@@ -14,7 +14,7 @@
 //! - [`counters`]: node, namespace and thread counters
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
-//! - [`slice`] and [`run`]: the record of a campaign
+//! - [`mod@slice`] and [`run`]: the record of a campaign
 
 pub mod agent;
 pub mod arm;
