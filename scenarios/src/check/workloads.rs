@@ -36,6 +36,18 @@ pub(super) fn check(document: &mut Document<'_>, file: &File) -> Vec<Workload> {
             if let Some(file::Load::Open(table)) = loads(table) {
                 open(document, &workload, table);
             }
+            if workload.timestamps && workload.load != Load::Closed {
+                let path = [
+                    "workload",
+                    name.as_str(),
+                    workload.traffic.kind(),
+                    "timestamps",
+                ];
+                document.fault(
+                    &path,
+                    "needs a closed loop; write load = \"closed\", or false",
+                );
+            }
             workload
         })
         .collect()

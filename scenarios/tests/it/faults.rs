@@ -203,6 +203,11 @@ fn numbers_out_of_range_are_refused() {
             "flows: 129 is out of range; write 1 to 128",
         ),
         (
+            "udp-rr",
+            "timestamps = true\nload = { open = \"1k/s\" }",
+            "timestamps: needs a closed loop; write load = \"closed\", or false",
+        ),
+        (
             "http",
             "response = \"2 MiB\"",
             "response: 2 MiB is out of range; write 0 B to 1 MiB",
