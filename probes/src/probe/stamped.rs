@@ -99,9 +99,8 @@ impl<L: Transport + AsFd> Transport for Stamped<L> {
             ..KernelStamps::default()
         };
         while let Some(sent) = take_sent(&self.link, &mut self.control) {
-            let last = self.next.wrapping_sub(1);
-            // Half of all numbers lie before: the stamp is that of an earlier request.
-            if sent.key.wrapping_sub(last) > u32::MAX / 2 {
+            if is_before(sent.key, self.next.wrapping_sub(1)) {
+                // An earlier request was lost, or stamped once more on its way.
                 continue;
             }
             // The kernel may have numbered a call that failed.
@@ -116,5 +115,21 @@ impl<L: Transport + AsFd> Transport for Stamped<L> {
             }
         }
         Some(stamps)
+    }
+}
+
+/// Compares numbers that start again after the last one: half of all lie before any.
+const fn is_before(key: u32, last: u32) -> bool {
+    key.wrapping_sub(last) > u32::MAX / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_start_again_after_the_last_one() {
+        assert!(is_before(4, 5) && !is_before(5, 5) && !is_before(6, 5));
+        assert!(is_before(u32::MAX, 0) && !is_before(0, u32::MAX));
     }
 }

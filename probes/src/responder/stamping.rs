@@ -72,3 +72,45 @@ impl<'a> Stamping<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// Sends a datagram and says whether it was stamped on arrival.
+    fn is_stamped(stamping: &mut Stamping<'_>, socket: &UdpSocket) -> bool {
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        sender
+            .send_to(b"hello", socket.local_addr().unwrap())
+            .unwrap();
+        let received = stamping.receive(&mut [0; 16]).unwrap();
+        assert_eq!(received.len, 5);
+        assert!(received.from.is_some());
+        received.wall_ns.is_some()
+    }
+
+    #[test]
+    fn stamps_start_when_asked_for_and_end_when_nobody_asks() {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut stamping = Stamping::new(&socket);
+        let pause = |ns| Monotonic.wait_until(Monotonic.now().plus(ns));
+        assert!(!is_stamped(&mut stamping, &socket));
+        assert_eq!(stamping.dwell_ns(None), None);
+        // The kernel takes a moment to start.
+        let mut tries = 0..1_000;
+        while !is_stamped(&mut stamping, &socket) {
+            assert!(tries.next().is_some(), "the loopback device stamps packets");
+            pause(1_000_000);
+        }
+        let dwell_ns = stamping.dwell_ns(Some(WallClock::now_ns()));
+        assert!(dwell_ns.is_some());
+        stamping.note_plain();
+        assert!(stamping.asked.is_some(), "somebody asked just now");
+        pause(IDLE_NS + 10_000_000);
+        stamping.note_plain();
+        assert!(stamping.asked.is_none());
+        assert!(!is_stamped(&mut stamping, &socket));
+    }
+}

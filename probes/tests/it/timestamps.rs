@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tollgate_probes::job;
 use tollgate_results::agent::Job;
-use tollgate_results::outcome::{JobReport, Stamps, Timed};
+use tollgate_results::outcome::{Failure, JobReport, Stamps, Timed};
 use tollgate_results::units::Nanoseconds;
 use tollgate_results::workload::Traffic;
 
@@ -104,6 +104,22 @@ fn others_are_answered_as_ever_beside_somebody_who_asks() {
     assert!(asked.outcome.stamps.unwrap().far_end > 0);
     let after = measure(&crate::traffic::job(udp_rr(64, 1000), target));
     assert_eq!((after.outcome.lost, after.outcome.stray), (0, 0));
+}
+
+#[test]
+fn a_port_without_listener_is_refused_as_ever() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = socket.local_addr().unwrap();
+    drop(socket);
+    for traffic in [udp_rr(64, 20), tcp_rr(64)] {
+        let mut job = stamped(traffic, target);
+        job.warmup = Nanoseconds(0);
+        let outcome = measure(&job).outcome;
+        assert_eq!(outcome.failures[&Failure::Refused], outcome.sent);
+        assert!(outcome.sent > 2, "{outcome:?}");
+        let stamps = outcome.stamps.unwrap();
+        assert_eq!((stamps.sent, stamps.received, stamps.unsplit), (0, 0, 0));
+    }
 }
 
 /// A far end that is no responder of Tollgate's leaves its time out; requests that are lost don't shift the
