@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tollgate_probes::job;
 use tollgate_probes::responder::Responder;
 use tollgate_results::agent::{Job, Serve};
-use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Connections, Load, Traffic};
+use tollgate_results::units::{Bytes, Nanoseconds, Rate};
+use tollgate_results::workload::{Connections, Load, OpenLoad, Traffic};
 
 /// Allocations of the whole process so far.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -46,24 +46,40 @@ fn a_longer_window_allocates_no_more() {
     let timeout = Nanoseconds(1_000_000_000);
     let response = payload;
     let connections = Connections::Kept;
-    for (traffic, timestamps) in [
-        (Traffic::TcpRr { payload }, false),
-        (Traffic::TcpRr { payload }, true),
-        (Traffic::TcpStream { flows: 1, payload }, false),
-        (Traffic::UdpRr { payload, timeout }, false),
-        (Traffic::UdpRr { payload, timeout }, true),
+    let open = Load::Open(OpenLoad {
+        connections: 3,
+        ..OpenLoad::new(Rate(5_000))
+    });
+    let closed = Load::Closed;
+    for (traffic, load, timestamps) in [
+        (Traffic::TcpRr { payload }, closed, false),
+        (Traffic::TcpRr { payload }, open, false),
+        (Traffic::TcpRr { payload }, closed, true),
+        (Traffic::TcpStream { flows: 1, payload }, closed, false),
+        (Traffic::UdpRr { payload, timeout }, closed, false),
+        (Traffic::UdpRr { payload, timeout }, open, false),
+        (Traffic::UdpRr { payload, timeout }, closed, true),
         (
             Traffic::Http {
                 connections,
                 response,
             },
+            closed,
+            false,
+        ),
+        (
+            Traffic::Http {
+                connections,
+                response,
+            },
+            open,
             false,
         ),
     ] {
         let window = |milliseconds: u64| {
             let mut armed = job::arm(&Job {
                 traffic: traffic.clone(),
-                load: Load::Closed,
+                load,
                 timestamps,
                 target: SocketAddr::new(bind, responder.port()),
                 warmup: Nanoseconds(10_000_000),

@@ -6,6 +6,7 @@ mod cli;
 mod counters;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod garbage;
+mod open;
 mod selftest;
 mod timestamps;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
