@@ -62,6 +62,13 @@ pub struct RoundTrip {
     pub p99_ns: Option<u64>,
 }
 
+impl RoundTrip {
+    /// Returns whether most requests had a reply.
+    pub(super) const fn is_answered(&self) -> bool {
+        self.p50_ns.is_some()
+    }
+}
+
 /// Measures all of it on one CPU, in about 1.5 s.
 pub(super) fn measure(cpu: u32) -> Result<Floor, ProbeError> {
     let (report, reported) = mpsc::sync_channel(1);

@@ -286,6 +286,8 @@ fn median(values: &mut [i64]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::super::script::FAULTS;
+    use super::super::verdict::tests::floor as quiet;
+    use super::super::verdict::{Verdict, judge};
     use super::*;
 
     fn wrong(answers: &[CountAnswer]) -> Vec<&'static str> {
@@ -314,6 +316,8 @@ mod tests {
         for (mutant, what) in mutants {
             let answers = counts(0, &FAULTS, &mutant).unwrap();
             assert!(wrong(&answers).contains(&what), "{mutant:?}: {answers:?}");
+            let (verdict, reasons) = judge(&[], &answers, &[], &quiet());
+            assert_eq!(verdict, Verdict::Cannot, "{reasons:?}");
         }
     }
 

@@ -146,7 +146,7 @@ fn micros(ns: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::floor::Lateness;
     use super::*;
 
@@ -155,7 +155,8 @@ mod tests {
         p99_ns: Some(15_000),
     };
 
-    fn floor() -> Floor {
+    /// The floor of a quiet machine.
+    pub(in super::super) fn floor() -> Floor {
         Floor {
             clock_read_ns: 25,
             sleep: Lateness {
