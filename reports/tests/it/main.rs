@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod analysis;
+mod description;
 mod evidence;
+mod gate;
 mod html;
 mod pairs;
 mod properties;

@@ -1,8 +1,10 @@
 //! Properties of verdicts (statistics §4.3).
 
 use proptest::prelude::*;
+use tollgate_reports::gate::{Finding, find};
 use tollgate_reports::model::{Direction, Verdict};
 use tollgate_reports::pairs::{PairComparison, compare, parse_csv};
+use tollgate_reports::verdict::Scale;
 
 type Rounds = Vec<(f64, f64)>;
 
@@ -100,6 +102,38 @@ proptest! {
             prop_assert_eq!(excluded, matches!(found.verdict, Verdict::Slower | Verdict::Faster));
         }
         prop_assert_eq!(found.to_resolve.is_some(), found.verdict == Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn a_wider_margin_never_takes_a_pass_away(rounds in rounds(), margin in 0.001..0.5_f64, more in 0.0..0.5_f64) {
+        let effects: Vec<f64> = rounds.iter().map(|(a, b)| b.ln() - a.ln()).collect();
+        let narrow = find(&effects, Scale::Ratio, margin);
+        let wide = find(&effects, Scale::Ratio, margin + more);
+        prop_assert!(narrow != Finding::Pass || wide == Finding::Pass);
+        prop_assert!(wide != Finding::Suspect || narrow == Finding::Suspect);
+        // No arm is both: what is suspect can't pass with the same margin when the arms are swapped back.
+        let swapped: Vec<f64> = effects.iter().map(|effect| -effect).collect();
+        let back = find(&swapped, Scale::Ratio, margin);
+        prop_assert!(narrow != Finding::Suspect || back == Finding::Pass);
+    }
+
+    #[test]
+    fn a_gate_does_not_see_the_order_of_rounds(rounds in rounds(), seed in 0..1_000_usize, margin in 0.001..0.5_f64) {
+        let effects: Vec<f64> = rounds.iter().map(|(a, b)| b.ln() - a.ln()).collect();
+        let mut shuffled = effects.clone();
+        shuffled.rotate_left(seed % effects.len());
+        shuffled.reverse();
+        prop_assert_eq!(find(&effects, Scale::Ratio, margin), find(&shuffled, Scale::Ratio, margin));
+    }
+
+    #[test]
+    fn a_lost_round_never_turns_a_gate_to_pass(rounds in rounds(), round: prop::sample::Index, margin in 0.001..0.5_f64) {
+        let effects: Vec<f64> = rounds.iter().map(|(a, b)| b.ln() - a.ln()).collect();
+        let mut worse = effects.clone();
+        worse[round.index(effects.len())] = f64::INFINITY;
+        if find(&effects, Scale::Ratio, margin) != Finding::Pass {
+            prop_assert_ne!(find(&worse, Scale::Ratio, margin), Finding::Pass);
+        }
     }
 
     #[test]
