@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tollgate_probes::error::ProbeError;
-use tollgate_probes::selftest::{self, Answer, DelayAnswer, Findings, RoundTrip, Verdict};
+use tollgate_probes::selftest::{self, Answer, DelayAnswer, Findings, Floor, RoundTrip, Verdict};
 
 use super::args::SelftestArgs;
 use super::print;
@@ -30,23 +30,41 @@ pub(super) fn run(args: &SelftestArgs) -> Result<ExitCode, ProbeError> {
 fn write_findings(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
     let Findings {
         cpu,
-        delays,
         counts,
-        stalls,
         floor,
         verdict,
         reasons,
+        ..
     } = findings;
-    writeln!(out, "self-test on CPU {cpu}: known answers\n")?;
+    if counts.is_empty() {
+        writeln!(out, "self-test on CPU {cpu}: loopback doesn't answer")?;
+    } else {
+        writeln!(out, "self-test on CPU {cpu}: known answers\n")?;
+        write_answers(out, findings)?;
+    }
+    write_floor(out, floor)?;
+    let said = match verdict {
+        Verdict::Can => "this machine can measure",
+        Verdict::Degraded => "this machine measures, but less well than it should:",
+        Verdict::Cannot => "this machine can't measure:",
+    };
+    writeln!(out, "\n{said}")?;
+    for reason in reasons {
+        writeln!(out, "- {reason}")?;
+    }
+    Ok(())
+}
+
+fn write_answers(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
     let header = ["", "declared", "reported", "allowed"];
     row(out, header, "")?;
-    for delay in delays {
+    for delay in &findings.delays {
         write_delay(out, "delay", delay)?;
     }
-    for stall in stalls {
+    for stall in &findings.stalls {
         write_delay(out, "stall", stall)?;
     }
-    for count in counts {
+    for count in &findings.counts {
         let figures = [count.declared.to_string(), count.reported.to_string()];
         let [declared, reported] = &figures;
         row(
@@ -55,6 +73,10 @@ fn write_findings(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
             word(count.answer),
         )?;
     }
+    Ok(())
+}
+
+fn write_floor(out: &mut impl Write, floor: &Floor) -> io::Result<()> {
     writeln!(out, "\nthis machine's floor\n")?;
     writeln!(
         out,
@@ -80,15 +102,6 @@ fn write_findings(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
             percentile(p50_ns),
             percentile(p99_ns)
         )?;
-    }
-    let said = match verdict {
-        Verdict::Can => "this machine can measure",
-        Verdict::Degraded => "this machine measures, but less well than it should:",
-        Verdict::Cannot => "this machine can't measure:",
-    };
-    writeln!(out, "\n{said}")?;
-    for reason in reasons {
-        writeln!(out, "- {reason}")?;
     }
     Ok(())
 }
@@ -131,7 +144,7 @@ fn time(ns: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_probes::selftest::{CountAnswer, Floor, Lateness};
+    use tollgate_probes::selftest::{CountAnswer, Lateness};
 
     use super::*;
 

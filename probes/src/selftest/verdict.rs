@@ -103,8 +103,7 @@ impl Judge {
             Verdict::Cannot
         };
         let reason = format!(
-            "a reading of the clock costs {read_ns} ns: use the clock source tsc \
-             (/sys/devices/system/clocksource)"
+            "reading the clock costs {read_ns} ns; the clock source tsc would cost 20 to 30"
         );
         self.0.push((verdict, reason));
     }
@@ -120,7 +119,8 @@ impl Judge {
 
     fn loopback(&mut self, kind: &str, RoundTrip { p50_ns, p99_ns }: RoundTrip) {
         let (Some(p50_ns), Some(p99_ns)) = (p50_ns, p99_ns) else {
-            let reason = format!("{kind} loses requests over loopback");
+            let reason =
+                format!("{kind} loses requests over loopback: is lo up, is there a firewall?");
             self.0.push((Verdict::Cannot, reason));
             return;
         };
@@ -131,9 +131,9 @@ impl Judge {
         }
         if p99_ns > p50_ns.saturating_mul(WIDE_TAIL) {
             let reason = format!(
-                "{kind} over loopback has a p99 of {} at a p50 of {}: the CPU is shared or stolen",
-                micros(p99_ns.cast_signed()),
-                micros(p50_ns.cast_signed())
+                "{kind} over loopback has p50 {}, p99 {}: a shared or stolen CPU",
+                micros(p50_ns.cast_signed()),
+                micros(p99_ns.cast_signed())
             );
             self.0.push((Verdict::Degraded, reason));
         }
@@ -199,7 +199,7 @@ pub(super) mod tests {
             (
                 loopback(Some(10_000), Some(50_001)),
                 Verdict::Degraded,
-                "p99 of 50.0 µs",
+                "p99 50.0 µs",
             ),
             (
                 loopback(Some(100_001), Some(100_001)),
@@ -219,6 +219,7 @@ pub(super) mod tests {
                 usize::from(!reason.is_empty()),
                 "{reasons:?}"
             );
+            assert!(reasons.iter().all(|line| line.chars().count() <= 78));
             assert!(
                 reasons.iter().all(|line| line.contains(reason)),
                 "{reasons:?}"
