@@ -20,8 +20,8 @@ use tollgate_results::outcome::{Flow, Protocol};
 use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Campaign, Install, RunRecord, TargetKind};
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
-use tollgate_results::units::{Bytes, Nanoseconds, Share};
-use tollgate_results::workload::{Close, Connections, Cpu, Load, Traffic, Workload};
+use tollgate_results::units::{Bytes, Nanoseconds, Rate, Share};
+use tollgate_results::workload::{Close, Connections, Cpu, Load, OpenLoad, Traffic, Workload};
 
 /// A campaign to make.
 #[derive(Debug, Clone)]
@@ -330,6 +330,15 @@ fn http() -> Workload {
         response: Bytes(1_024),
     };
     workload("http", traffic)
+}
+
+/// Makes requests on a schedule of 10,000/s.
+#[must_use]
+pub fn open() -> Workload {
+    Workload {
+        load: Load::Open(OpenLoad::new(Rate(10_000))),
+        ..workload("open-rr", Traffic::TcpRr { payload: Bytes(64) })
+    }
 }
 
 /// Makes a bulk stream.

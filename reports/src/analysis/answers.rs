@@ -124,7 +124,7 @@ const fn warning(text: String) -> Answer {
 
 fn main_metric(context: &Context<'_>, cell: &Cell) -> Option<Metric> {
     let workload = context.campaign.run.plan.workload(&cell.workload)?;
-    values::metrics(&workload.traffic).first().copied()
+    values::metrics(workload).first().copied()
 }
 
 fn is_main(context: &Context<'_>, cell: &Cell) -> bool {
@@ -134,7 +134,7 @@ fn is_main(context: &Context<'_>, cell: &Cell) -> bool {
 /// A loss that was proved to differ, or a tail where the main metric says otherwise.
 fn is_news(context: &Context<'_>, cell: &Cell, cells: &[Cell]) -> bool {
     let decided = matches!(cell.verdict, Verdict::Slower | Verdict::Faster);
-    if !decided || cell.metric != Metric::P99 {
+    if !decided || !matches!(cell.metric, Metric::P99 | Metric::PlanP99) {
         return decided && cell.metric == Metric::Loss;
     }
     let main = main_metric(context, cell);
@@ -175,7 +175,7 @@ fn rises(context: &Context<'_>, scalings: &[Scaling]) -> Vec<Answer> {
         .iter()
         .filter(|scaling| {
             let workload = context.campaign.run.plan.workload(&scaling.workload);
-            let main = workload.and_then(|workload| values::metrics(&workload.traffic).first());
+            let main = workload.and_then(|workload| values::metrics(workload).first());
             main == Some(&scaling.metric) && scaling.claim.verdict != ScalingVerdict::Invalid
         })
         .collect();

@@ -1,5 +1,6 @@
 //! Cells: pairs of rounds, their inference, and what a reader has to know of them.
 
+mod generator;
 mod paired;
 
 use tollgate_results::arm::{Arm, Name};
@@ -22,7 +23,7 @@ pub(crate) fn compare(context: &Context<'_>) -> Vec<Cell> {
     let plan = &context.campaign.run.plan;
     let mut cells = Vec::new();
     for workload in &plan.workloads {
-        for &metric in values::metrics(&workload.traffic) {
+        for &metric in values::metrics(workload) {
             for arm in &plan.arms {
                 let Some(reference) = arm.reference.as_ref().and_then(|name| plan.arm(name)) else {
                     continue;
@@ -70,8 +71,10 @@ pub(crate) fn typical(values: &[f64]) -> Option<Typical> {
 /// The margin of a metric: tails get wider ones, in the proportion 5 : 7 : 10 of statistics §2.7.
 pub(crate) fn margin(metric: Metric, plan: f64) -> f64 {
     match metric {
-        Metric::P90 => 1.4 * plan,
-        Metric::P99 | Metric::P999 => 2.0 * plan,
+        Metric::P90 | Metric::PlanP90 => 1.4 * plan,
+        Metric::P99 | Metric::P999 | Metric::PlanP99 | Metric::PlanP999 | Metric::LatenessP99 => {
+            2.0 * plan
+        }
         Metric::Loss => LOSS_MARGIN,
         _ => plan,
     }
@@ -94,7 +97,10 @@ fn cell(
     );
     let margin = margin(metric, context.campaign.run.plan.rounds.margin.0);
     let direction = metric.direction();
-    let inference = paired.inference();
+    let inference = match generator::limit(context, &workload.name, metric, [arm, reference]) {
+        Some(limit) => Err(limit),
+        None => paired.inference(),
+    };
     let (mut verdict, mut measurable) = match &inference {
         Ok(inference) => inference.verdict(margin),
         Err(_) => (Verdict::Insufficient, false),
@@ -227,6 +233,7 @@ fn notes(context: &Context<'_>, workload: &Workload, paired: &Paired, arm: &Arm)
     if paired.metric == Metric::Throughput && workload.cpu == Cpu::Shared {
         notes.push("client and server share one CPU: this is the CPU's limit".to_owned());
     }
+    notes.extend(generator::note(context, &workload.name, paired.metric, arm));
     notes.extend(growth(context, &workload.name, &arm.name));
     notes
 }

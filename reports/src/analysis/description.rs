@@ -8,9 +8,10 @@ use tollgate_results::arm::{Arm, Name};
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::Timed;
 use tollgate_results::run::Campaign;
+use tollgate_results::workload::{Load, Workload};
 
 use super::context::Context;
-use super::values::{Observation, Observations};
+use super::values::{self, Observation, Observations};
 use crate::gate::effect;
 use crate::model::{
     Cell, Description, Estimate, InstallRatio, Interval, Metric, PooledRatio, RatioCurve,
@@ -20,8 +21,17 @@ use crate::pooled::{self, Pool, Tails};
 use crate::stats::{components, real, real64};
 use crate::verdict::{Inference, Scale};
 
-/// Percentiles that are pooled.
-const POOLED: [Metric; 4] = [Metric::P50, Metric::P90, Metric::P99, Metric::P999];
+/// Percentiles that are pooled, of closed and of open loops.
+const POOLED: [Metric; 8] = [
+    Metric::P50,
+    Metric::P90,
+    Metric::P99,
+    Metric::P999,
+    Metric::PlanP50,
+    Metric::PlanP90,
+    Metric::PlanP99,
+    Metric::PlanP999,
+];
 
 /// The quantiles of a curve: seven, each at 1 - 0.05/7 (statistics §2.4).
 const CURVE: [f64; 7] = [0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999];
@@ -51,7 +61,7 @@ pub fn describe(campaign: &Campaign, seed: u64, resamples: u32) -> Description {
             let Some(reference) = arm.reference.as_ref().and_then(|name| plan.arm(name)) else {
                 continue;
             };
-            let both = Both::of(&context, &workload.name, arm, reference);
+            let both = Both::of(&context, workload, arm, reference);
             description.curves.extend(both.curve());
             description.pooled.extend(both.pooled(resamples, &mut rng));
         }
@@ -62,6 +72,7 @@ pub fn describe(campaign: &Campaign, seed: u64, resamples: u32) -> Description {
 /// The rounds in which two arms were timed.
 struct Both<'a> {
     workload: &'a Name,
+    timed: Timed,
     arm: &'a Name,
     reference: &'a Name,
     rounds: Vec<[Slice<'a>; 2]>,
@@ -75,10 +86,11 @@ struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    fn of(observation: &Observation<'a>) -> Option<Self> {
+    fn of(observation: &Observation<'a>, timed: Timed) -> Option<Self> {
+        let histogram = observation.slice.histograms.get(&timed)?;
         let slice = Self {
-            histogram: observation.slice.histograms.get(&Timed::Latency)?,
-            lost: observation.measured.outcome.lost,
+            histogram,
+            lost: values::lost(timed, &observation.measured.outcome, histogram),
         };
         (slice.sent() > 0).then_some(slice)
     }
@@ -89,15 +101,21 @@ impl<'a> Slice<'a> {
 }
 
 impl<'a> Both<'a> {
-    fn of(context: &Context<'a>, workload: &'a Name, arm: &'a Arm, reference: &'a Arm) -> Self {
+    fn of(context: &Context<'a>, workload: &'a Workload, arm: &'a Arm, reference: &'a Arm) -> Self {
+        let timed = match workload.load {
+            Load::Closed => Timed::Latency,
+            Load::Open(_) => Timed::FromPlan,
+        };
+        let workload = &workload.name;
         let rounds = context
             .kept(workload, &arm.name)
             .filter_map(|(round, own)| {
                 let other = context.observations.at(workload, &reference.name, round)?;
-                Some([Slice::of(own)?, Slice::of(other)?])
+                Some([Slice::of(own, timed)?, Slice::of(other, timed)?])
             });
         Self {
             workload,
+            timed,
             arm: &arm.name,
             reference: &reference.name,
             rounds: rounds.collect(),
@@ -148,6 +166,7 @@ impl<'a> Both<'a> {
         let resamples = usize::try_from(resamples).unwrap_or(usize::MAX);
         POOLED
             .into_iter()
+            .filter(|metric| metric.timed() == Some(self.timed))
             .filter_map(|metric| {
                 let quantile = metric.quantile()?;
                 if fewest * (1.0 - quantile) < BEYOND {

@@ -13,7 +13,7 @@ pub(crate) fn state(context: &Context<'_>, cells: &[Cell]) -> NoiseFloor {
         .workloads
         .iter()
         .filter_map(|workload| {
-            let metric = *values::metrics(&workload.traffic).first()?;
+            let metric = *values::metrics(workload).first()?;
             let compared: Vec<&Cell> = cells
                 .iter()
                 .filter(|cell| {
@@ -89,5 +89,5 @@ fn twins(context: &Context<'_>, cells: &[Cell]) -> String {
 
 fn workloads_main(context: &Context<'_>, cell: &Cell) -> bool {
     let workload = context.campaign.run.plan.workload(&cell.workload);
-    workload.and_then(|workload| values::metrics(&workload.traffic).first()) == Some(&cell.metric)
+    workload.and_then(|workload| values::metrics(workload).first()) == Some(&cell.metric)
 }

@@ -18,9 +18,11 @@ use crate::verdict::{Inference, Scale};
 use crate::words;
 
 /// Metrics that are followed along a sweep.
-const FOLLOWED: [Metric; 5] = [
+const FOLLOWED: [Metric; 7] = [
     Metric::P50,
     Metric::P99,
+    Metric::PlanP50,
+    Metric::PlanP99,
     Metric::ConnectP50,
     Metric::Throughput,
     Metric::CpuPerRequest,
@@ -46,7 +48,7 @@ pub(crate) fn follow(context: &Context<'_>) -> Vec<Scaling> {
             if running.len() < 2 {
                 continue;
             }
-            for &metric in values::metrics(&workload.traffic) {
+            for &metric in values::metrics(workload) {
                 if FOLLOWED.contains(&metric) {
                     scalings.extend(scaling(context, series, workload, metric, &running));
                 }

@@ -8,7 +8,7 @@ use tollgate_results::workload::Traffic;
 
 use super::context::Context;
 use super::load;
-use super::values::RoundKey;
+use super::values::{self, RoundKey};
 use crate::model::{SlicePoint, Spectrum, SpectrumPoint};
 use crate::stats::{real, real64};
 
@@ -136,6 +136,7 @@ fn point(index: usize, slice: &Slice, start: u64, kept: bool) -> SlicePoint {
         kept,
         failed: measured.is_none(),
         p50_ns: measured.and_then(|measured| p50(slice, measured)),
+        lateness_p99_ns: lateness(slice),
         throughput: None,
         softirq_share: all(|cpu| cpu.softirq_ns),
         busy_share: all(load::busy_ns),
@@ -159,10 +160,16 @@ fn measured(slice: &Slice) -> Option<&Measured> {
 }
 
 fn p50(slice: &Slice, measured: &Measured) -> Option<f64> {
-    let histogram = slice.histograms.get(&Timed::Latency)?;
-    Some(real64(
-        histogram.quantile_of_sent(0.5, measured.outcome.lost)?,
-    ))
+    let mut both = [Timed::Latency, Timed::FromPlan].into_iter();
+    let (timed, histogram) = both.find_map(|timed| Some((timed, slice.histograms.get(&timed)?)))?;
+    let lost = values::lost(timed, &measured.outcome, histogram);
+    Some(real64(histogram.quantile_of_sent(0.5, lost)?))
+}
+
+/// The generator's lateness of an open loop.
+fn lateness(slice: &Slice) -> Option<f64> {
+    let histogram = slice.histograms.get(&Timed::Lateness)?;
+    histogram.quantile_of_sent(0.99, 0).map(real64)
 }
 
 fn throughput(measured: &Measured) -> Option<f64> {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use tollgate_results::arm::Name;
-use tollgate_results::outcome::Timed;
+use tollgate_results::histogram::Histogram;
+use tollgate_results::outcome::{Bottleneck, Outcome, Timed};
 use tollgate_results::slice::{Measured, Slice, SliceResult};
-use tollgate_results::workload::{Connections, Traffic};
+use tollgate_results::workload::{Connections, Traffic, Workload};
 
 use crate::model::Metric;
 use crate::stats::real64;
@@ -33,6 +34,8 @@ pub(crate) struct Observation<'a> {
     pub(crate) measured: &'a Measured,
     /// A percentile among the lost is infinite. What could not be told is absent.
     pub(crate) values: BTreeMap<Metric, f64>,
+    /// Why the figures of an open loop tell more of its generator than of the path.
+    pub(crate) bottleneck: Option<Bottleneck>,
 }
 
 /// All measured slices of a campaign, by workload, arm and round.
@@ -53,6 +56,7 @@ impl<'a> Observations<'a> {
             let observation = Observation {
                 slice,
                 measured,
+                bottleneck: measured.outcome.bottleneck(&slice.histograms),
                 values: Metric::ALL
                     .into_iter()
                     .filter_map(|metric| Some((metric, value(metric, slice, measured)?)))
@@ -95,12 +99,27 @@ impl<'a> Observations<'a> {
     }
 }
 
-/// Returns the metrics of a kind of traffic, the main one first.
-pub(crate) const fn metrics(traffic: &Traffic) -> &'static [Metric] {
+/// Returns the metrics of a workload, the main one first. An open loop has no CPU per request: its generator
+/// spins, which is the price of sending on time and none of the path.
+pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
     use Metric::{
-        ConnectP50, CpuPerMib, CpuPerRequest, Loss, P50, P90, P99, P999, Rate, Throughput,
+        ConnectP50, CpuPerMib, CpuPerRequest, LatenessP50, LatenessP99, Loss, P50, P90, P99, P999,
+        PlanP50, PlanP90, PlanP99, PlanP999, Rate, ServiceP50, Throughput,
     };
-    match traffic {
+    if workload.load.open().is_some() {
+        return &[
+            PlanP50,
+            PlanP90,
+            PlanP99,
+            PlanP999,
+            ServiceP50,
+            Rate,
+            Loss,
+            LatenessP50,
+            LatenessP99,
+        ];
+    }
+    match workload.traffic {
         Traffic::TcpStream { .. } => &[Throughput, CpuPerMib],
         Traffic::TcpCrr { .. }
         | Traffic::Http {
@@ -119,9 +138,10 @@ pub(crate) const fn metrics(traffic: &Traffic) -> &'static [Metric] {
 /// Returns how many latencies a percentile rests on, the lost included.
 pub(crate) fn samples(metric: Metric, observation: &Observation<'_>) -> u64 {
     let outcome = &observation.measured.outcome;
-    match metric {
-        Metric::P50 | Metric::P90 | Metric::P99 | Metric::P999 | Metric::ConnectP50 => outcome.sent,
-        _ => u64::MAX,
+    match metric.timed() {
+        Some(Timed::FromPlan) => outcome.open.map_or(outcome.sent, |open| open.planned),
+        Some(_) => outcome.sent,
+        None => u64::MAX,
     }
 }
 
@@ -129,29 +149,48 @@ fn value(metric: Metric, slice: &Slice, measured: &Measured) -> Option<f64> {
     let outcome = &measured.outcome;
     let seconds = (outcome.window_ns > 0).then(|| real64(outcome.window_ns) / 1e9);
     match metric {
-        Metric::P50 | Metric::P90 | Metric::P99 | Metric::P999 => {
-            let histogram = slice.histograms.get(&Timed::Latency)?;
-            let lost = outcome.lost;
+        Metric::P50
+        | Metric::P90
+        | Metric::P99
+        | Metric::P999
+        | Metric::PlanP50
+        | Metric::PlanP90
+        | Metric::PlanP99
+        | Metric::PlanP999
+        | Metric::ServiceP50
+        | Metric::LatenessP50
+        | Metric::LatenessP99
+        | Metric::ConnectP50 => {
+            let timed = metric.timed()?;
+            let histogram = slice.histograms.get(&timed)?;
+            let lost = lost(timed, outcome, histogram);
             latency(histogram.len().saturating_add(lost), || {
                 histogram.quantile_of_sent(metric.quantile()?, lost)
             })
         }
-        Metric::ConnectP50 => {
-            let histogram = slice.histograms.get(&Timed::Connect)?;
-            // A request that was lost after its connect has its connect time all the same.
-            let lost = outcome.sent.saturating_sub(histogram.len());
-            latency(histogram.len().saturating_add(lost), || {
-                histogram.quantile_of_sent(0.5, lost)
-            })
-        }
         Metric::Rate => Some(real64(outcome.replied) / seconds?),
         Metric::Throughput => Some(real64(outcome.bytes_received) * 8.0 / seconds?),
-        Metric::Loss => (outcome.sent > 0).then(|| real64(outcome.lost) / real64(outcome.sent)),
+        Metric::Loss => {
+            let asked = outcome.open.map_or(outcome.sent, |open| open.planned);
+            (asked > 0).then(|| real64(outcome.lost_of_planned()) / real64(asked))
+        }
         Metric::CpuPerRequest => per(cpu_ns(measured)?, real64(outcome.replied)),
         Metric::CpuPerMib => per(
             cpu_ns(measured)?,
             real64(outcome.bytes_received) / 1_048_576.0,
         ),
+    }
+}
+
+/// Returns how many infinite delays the percentiles of a histogram have.
+pub(crate) fn lost(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u64 {
+    match timed {
+        Timed::FromPlan => outcome.lost_of_planned(),
+        Timed::Latency | Timed::FromSend => outcome.lost,
+        // A request that was lost after its connect has its connect time all the same.
+        Timed::Connect => outcome.sent.saturating_sub(histogram.len()),
+        // What was held back or not sent tells nothing of the generator; what has no stamp nothing of a part.
+        _ => 0,
     }
 }
 

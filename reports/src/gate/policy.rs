@@ -73,6 +73,9 @@ impl Default for Policy {
             (Metric::P50, 0.05),
             (Metric::P90, 0.07),
             (Metric::P99, 0.10),
+            (Metric::PlanP50, 0.05),
+            (Metric::PlanP90, 0.07),
+            (Metric::PlanP99, 0.10),
             (Metric::Throughput, 0.05),
             (Metric::Loss, 0.001),
         ];
@@ -192,11 +195,16 @@ impl StagePolicy {
 }
 
 fn fault(metric: Metric, margin: Share) -> Option<String> {
-    if metric == Metric::P999 {
+    if metric.is_far_tail() {
         return Some(
             "p99.9 is reported, not gated: a slice has too few samples beyond it; gate p99"
                 .to_owned(),
         );
+    }
+    if metric.is_of_generator() {
+        return Some(format!(
+            "{metric} tells of the probe, not of the path: it is reported, not gated"
+        ));
     }
     let allowed = match metric {
         Metric::Loss => 0.000_01..=0.5,

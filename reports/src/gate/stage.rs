@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use tollgate_results::arm::Name;
-use tollgate_results::outcome::Timed;
 
 use super::policy::StagePolicy;
 use super::report::{Judged, StageSummary};
@@ -257,10 +256,7 @@ pub(crate) fn effect(cell: &Cell, pair: &Pair) -> f64 {
 /// Samples of the average slice beyond the cell's percentile: the arm's and the reference's.
 fn beyond(analysis: &Analysis, cell: &Cell) -> Option<[f64; 2]> {
     let quantile = cell.metric.quantile()?;
-    let timed = match cell.metric {
-        Metric::ConnectP50 => Timed::Connect,
-        _ => Timed::Latency,
-    };
+    let timed = cell.metric.timed()?;
     let of = |arm: &Name| {
         let spectra = analysis.spectra.iter();
         let spectrum = spectra

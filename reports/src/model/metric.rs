@@ -4,6 +4,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tollgate_results::outcome::Timed;
 
 /// A figure of one slice.
 #[derive(
@@ -20,6 +21,22 @@ pub enum Metric {
     /// 99.9th percentile of the latency of all requests sent.
     #[serde(rename = "p99.9")]
     P999,
+    /// Open loop: median latency from the planned time, of all requests planned. Never comparable with a closed
+    /// loop's, and therefore a metric of its own; so are the next three.
+    PlanP50,
+    /// Open loop: 90th percentile of the latency from the planned time.
+    PlanP90,
+    /// Open loop: 99th percentile of the latency from the planned time.
+    PlanP99,
+    /// Open loop: 99.9th percentile of the latency from the planned time.
+    #[serde(rename = "plan-p99.9")]
+    PlanP999,
+    /// Open loop: median service time, from the actual send to the reply, of all requests sent.
+    ServiceP50,
+    /// Open loop: median lateness of the generator, which is no property of the path.
+    LatenessP50,
+    /// Open loop: 99th percentile of the lateness of the generator.
+    LatenessP99,
     /// Median time of the `connect` call alone.
     ConnectP50,
     /// Replies per second.
@@ -60,17 +77,24 @@ pub enum Direction {
 
 impl Metric {
     /// Every metric, the most telling first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::P50,
+        Self::PlanP50,
         Self::Throughput,
         Self::P90,
         Self::P99,
         Self::P999,
+        Self::PlanP90,
+        Self::PlanP99,
+        Self::PlanP999,
+        Self::ServiceP50,
         Self::ConnectP50,
         Self::Rate,
         Self::CpuPerRequest,
         Self::CpuPerMib,
         Self::Loss,
+        Self::LatenessP50,
+        Self::LatenessP99,
     ];
 
     /// Returns the name as it stands in records and tables.
@@ -81,6 +105,13 @@ impl Metric {
             Self::P90 => "p90",
             Self::P99 => "p99",
             Self::P999 => "p99.9",
+            Self::PlanP50 => "p50 from plan",
+            Self::PlanP90 => "p90 from plan",
+            Self::PlanP99 => "p99 from plan",
+            Self::PlanP999 => "p99.9 from plan",
+            Self::ServiceP50 => "service p50",
+            Self::LatenessP50 => "lateness p50",
+            Self::LatenessP99 => "lateness p99",
             Self::ConnectP50 => "connect p50",
             Self::Rate => "rate",
             Self::Throughput => "throughput",
@@ -98,6 +129,13 @@ impl Metric {
             | Self::P90
             | Self::P99
             | Self::P999
+            | Self::PlanP50
+            | Self::PlanP90
+            | Self::PlanP99
+            | Self::PlanP999
+            | Self::ServiceP50
+            | Self::LatenessP50
+            | Self::LatenessP99
             | Self::ConnectP50
             | Self::CpuPerRequest
             | Self::CpuPerMib => Unit::Nanoseconds,
@@ -116,18 +154,49 @@ impl Metric {
         }
     }
 
-    /// Returns the quantile of the latency that this metric is, if it is one.
+    /// Returns the quantile that this metric is, if it is one.
     #[must_use]
     pub const fn quantile(self) -> Option<f64> {
         match self {
-            Self::P50 | Self::ConnectP50 => Some(0.5),
-            Self::P90 => Some(0.9),
-            Self::P99 => Some(0.99),
-            Self::P999 => Some(0.999),
+            Self::P50 | Self::PlanP50 | Self::ServiceP50 | Self::LatenessP50 | Self::ConnectP50 => {
+                Some(0.5)
+            }
+            Self::P90 | Self::PlanP90 => Some(0.9),
+            Self::P99 | Self::PlanP99 | Self::LatenessP99 => Some(0.99),
+            Self::P999 | Self::PlanP999 => Some(0.999),
             Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
                 None
             }
         }
+    }
+}
+
+impl Metric {
+    /// Returns what this metric is a quantile of, if it is one.
+    #[must_use]
+    pub const fn timed(self) -> Option<Timed> {
+        match self {
+            Self::P50 | Self::P90 | Self::P99 | Self::P999 => Some(Timed::Latency),
+            Self::PlanP50 | Self::PlanP90 | Self::PlanP99 | Self::PlanP999 => Some(Timed::FromPlan),
+            Self::ServiceP50 => Some(Timed::FromSend),
+            Self::LatenessP50 | Self::LatenessP99 => Some(Timed::Lateness),
+            Self::ConnectP50 => Some(Timed::Connect),
+            Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
+                None
+            }
+        }
+    }
+
+    /// Returns whether this metric tells of the generator, not of the path.
+    #[must_use]
+    pub const fn is_of_generator(self) -> bool {
+        matches!(self, Self::LatenessP50 | Self::LatenessP99)
+    }
+
+    /// Returns whether this metric is a 99.9th percentile: a slice has few samples beyond it.
+    #[must_use]
+    pub const fn is_far_tail(self) -> bool {
+        matches!(self, Self::P999 | Self::PlanP999)
     }
 }
 

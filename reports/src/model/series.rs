@@ -58,8 +58,11 @@ pub struct SlicePoint {
     pub kept: bool,
     /// Whether it was measured at all.
     pub failed: bool,
-    /// Median latency in nanoseconds; `None` without latency or with half of the replies lost.
+    /// Median latency in nanoseconds, of an open loop from the planned time; `None` without latency or with half of
+    /// the replies lost.
     pub p50_ns: Option<f64>,
+    /// Of an open loop: 99th percentile of the generator's lateness in nanoseconds.
+    pub lateness_p99_ns: Option<f64>,
     /// Bits per second, for a stream.
     pub throughput: Option<f64>,
     /// Share of all CPU time in soft interrupts.

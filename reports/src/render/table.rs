@@ -33,6 +33,8 @@ pub(super) fn rows<'a>(analysis: &'a Analysis, workload: &'a Workload) -> Vec<Ro
 pub(super) fn is_foremost(analysis: &Analysis, workload: &Workload, metric: Metric) -> bool {
     let wanted = match metric {
         Metric::P50
+        | Metric::PlanP50
+        | Metric::PlanP99
         | Metric::Throughput
         | Metric::P99
         | Metric::CpuPerRequest

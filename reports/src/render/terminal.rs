@@ -81,7 +81,7 @@ impl Terminal {
         let mut lines = vec![String::new()];
         let about = format!(
             "{}; {}{}",
-            words::traffic(&workload.traffic),
+            words::sends(workload),
             words::placement(workload.cpu),
             words::stamped(workload)
         );

@@ -4,7 +4,9 @@
 use tollgate_results::arm::Name;
 use tollgate_results::facts::{Facts, Privilege};
 use tollgate_results::run::TargetKind;
-use tollgate_results::workload::{Close, Connections, Cpu, Traffic, Workload};
+use tollgate_results::workload::{
+    Arrivals, Close, Connections, Cpu, Load, OpenLoad, Traffic, Workload,
+};
 
 use super::number;
 use crate::model::{
@@ -13,8 +15,47 @@ use crate::model::{
 };
 use crate::words;
 
-/// Says what a workload sends.
-pub(super) fn traffic(traffic: &Traffic) -> String {
+/// Says what a workload sends, and when.
+pub(super) fn sends(workload: &Workload) -> String {
+    match workload.load {
+        Load::Closed => traffic(&workload.traffic),
+        Load::Open(open) => scheduled(&workload.traffic, &open),
+    }
+}
+
+/// Says what an open loop sends, and that its latency is another thing.
+fn scheduled(traffic: &Traffic, open: &OpenLoad) -> String {
+    let several = |one: &str, many: &str| match open.connections {
+        1 => one.to_owned(),
+        number => format!("{number} {many}"),
+    };
+    let what = match traffic {
+        Traffic::UdpRr { payload, timeout } => format!(
+            "datagrams of {payload} and their replies over {}; lost after {timeout}",
+            several("one socket", "sockets")
+        ),
+        Traffic::Http { response, .. } => format!(
+            "HTTP GETs with responses of {response} over {}, one at a time on each",
+            several("one kept connection", "kept connections")
+        ),
+        Traffic::TcpRr { payload } => format!(
+            "requests of {payload} and their replies over {}",
+            several("one open TCP connection", "open TCP connections")
+        ),
+        other => self::traffic(other),
+    };
+    let arrivals = match open.arrivals {
+        Arrivals::Constant => "evenly spaced",
+        Arrivals::Poisson => "as independent users arrive (Poisson)",
+    };
+    format!(
+        "open loop: {what}; {} planned, {arrivals}, and latency counts from the planned time. Not comparable with \
+         a closed loop",
+        open.rate
+    )
+}
+
+fn traffic(traffic: &Traffic) -> String {
     match traffic {
         Traffic::TcpRr { payload } => {
             format!(
@@ -111,6 +152,13 @@ pub(super) const fn metric(metric: Metric) -> &'static str {
         Metric::P90 => "90th percentile of latency (p90)",
         Metric::P99 => "99th percentile of latency (p99)",
         Metric::P999 => "99.9th percentile of latency (p99.9)",
+        Metric::PlanP50 => "median latency from the planned time (p50 from plan)",
+        Metric::PlanP90 => "90th percentile of latency from the planned time (p90 from plan)",
+        Metric::PlanP99 => "99th percentile of latency from the planned time (p99 from plan)",
+        Metric::PlanP999 => "99.9th percentile of latency from the planned time (p99.9 from plan)",
+        Metric::ServiceP50 => "median service time, from the actual send",
+        Metric::LatenessP50 => "median lateness of the generator",
+        Metric::LatenessP99 => "99th percentile of the generator's lateness",
         Metric::ConnectP50 => "median time to connect",
         Metric::Rate => "requests per second",
         Metric::Throughput => "throughput",
@@ -358,6 +406,7 @@ pub(super) fn main_metric(analysis: &Analysis, workload: &Workload) -> Metric {
     known.map_or_else(
         || match workload.traffic {
             Traffic::TcpStream { .. } => Metric::Throughput,
+            _ if workload.load.open().is_some() => Metric::PlanP50,
             _ => Metric::P50,
         },
         |noise| noise.metric,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tollgate_results::histogram::Histogram;
-use tollgate_results::outcome::{Histograms, Outcome, Timed};
+use tollgate_results::outcome::{Histograms, OpenOutcome, Outcome, Timed};
 use tollgate_results::workload::{Connections, Traffic, Workload};
 
 use super::{SyntheticArm, flow};
@@ -32,6 +32,10 @@ pub(super) fn measure(
             return (Histograms::new(), streamed(arm, factor, payload.0));
         }
     };
+    if let Some(open) = workload.load.open() {
+        let planned = open.rate.0 * WINDOW_NS / 1_000_000_000;
+        return scheduled(rng, base_ns * arm.per_packet * factor, planned);
+    }
     let extra = if connects { arm.per_connection_ns } else { 0.0 };
     let typical = (base_ns * arm.per_packet + extra) * factor;
     let latency = filled(rng, typical);
@@ -55,6 +59,39 @@ pub(super) fn measure(
         bytes_sent: replied * 64,
         bytes_received: replied * 64,
         flow: Some(flow(40_000)),
+        ..Outcome::default()
+    };
+    (histograms, outcome)
+}
+
+/// An open loop on time: latencies from the plan are those of the service and a little lateness.
+fn scheduled(rng: &mut ChaCha8Rng, typical_ns: f64, planned: u64) -> (Histograms, Outcome) {
+    let mut histograms = Histograms::new();
+    for _ in 0..planned {
+        let service = latency(rng, typical_ns);
+        let lateness = 300.0 * f64::exp(0.3 * normal(rng));
+        for (timed, ns) in [
+            (Timed::FromPlan, service + lateness),
+            (Timed::FromSend, service),
+            (Timed::Lateness, lateness),
+        ] {
+            histograms.entry(timed).or_default().record(whole(ns));
+        }
+    }
+    let outcome = Outcome {
+        window_ns: WINDOW_NS,
+        sent: planned,
+        replied: planned,
+        bytes_sent: planned * 64,
+        bytes_received: planned * 64,
+        flow: Some(flow(40_002)),
+        open: Some(OpenOutcome {
+            planned_ns: WINDOW_NS,
+            planned,
+            most_in_flight: 3,
+            spin_ns: 20_000,
+            ..OpenOutcome::default()
+        }),
         ..Outcome::default()
     };
     (histograms, outcome)
@@ -86,14 +123,19 @@ fn filled(rng: &mut ChaCha8Rng, typical_ns: f64) -> Histogram {
 fn drawn(rng: &mut ChaCha8Rng, typical_ns: f64) -> Histogram {
     let mut histogram = Histogram::new();
     for _ in 0..DRAWN {
-        let mut ns = typical_ns * f64::exp(0.08 * normal(rng));
-        if rng.random::<f64>() < 0.01 {
-            // A Pareto burst with index 1.6 (statistics §4.2, S1), bounded.
-            ns *= rng.random::<f64>().max(1e-4).powf(-1.0 / 1.6);
-        }
-        histogram.record(whole(ns));
+        histogram.record(whole(latency(rng, typical_ns)));
     }
     histogram
+}
+
+fn latency(rng: &mut ChaCha8Rng, typical_ns: f64) -> f64 {
+    let ns = typical_ns * f64::exp(0.08 * normal(rng));
+    if rng.random::<f64>() < 0.01 {
+        // A Pareto burst with index 1.6 (statistics §4.2, S1), bounded.
+        ns * rng.random::<f64>().max(1e-4).powf(-1.0 / 1.6)
+    } else {
+        ns
+    }
 }
 
 #[expect(

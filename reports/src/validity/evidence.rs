@@ -4,7 +4,7 @@ use tollgate_results::arm::{Arm, Service, Wire};
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::outcome::Outcome;
 use tollgate_results::plan::Plan;
-use tollgate_results::workload::{Connections, Traffic};
+use tollgate_results::workload::{Connections, Traffic, Workload};
 
 use crate::analysis::values::{Observation, Observations};
 use crate::model::{Check, EvidenceSummary, Judgement};
@@ -64,7 +64,7 @@ pub(crate) fn summarise(
         for (round, observation) in observations.rounds(&workload.name, &arm.name) {
             totals.add(observation);
             let place = format!("{} in round {}", workload.name, round.round);
-            let found = judge(arm, &workload.traffic, observation);
+            let found = judge(arm, workload, observation);
             findings.extend(found.into_iter().map(|finding| (finding, place.clone())));
         }
     }
@@ -185,10 +185,10 @@ impl Totals {
 }
 
 /// Judges one slice. A slice without a single reply proves nothing either way.
-fn judge(arm: &Arm, traffic: &Traffic, observation: &Observation<'_>) -> Vec<Finding> {
+fn judge(arm: &Arm, workload: &Workload, observation: &Observation<'_>) -> Vec<Finding> {
     let outcome = &observation.measured.outcome;
     let evidence = &observation.measured.evidence;
-    let expected = Expected::of(traffic, outcome);
+    let expected = Expected::of(workload, outcome);
     if expected.packets == 0 {
         let text = "no request was answered".to_owned();
         return vec![Finding::unknown(CONNECTION, text)];
@@ -222,9 +222,13 @@ struct Expected {
 
 impl Expected {
     /// One request is outstanding at a time, so that each answered one is at least one packet there and one back.
-    /// A stream's writes may travel together.
-    fn of(traffic: &Traffic, outcome: &Outcome) -> Self {
-        let (packets, connections) = match traffic {
+    /// A stream's writes may travel together; so may the requests of an open loop on one TCP connection.
+    fn of(workload: &Workload, outcome: &Outcome) -> Self {
+        let open = workload.load.open().is_some();
+        let (packets, connections) = match &workload.traffic {
+            Traffic::TcpRr { .. } if open && outcome.replied > 0 => {
+                ((outcome.bytes_received / LARGEST_PACKET).max(1), 1)
+            }
             Traffic::TcpStream { flows, .. } => {
                 let packets = outcome.bytes_received / LARGEST_PACKET;
                 (packets, u64::from(*flows).min(packets))

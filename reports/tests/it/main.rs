@@ -7,6 +7,7 @@ mod description;
 mod evidence;
 mod gate;
 mod html;
+mod open;
 mod pairs;
 mod properties;
 mod render;

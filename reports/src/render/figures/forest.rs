@@ -152,7 +152,7 @@ fn ratio_axis(rows: &[Row<'_>], margin: f64) -> Axis {
     let mut values = vec![1.0 / (1.0 + margin), 1.0 + margin];
     for row in rows {
         if let Row::Arm(cell, estimate) = row
-            && cell.metric != Metric::P999
+            && !cell.metric.is_far_tail()
         {
             let interval = estimate.interval95;
             values.extend([estimate.value, interval.low, interval.high]);

@@ -113,7 +113,7 @@ pub(super) fn compared(analysis: &Analysis, legend: &Legend) -> Markup {
             dl.pairs {
                 @for workload in &analysis.workloads {
                     dt { (workload.name) }
-                    dd { (words::traffic(&workload.traffic)) "; " (words::placement(workload.cpu)) }
+                    dd { (words::sends(workload)) "; " (words::placement(workload.cpu)) }
                 }
             }
         }
