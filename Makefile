@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help bench test build lint doc schema html-check benches peers setup-bench setup-test setup-peers
+.PHONY: help bench test build lint doc acceptance schema html-check benches peers setup-bench setup-test setup-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ lint: ## Formatting, clippy, documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+
+acceptance: ## Prove the statistics: error rates with their bands
+	cargo test --release --locked -q -p tollgate-reports --test acceptance -- --nocapture --test-threads 2
 
 schema: ## Write the JSON Schemas of scenario, record and report
 	cargo xtask schema

@@ -45,10 +45,6 @@ fn peak_of<T>(step: impl FnOnce() -> T) -> (T, usize) {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures are what a reader runs it for"
-)]
 fn analysing_takes_less_than_the_campaign() {
     let wide = Synthetic {
         workloads: Synthetic::quickstart().workloads,

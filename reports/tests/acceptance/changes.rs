@@ -2,7 +2,7 @@
 
 use tollgate_reports::history::{self, Point};
 
-use crate::world::{World, accept, share, teeth};
+use crate::world::{Law, World, accept, share, teeth, tell};
 
 /// A series of ratios that remember a share of the last, with a coefficient of variation.
 fn series(world: &mut World, values: usize, memory: f64, variation: f64) -> Vec<f64> {
@@ -58,6 +58,26 @@ fn s11_series_without_change_show_few() {
             );
         }
     }
+}
+
+#[test]
+fn s11_heavy_tails_bring_more() {
+    const SERIES: usize = 1_000;
+    let mut world = World::of(116);
+    let false_ones: usize = (0..SERIES)
+        .map(|_| {
+            // t with 3 degrees of freedom has a standard deviation of √3.
+            let mut ratio = || (0.03 / 3.0_f64.sqrt() * world.noise(Law::Heavy)).exp();
+            let ratios: Vec<f64> = (0..100).map(|_| ratio()).collect();
+            found(&ratios).len()
+        })
+        .sum();
+    let per_100 = share(false_ones, SERIES);
+    tell(
+        "S11 false changes per 100 values, t with 3 degrees of freedom",
+        per_100,
+    );
+    assert!(per_100 <= 0.2, "{per_100}");
 }
 
 #[test]

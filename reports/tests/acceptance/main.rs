@@ -1,9 +1,8 @@
 //! The acceptance suite of Tollgate's statistics: golden vectors from other sources, and simulations that prove the
 //! error rates which `docs/statistics.md` states.
 //!
-//! Every simulation has a fixed seed and a band in which a correct build stays with 99.9 %, whatever the seed; and
-//! *teeth*: a broken variant that must leave the band, so that the test is known to see what it is for. Run it
-//! with `cargo nextest run -p tollgate-reports --test acceptance --no-capture` to see the figures.
+//! Every simulation has a fixed seed, a band, and *teeth*: a broken variant that must leave the band, so that the test is
+//! known to see what it is for. `make acceptance` prints the figures.
 //!
 //! | test | where |
 //! |---|---|
