@@ -1,5 +1,6 @@
 //! Exit codes: one table for every command (DESIGN §6).
 
+use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -40,12 +41,12 @@ impl fmt::Display for EnvironmentError {
     }
 }
 
-impl std::error::Error for EnvironmentError {}
+impl Error for EnvironmentError {}
 
 /// Returns the exit code that an error asks for.
 #[must_use]
 pub fn of(error: &anyhow::Error) -> Exit {
-    if error.chain().any(|cause| cause.is::<EnvironmentError>()) {
+    if error.chain().any(<dyn Error>::is::<EnvironmentError>) {
         Exit::Environment
     } else {
         Exit::Failure

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use tollgate_results::arm::Name;
 use tollgate_results::plan::Plan;
 use tollgate_scenarios::{Scenario, estimate};
 
@@ -57,7 +58,7 @@ fn describe(plan: &Plan) -> String {
             .reference
             .as_ref()
             .map_or("(reference)", |name| name.as_str());
-        let workloads: Vec<&str> = arm.workloads.iter().map(|name| name.as_str()).collect();
+        let workloads: Vec<&str> = arm.workloads.iter().map(Name::as_str).collect();
         arms.add_row([
             arm.name.as_str(),
             &arm.datapath.to_string(),
