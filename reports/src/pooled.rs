@@ -66,10 +66,11 @@ impl Pool {
     #[must_use]
     pub fn quantile(&self, weights: &[u64], quantile: f64) -> f64 {
         let weigh = |counts: &[u64]| -> u64 {
-            let pairs = counts.iter().zip(weights);
-            pairs
-                .map(|(count, weight)| count.saturating_mul(*weight))
-                .sum()
+            let weighted = counts
+                .iter()
+                .zip(weights)
+                .map(|(count, weight)| count.saturating_mul(*weight));
+            weighted.fold(0, u64::saturating_add)
         };
         let sent = weigh(&self.sent);
         let Ok(all @ 1..) = usize::try_from(sent) else {

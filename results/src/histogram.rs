@@ -114,7 +114,7 @@ impl Histogram {
     )]
     pub fn quantile_of_sent(&self, quantile: f64, lost: u64) -> Option<u64> {
         let received = self.0.len();
-        let sent = received + lost;
+        let sent = received.saturating_add(lost);
         if sent == 0 {
             return None;
         }
@@ -276,6 +276,7 @@ mod tests {
         assert_eq!(histogram.quantile_of_sent(0.9, 1), None);
         assert_eq!(Histogram::new().quantile_of_sent(0.5, 0), None);
         assert_eq!(Histogram::new().quantile_of_sent(0.5, 7), None);
+        assert_eq!(histogram.quantile_of_sent(0.5, u64::MAX), None);
     }
 
     #[test]

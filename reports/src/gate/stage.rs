@@ -10,6 +10,8 @@ use super::rules::{self, Finding};
 use crate::calibration::Calibration;
 use crate::model::{Analysis, Cell, Direction, Metric, Pair, Unit, Verdict};
 use crate::stats::real64;
+use crate::stats::rounds::FEWEST;
+use crate::stats::signed_rank::MOST_ROUNDS;
 use crate::verdict::{Inference, Scale};
 
 /// Samples of a slice that must lie beyond a percentile for a gate (statistics §2.3); a report needs 10.
@@ -83,11 +85,14 @@ impl Stage {
         for analysis in analyses {
             let subject = &analysis.subject;
             stage.agree(&subject.scenario, &subject.fingerprint)?;
-            for install in 0..subject.installs {
-                if !stage.installs.insert((subject.started_unix_ms, install)) {
-                    return Err(GateError::NotFresh);
-                }
+            let rounds = analysis.conduct.rounds.iter();
+            let installs: BTreeSet<(u64, u32)> = rounds
+                .map(|round| (subject.started_unix_ms, round.install))
+                .collect();
+            if !stage.installs.is_disjoint(&installs) {
+                return Err(GateError::NotFresh);
             }
+            stage.installs.extend(installs);
             stage.campaigns += 1;
             for cell in &analysis.cells {
                 stage.take(analysis, cell);
@@ -126,7 +131,7 @@ impl Stage {
             invalid: (cell.verdict == Verdict::Invalid)
                 .then(|| cell.reason.clone().unwrap_or_else(|| "invalid".to_owned())),
             seconds_per_round: analysis.subject.elapsed_seconds
-                / f64::from(analysis.subject.rounds.count + 1),
+                / (f64::from(analysis.subject.rounds.count) + 1.0),
         };
         match self.cells.iter_mut().find(|known| known.is(&measured)) {
             Some(known) => known.merge(measured),
@@ -175,7 +180,13 @@ impl Measured {
             .invalid
             .clone()
             .or_else(|| fewer(rounds, demanded.rounds, "valid rounds"))
-            .or_else(|| fewer(installs, demanded.installs, "installs of the arms"));
+            .or_else(|| fewer(installs, demanded.installs, "installs of the arms"))
+            .or_else(|| {
+                let fits = (FEWEST..=MOST_ROUNDS).contains(&self.effects.len());
+                (!fits).then(|| {
+                    format!("{rounds} rounds; an interval takes {FEWEST} to {MOST_ROUNDS}")
+                })
+            });
         let insufficient = || {
             let thin = self.beyond.filter(|[arm, _]| *arm < BEYOND);
             let thin = thin.map(|[arm, _]| thin_tail(self.metric, arm));

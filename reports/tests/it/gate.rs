@@ -240,6 +240,23 @@ fn too_little_is_invalid_and_never_a_failure() {
 }
 
 #[test]
+fn figures_beyond_all_bounds_are_judged_in_words() {
+    let mut analysis = analyses(1..2, 10, 1.0).remove(0);
+    analysis.subject.rounds.count = u32::MAX;
+    analysis.subject.installs = u32::MAX;
+    for cell in &mut analysis.cells {
+        let pairs = cell.pairs.clone();
+        cell.pairs = pairs.into_iter().cycle().take(1_001).collect();
+    }
+    let report = rule(&Policy::default(), None, &stage_of(&[analysis]), None).unwrap();
+    assert_eq!(
+        p50(&report).words,
+        "INVALID: 1001 rounds; an interval takes 6 to 1000"
+    );
+    assert_eq!(report.stages[0].installs, 1);
+}
+
+#[test]
 fn an_arm_that_is_not_what_it_declares_is_invalid() {
     let mut synthetic = Synthetic::overlay();
     // Declared as an overlay, carried natively.
