@@ -13,7 +13,8 @@
 //! that differs from its reference's by 15 points, interval and all, and makes the campaign invalid. Under `shared` placement neither the wait of
 //! one peer nor the pressure says anything: the woken peer always waits, and for how long is up to the
 //! scheduler's way of waking. Nor are involuntary switches judged, for the same reason. Rules whose
-//! counter cannot be read don't apply.
+//! counter cannot be read don't apply. Nor do the rules on user CPU, and under `shared` on scarce CPU, to an open loop:
+//! its generator spins and idles by itself, and its lateness is a figure of its own.
 
 pub(crate) mod evidence;
 mod noise;

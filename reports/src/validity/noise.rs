@@ -100,7 +100,9 @@ pub(crate) fn one_sided(
         let slice = observations.at(&workload.name, arm, *round)?;
         user_share(slice.measured, resolution_ns)
     };
-    plan.workloads.iter().find_map(|workload| {
+    // The generator of an open loop takes user space as long as it spins, which differs by arm.
+    let mut closed = plan.workloads.iter().filter(|w| w.load.open().is_none());
+    closed.find_map(|workload| {
         plan.arms.iter().find_map(|arm| {
             let reference = arm.reference.as_ref()?;
             let differences: Vec<f64> = whole
@@ -134,7 +136,8 @@ pub(crate) fn crowded(
     kept: &BTreeSet<RoundKey>,
 ) -> Option<String> {
     let plan = &campaign.run.plan;
-    let shared = plan.workloads.iter().filter(|w| w.cpu == Cpu::Shared);
+    let busy = |w: &&Workload| w.cpu == Cpu::Shared && w.load.open().is_none();
+    let shared = plan.workloads.iter().filter(busy);
     let lacks: Vec<f64> = shared
         .flat_map(|workload| plan.arms.iter().map(move |arm| (workload, arm)))
         .flat_map(|(workload, arm)| observations.rounds(&workload.name, &arm.name))
@@ -210,24 +213,28 @@ const SHARED: &[Signal] = &[
 ];
 
 /// Client and server on a CPU each: nobody has to wait.
-const APART: &[Signal] = &[
-    USER,
-    Signal {
-        share: |measured, _| load::wait_share(&measured.client),
-        excess: SCARCE_EXCESS,
-        words: "the client waited for a CPU",
-    },
-    Signal {
-        share: |measured, _| load::wait_share(&measured.server),
-        excess: SCARCE_EXCESS,
-        words: "the server waited for a CPU",
-    },
-    Signal {
-        share: |measured, _| load::pressure(measured, |pressure| pressure.cpu_some_us),
-        excess: SCARCE_EXCESS,
-        words: "tasks waited for a CPU",
-    },
-];
+const APART: &[Signal] = &[USER, CLIENT_WAITS, SERVER_WAITS, TASKS_WAIT];
+
+/// The same without what a generator does by itself.
+const WAITING: &[Signal] = &[CLIENT_WAITS, SERVER_WAITS, TASKS_WAIT];
+
+const CLIENT_WAITS: Signal = Signal {
+    share: |measured, _| load::wait_share(&measured.client),
+    excess: SCARCE_EXCESS,
+    words: "the client waited for a CPU",
+};
+
+const SERVER_WAITS: Signal = Signal {
+    share: |measured, _| load::wait_share(&measured.server),
+    excess: SCARCE_EXCESS,
+    words: "the server waited for a CPU",
+};
+
+const TASKS_WAIT: Signal = Signal {
+    share: |measured, _| load::pressure(measured, |pressure| pressure.cpu_some_us),
+    excess: SCARCE_EXCESS,
+    words: "tasks waited for a CPU",
+};
 
 /// What is usual of each signal for one workload on one arm.
 struct Load {
@@ -241,9 +248,13 @@ impl Load {
         rounds: &[(RoundKey, &Observation<'_>)],
         resolution_ns: u64,
     ) -> Self {
-        let signals = match workload.cpu {
-            Cpu::Shared => SHARED,
-            Cpu::Split | Cpu::Free => APART,
+        let signals = match (workload.cpu, workload.load.open().is_some()) {
+            (Cpu::Shared, false) => SHARED,
+            (Cpu::Split | Cpu::Free, false) => APART,
+            // The generator spins in user space, the less the longer it has replies to look for, and leaves its CPU
+            // idle for the rest: neither says that anything else ran. Its lateness does.
+            (Cpu::Shared, true) => &[],
+            (Cpu::Split | Cpu::Free, true) => WAITING,
         };
         let usual = |signal: &'static Signal| {
             let shares = rounds

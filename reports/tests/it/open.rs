@@ -161,3 +161,27 @@ fn what_was_planned_and_not_sent_is_lost() {
     );
     assert!(cell(&analysis, Metric::PlanP99).notes.is_empty());
 }
+
+#[test]
+fn a_generator_that_spins_is_no_noise() {
+    let mut campaign = both();
+    for slice in slices(&mut campaign) {
+        let SliceResult::Measured(measured) = &mut slice.record.result else {
+            panic!("every slice is measured");
+        };
+        for cpu in &mut measured.client.cpus {
+            cpu.user_ns = cpu.user_ns.map(|ns| ns + 900_000_000);
+        }
+        for end in [&mut measured.client, &mut measured.server] {
+            let threads = end.threads.as_mut().unwrap();
+            threads.cpu_ns /= 10;
+        }
+    }
+    let conduct = analyse(&campaign).conduct;
+    assert_eq!((conduct.dropped, &conduct.invalid), (0, &None));
+    assert!(
+        !conduct.notes.iter().any(|note| note.contains("busy")),
+        "{:?}",
+        conduct.notes
+    );
+}
