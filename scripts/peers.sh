@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-12}
 seconds=${2:-2}
-bin=$PWD/target/release
+bin=${BIN:-$PWD/target/release}
 cpu=$(($(nproc) - 1))
 work=$(mktemp -d)
 arms=(native vxlan)
@@ -21,8 +21,8 @@ command -v sockperf >/dev/null || {
     echo "peers: sockperf is missing: apt-get install sockperf" >&2
     exit 2
 }
-cargo build --release --locked -q -p tollgate -p tollgate-probes
-cargo build --release --locked -q -p tollgate-probes --example floor
+[ -n "${BIN:-}" ] || cargo build --release --locked -q -p tollgate -p tollgate-probes
+[ -n "${BIN:-}" ] || cargo build --release --locked -q -p tollgate-probes --example floor
 
 down() {
     for arm in "${arms[@]}"; do "$bin/tollgate" lab down "peers-$arm" 2>/dev/null || true; done
@@ -38,9 +38,9 @@ in_lab() { # in_lab ARM ROLE PROGRAM…
 
 for arm in "${arms[@]}"; do
     "$bin/tollgate" lab up "peers-$arm" --wire "$arm" 2>/dev/null
-    in_lab "$arm" server "$bin/tollgate-probe" serve --bind 0.0.0.0 --port 8080 >/dev/null 2>&1 &
-    in_lab "$arm" server sockperf server --tcp -p 11111 >/dev/null 2>&1 &
-    in_lab "$arm" server "$bin/examples/floor" serve 0.0.0.0:8081 >/dev/null 2>&1 &
+    in_lab "$arm" server "$bin/tollgate-probe" serve --bind 0.0.0.0 --port 8080 </dev/null >/dev/null 2>&1 &
+    in_lab "$arm" server sockperf server --tcp -p 11111 </dev/null >/dev/null 2>&1 &
+    in_lab "$arm" server "$bin/examples/floor" serve 0.0.0.0:8081 </dev/null >/dev/null 2>&1 &
 done
 sleep 1
 

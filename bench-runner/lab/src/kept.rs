@@ -20,6 +20,9 @@ use crate::protocol::DeployedArm;
 /// How long a lab may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a kept lab may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
 /// A kept lab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptLab {
@@ -134,7 +137,12 @@ fn listen(name: &Name, path: &Path) -> Result<UnixListener, LabError> {
 /// Connects to a lab's socket; `None` where none lives, and what a dead one left is removed.
 fn reach(path: &Path) -> Result<Option<UnixStream>, LabError> {
     match UnixStream::connect(path) {
-        Ok(stream) => Ok(Some(stream)),
+        Ok(stream) => {
+            stream
+                .set_read_timeout(Some(ANSWER_LIMIT))
+                .doing(|| format!("connect to `{}`", path.display()))?;
+            Ok(Some(stream))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             let is_socket =

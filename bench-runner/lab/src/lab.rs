@@ -287,6 +287,11 @@ impl Lab {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
                 Err(LabError::new(ASK, LabErrorKind::HolderGone))
             }
+            // Only kept labs have a limit: kept.rs.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LabError::said(
+                ASK,
+                "it doesn't answer; end its process (`tollgate lab-holder`) with `kill -9`",
+            )),
             Err(error) => Err(LabError::new(ASK, error)),
         }
     }

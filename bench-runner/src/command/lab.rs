@@ -51,7 +51,7 @@ fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
     let arms = [(args.name.clone(), datapath.clone())];
     kept::up(&args.name, &options, &arms, SEED)?;
     output::note(&format!(
-        "Lab {name} stands: {datapath}.\nTry: tollgate lab exec {name} client -- ping -c 3 server\nEnd: tollgate lab down {name}",
+        "Lab {name} stands: {datapath}.\nTry: tollgate lab exec {name} client -- iperf3 -c server\nEnd: tollgate lab down {name}",
         name = args.name,
     ));
     Ok(Exit::Done)

@@ -1,5 +1,7 @@
 //! The `tollgate` command as a user meets it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
+
 mod campaign;
 mod cli;
 mod support;
