@@ -123,14 +123,9 @@ impl Histogram {
         if rank > received {
             return None;
         }
-        let mut below = 0;
-        for step in self.0.iter_recorded() {
-            below += step.count_since_last_iteration();
-            if below >= rank {
-                return Some(step.value_iterated_to());
-            }
-        }
-        None
+        // Half a rank below names the rank whatever the division rounds to.
+        let share = (rank as f64 - 0.5) / received as f64;
+        Some(self.0.value_at_quantile(share))
     }
 
     /// Returns every latency that occurs, upwards, with how often it does: the highest equivalent value in
@@ -365,6 +360,23 @@ mod tests {
             let exact = values[rank - 1];
             let got = of(&values).quantile_of_sent(quantile, 0).unwrap();
             prop_assert!(got.abs_diff(exact) * 1000 <= exact, "{got} against {exact}");
+        }
+
+        #[test]
+        fn every_rank_is_named_exactly(
+            values in prop::collection::vec(1..HIGHEST_NS, 1..300),
+            rank: prop::sample::Index,
+        ) {
+            let histogram = of(&values);
+            let rank = rank.index(values.len()) as u64 + 1;
+            #[expect(clippy::cast_precision_loss, reason = "test oracle")]
+            let quantile = rank as f64 / values.len() as f64;
+            let mut below = 0;
+            let expected = histogram.buckets().find(|(_, count)| {
+                below += count;
+                below >= rank
+            });
+            prop_assert_eq!(histogram.quantile_of_sent(quantile, 0), expected.map(|(ns, _)| ns));
         }
 
         #[test]
