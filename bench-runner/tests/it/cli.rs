@@ -1,5 +1,6 @@
 //! What the command says to good and bad input, without a lab.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -187,11 +188,8 @@ fn pairs_of_any_tool_get_a_verdict() {
     let path = dir.path().join("pairs.csv");
     let mut csv = "round,arm,value\n".to_owned();
     for round in 1..=10 {
-        csv += &format!(
-            "{round},plain,{}\n{round},tunnel,{}\n",
-            20.0 + 0.1 * f64::from(round),
-            25.0 + 0.12 * f64::from(round)
-        );
+        let (plain, tunnel) = (20.0 + 0.1 * f64::from(round), 25.0 + 0.12 * f64::from(round));
+        writeln!(csv, "{round},plain,{plain}\n{round},tunnel,{tunnel}").unwrap();
     }
     fs::write(&path, csv).unwrap();
     let output = run(&["compare", "--pairs", path.to_str().unwrap(), "--json"]);

@@ -56,6 +56,7 @@ pub(crate) fn ended(output: &Output) -> bool {
 }
 
 /// Says why a test that needs the lab is skipped, if this machine has neither root nor user namespaces.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 pub(crate) fn no_lab() -> bool {
     let output = run(&["plan", "quickstart"]);
     let cannot = output.status.code() == Some(4);
