@@ -188,7 +188,10 @@ fn pairs_of_any_tool_get_a_verdict() {
     let path = dir.path().join("pairs.csv");
     let mut csv = "round,arm,value\n".to_owned();
     for round in 1..=10 {
-        let (plain, tunnel) = (20.0 + 0.1 * f64::from(round), 25.0 + 0.12 * f64::from(round));
+        let (plain, tunnel) = (
+            20.0 + 0.1 * f64::from(round),
+            25.0 + 0.12 * f64::from(round),
+        );
         writeln!(csv, "{round},plain,{plain}\n{round},tunnel,{tunnel}").unwrap();
     }
     fs::write(&path, csv).unwrap();
