@@ -46,26 +46,30 @@ const RETRY_NS: u64 = 20_000;
 
 /// How long replies are waited for.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "each name says its unit")]
 pub(crate) struct Waits {
     /// A reply later than this after its request is lost.
     pub(crate) reply_ns: u64,
-    /// Requests that are overdue at the end of the window are sent for this long, and replies waited for as long
-    /// again.
-    pub(crate) grace_ns: u64,
+    /// Requests that are overdue at the end of the window are sent for this long.
+    pub(crate) send_grace_ns: u64,
+    /// Then replies are waited for this long.
+    pub(crate) reply_grace_ns: u64,
 }
 
 impl Waits {
     /// The waits of a closed loop on TCP.
     pub(crate) const TCP: Self = Self {
         reply_ns: REPLY_TIMEOUT_NS,
-        grace_ns: GRACE_NS,
+        send_grace_ns: GRACE_NS,
+        reply_grace_ns: GRACE_NS,
     };
 
     /// Waits for datagrams, which are lost after a time-out.
-    pub(crate) const fn datagrams(timeout_ns: u64) -> Self {
+    pub(crate) fn datagrams(timeout_ns: u64) -> Self {
         Self {
             reply_ns: timeout_ns,
-            grace_ns: timeout_ns,
+            send_grace_ns: timeout_ns.min(GRACE_NS),
+            reply_grace_ns: timeout_ns,
         }
     }
 }
@@ -318,7 +322,7 @@ impl<F: Fleet, T: Talk, C: Clock> OpenLoop<F, T, C> {
             return !due;
         }
         self.ready.clear();
-        if let Some(next) = next {
+        if let Some(next) = next.filter(|_| left <= self.timer.spin_ns) {
             while self.clock.now() < next {
                 hint::spin_loop();
             }
@@ -497,13 +501,13 @@ impl<F: Fleet, T: Talk, C: Clock> Probe for OpenLoop<F, T, C> {
             lane.flights.start_window();
         }
         let schedule = Schedule::new(&self.load, window.start, self.seed);
-        let last_send = window.end.plus(self.waits.grace_ns);
+        let last_send = window.end.plus(self.waits.send_grace_ns);
         let mut run = Run {
             recorder,
             open: OpenOutcome::default(),
             agenda: Agenda::new(schedule, window.end),
             last_send,
-            last_reply: last_send.plus(self.waits.grace_ns),
+            last_reply: last_send.plus(self.waits.reply_grace_ns),
             full_until: None,
             check: window.start,
             last: window.start,
