@@ -47,7 +47,7 @@ pub fn rule(
     let missing = (0..policy.cells.len()).find(|index| !met.contains(index));
     if let Some(missing) = missing {
         let text = format!(
-            "number {} of `cells` matches none that was measured",
+            "number {} of `cells` matches none that was measured, or none that an earlier one leaves",
             missing + 1
         );
         return Err(GateError::Nothing(text));
