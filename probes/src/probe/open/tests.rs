@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
+use proptest::prelude::*;
 use tollgate_results::outcome::{JobReport, Outcome, Timed};
 use tollgate_results::units::Rate;
 use tollgate_results::workload::Arrivals;
@@ -554,4 +555,54 @@ fn an_abort_ends_at_once_and_counts_what_has_an_outcome() {
     let outcome = Recorder::report(&[recorder]).outcome;
     assert_eq!(outcome.open.unwrap().planned, 0);
     assert_eq!(outcome.sent, 0);
+}
+
+proptest! {
+    /// Whatever a peer does, every planned request has one outcome, and nothing is sent before its plan.
+    #[test]
+    fn every_planned_request_has_one_outcome(
+        rate in 1..20_000_u64,
+        poisson: bool,
+        connections in 1..6_u32,
+        in_flight in 6..100_u32,
+        datagrams: bool,
+        fates in prop::collection::vec((0..7_u8, 0..300 * MS), 1..50),
+    ) {
+        let load = OpenLoad {
+            arrivals: if poisson { Arrivals::Poisson } else { Arrivals::Constant },
+            connections,
+            in_flight,
+            ..OpenLoad::new(Rate(rate))
+        };
+        let mut count = 0;
+        let peer = move |_: u64, _: usize, bytes: &[u8]| {
+            let (fate, delay) = fates[count % fates.len()];
+            count += 1;
+            let reply = if datagrams { turned(bytes) } else { requests(bytes).to_vec() };
+            match fate {
+                0 => vec![],
+                1 => vec![(delay, Event::Error(ErrorKind::ConnectionRefused))],
+                2 => vec![(delay, Event::Close)],
+                3 => vec![(delay, Event::Data(reply[..reply.len() / 2].to_vec()))],
+                4 => vec![(delay, Event::Data(reply.clone())), (delay + 1, Event::Data(reply))],
+                _ => vec![(delay, Event::Data(reply))],
+            }
+        };
+        let (outcome, open, report) = if datagrams {
+            Bench::new(Datagrams::new(64, 1), load, u32::MAX, peer).run(SECOND / 4)
+        } else {
+            Bench::new(tcp(), load, u32::MAX, peer).run(SECOND / 4)
+        };
+        let expected = Agenda::new(Schedule::new(&load, Moment::from_ns(0), 1), Moment::from_ns(SECOND / 4))
+            .take_before(Moment::from_ns(SECOND / 4));
+        prop_assert_eq!(open.planned, expected);
+        prop_assert!(open.most_in_flight <= u64::from(in_flight));
+        let late = report.histograms[&Timed::Lateness].len();
+        prop_assert!(late + open.held <= outcome.sent);
+        let faster = |quantile| {
+            let of = |timed: Timed| report.histograms[&timed].quantile_of_sent(quantile, 0);
+            of(Timed::FromPlan) >= of(Timed::FromSend)
+        };
+        prop_assert!(faster(0.5) && faster(1.0), "the plan is never after the send");
+    }
 }
