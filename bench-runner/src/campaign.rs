@@ -127,7 +127,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         comparable(&run.plan)?;
         let facts = live
             .iter()
-            .map(|(name, arm)| (name.clone(), arm.deployment.facts().clone()));
+            .map(|(name, arm)| (name.clone(), arm.deployment.site().facts.clone()));
         run.installs.push(Install {
             started_unix_ms,
             first_round,

@@ -24,23 +24,31 @@ pub trait Deployment {
     /// A byte stream to a probe agent.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Returns the facts of the arm.
-    fn facts(&self) -> &ArmFacts;
-
-    /// Returns where the responder listens and where the client connects to.
-    fn endpoints(&self) -> Endpoints;
-
-    /// Returns whether both ends run on one kernel, whose counters then count once.
-    fn shares_kernel(&self) -> bool;
+    /// Returns what is fixed about the arm.
+    fn site(&self) -> &Site;
 
     /// Starts a probe agent and connects to it. The agent ends with the stream.
     fn agent(&mut self, end: End) -> impl Future<Output = anyhow::Result<Self::Stream>>;
+
+    /// Says how the last agent of an end ended, where it has ended by itself.
+    fn agent_end(&mut self, end: End) -> impl Future<Output = Option<String>>;
 
     /// Reads the counters that the datapath keeps.
     fn counters(&mut self) -> impl Future<Output = anyhow::Result<DatapathCounters>>;
 
     /// Asks the client's node what it makes of a connection that just carried traffic.
     fn translation(&mut self, flow: &Flow) -> impl Future<Output = Translation>;
+}
+
+/// What is fixed about a deployed arm.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Facts of the arm.
+    pub facts: ArmFacts,
+    /// Where the responder listens and where the client connects to.
+    pub endpoints: Endpoints,
+    /// Whether both ends run on one kernel, whose counters then count once.
+    pub shares_kernel: bool,
 }
 
 /// An end of the traffic.

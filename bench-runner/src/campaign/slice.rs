@@ -88,7 +88,7 @@ pub(super) async fn measure<T: Target>(
         .workload(&key.workload)
         .context("the slice's workload is in the plan")?;
     let cpus = placement.cpus(workload.cpu);
-    let endpoints = arm.deployment.endpoints();
+    let endpoints = arm.deployment.site().endpoints;
     let job = Job {
         traffic: workload.traffic.clone(),
         load: workload.load,
@@ -112,18 +112,25 @@ pub(super) async fn measure<T: Target>(
 }
 
 async fn start_agents<D: Deployment>(deployment: &mut D) -> anyhow::Result<Agents> {
-    let server = deployment
-        .agent(End::Server)
+    let server = start_agent(deployment, End::Server)
         .await
-        .context("failed to start the server's agent")?;
-    let client = deployment
-        .agent(End::Client)
+        .context("server")?;
+    let client = start_agent(deployment, End::Client)
         .await
-        .context("failed to start the client's agent")?;
-    Ok(Agents {
-        server: Agent::connect(server).await?,
-        client: Agent::connect(client).await?,
-    })
+        .context("client")?;
+    Ok(Agents { client, server })
+}
+
+async fn start_agent<D: Deployment>(deployment: &mut D, end: End) -> anyhow::Result<Agent> {
+    let stream = deployment.agent(end).await?;
+    match Agent::connect(stream).await {
+        Ok(agent) => Ok(agent),
+        // Why it ended says more than that it has gone.
+        Err(error) => Err(match deployment.agent_end(end).await {
+            Some(why) => anyhow::anyhow!("the probe agent ended: {why}"),
+            None => error,
+        }),
+    }
 }
 
 async fn exchange<D: Deployment>(
@@ -159,7 +166,7 @@ async fn exchange<D: Deployment>(
     };
     let path = deployment.counters().await?.since(&path_before);
     let mut server = server_after.since(&server_before);
-    if deployment.shares_kernel() {
+    if deployment.site().shares_kernel {
         forget_kernel(&mut server);
     }
     let measured = Measured {

@@ -21,7 +21,7 @@ use tollgate_results::workload::{Close, Cpu, Load, Traffic, Workload};
 
 use super::*;
 use crate::exit::{self, Exit};
-use crate::target::{Deployment, End, Endpoints};
+use crate::target::{Deployment, End, Endpoints, Site};
 
 mod agent;
 
@@ -104,7 +104,7 @@ impl MemoryTarget {
 struct MemoryDeployment {
     name: Name,
     real: Datapath,
-    facts: ArmFacts,
+    site: Site,
     packets: u64,
     dies: bool,
 }
@@ -114,12 +114,21 @@ impl Target for MemoryTarget {
 
     async fn deploy(&mut self, arm: &Arm) -> anyhow::Result<MemoryDeployment> {
         anyhow::ensure!(!self.broken.contains(&arm.name.as_str()), "no such device");
+        let server = IpAddr::V4(Ipv4Addr::new(10, 244, 1, 2));
         Ok(MemoryDeployment {
             name: arm.name.clone(),
             real: (self.real)(&arm.datapath),
-            facts: ArmFacts {
-                deploy_ns: 1_000_000,
-                ..ArmFacts::default()
+            site: Site {
+                facts: ArmFacts {
+                    deploy_ns: 1_000_000,
+                    ..ArmFacts::default()
+                },
+                endpoints: Endpoints {
+                    bind: server,
+                    port: 8080,
+                    target: SocketAddr::new(server, 8080),
+                },
+                shares_kernel: true,
             },
             packets: 0,
             dies: self.dying == Some(arm.name.as_str()),
@@ -130,21 +139,8 @@ impl Target for MemoryTarget {
 impl Deployment for MemoryDeployment {
     type Stream = DuplexStream;
 
-    fn facts(&self) -> &ArmFacts {
-        &self.facts
-    }
-
-    fn endpoints(&self) -> Endpoints {
-        let server = IpAddr::V4(Ipv4Addr::new(10, 244, 1, 2));
-        Endpoints {
-            bind: server,
-            port: 8080,
-            target: SocketAddr::new(server, 8080),
-        }
-    }
-
-    fn shares_kernel(&self) -> bool {
-        true
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     async fn agent(&mut self, end: End) -> anyhow::Result<DuplexStream> {
@@ -164,6 +160,10 @@ impl Deployment for MemoryDeployment {
             },
         ));
         Ok(here)
+    }
+
+    async fn agent_end(&mut self, _: End) -> Option<String> {
+        None
     }
 
     async fn counters(&mut self) -> anyhow::Result<DatapathCounters> {

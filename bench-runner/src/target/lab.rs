@@ -8,10 +8,9 @@ use tokio::net::UnixStream;
 use tollgate_lab::{Lab, Role};
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::evidence::{DatapathCounters, Translation};
-use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
-use super::{Deployment, End, Endpoints, Target};
+use super::{Deployment, End, Endpoints, Site, Target};
 
 /// A lab whose holder lives as long as this value.
 #[derive(Debug)]
@@ -39,8 +38,7 @@ pub struct LabDeployment {
     lab: Arc<Lab>,
     probe: PathBuf,
     name: Name,
-    facts: ArmFacts,
-    endpoints: Endpoints,
+    site: Site,
 }
 
 impl Target for LabTarget {
@@ -58,11 +56,14 @@ impl Target for LabTarget {
             lab: Arc::clone(&self.lab),
             probe: self.probe.clone(),
             name: arm.name.clone(),
-            facts,
-            endpoints: Endpoints {
-                bind: endpoints.bind,
-                port: endpoints.port,
-                target: endpoints.target,
+            site: Site {
+                facts,
+                endpoints: Endpoints {
+                    bind: endpoints.bind,
+                    port: endpoints.port,
+                    target: endpoints.target,
+                },
+                shares_kernel: true,
             },
         })
     }
@@ -71,29 +72,24 @@ impl Target for LabTarget {
 impl Deployment for LabDeployment {
     type Stream = UnixStream;
 
-    fn facts(&self) -> &ArmFacts {
-        &self.facts
-    }
-
-    fn endpoints(&self) -> Endpoints {
-        self.endpoints
-    }
-
-    fn shares_kernel(&self) -> bool {
-        true
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     async fn agent(&mut self, end: End) -> anyhow::Result<UnixStream> {
-        let role = match end {
-            End::Client => Role::Client,
-            End::Server => Role::Server,
-        };
+        let role = role(end);
         let (name, probe) = (self.name.clone(), self.probe.clone());
         let stream = blocking(&self.lab, move |lab| lab.agent(&name, role, &probe)).await?;
         stream
             .set_nonblocking(true)
             .context("failed to prepare the agent's stream")?;
         UnixStream::from_std(stream).context("failed to prepare the agent's stream")
+    }
+
+    async fn agent_end(&mut self, end: End) -> Option<String> {
+        let (name, role) = (self.name.clone(), role(end));
+        let asked = blocking(&self.lab, move |lab| lab.agent_end(&name, role)).await;
+        asked.ok().flatten()
     }
 
     async fn counters(&mut self) -> anyhow::Result<DatapathCounters> {
@@ -107,6 +103,13 @@ impl Deployment for LabDeployment {
         found.unwrap_or_else(|error| Translation::Unknown {
             reason: format!("{error:#}"),
         })
+    }
+}
+
+const fn role(end: End) -> Role {
+    match end {
+        End::Client => Role::Client,
+        End::Server => Role::Server,
     }
 }
 

@@ -4,4 +4,5 @@
 
 mod campaign;
 mod cli;
+mod lying;
 mod support;
