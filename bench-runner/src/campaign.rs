@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tollgate_results::arm::Name;
 use tollgate_results::plan::Plan;
 use tollgate_results::run::{Install, RunRecord};
-use tollgate_results::slice::{Slice, SliceKey};
+use tollgate_results::slice::{Slice, SliceKey, SliceResult};
 use tollgate_scenarios::{can_compare, estimate};
 
 use crate::clock::Clock;
@@ -83,6 +83,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         let all = rounds.clone().count() * run.plan.slices_per_round();
         let started = self.clock.now_ns();
         let mut measured = 0;
+        let mut failures = Vec::new();
         for round in rounds {
             for (position, key) in schedule::round(&run.plan, round).into_iter().enumerate() {
                 let left = self.time_left(&run.plan, started, measured, all);
@@ -93,6 +94,15 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
                 let slice = self.slice(run, arm, key, position).await;
                 self.journal.append(&slice)?;
                 measured += 1;
+                if let SliceResult::Failed { reason } = slice.record.result {
+                    failures.push(reason);
+                }
+            }
+            // Where not one slice of a round was measured, no later one will be.
+            if failures.len() == measured {
+                let reason = failures.swap_remove(0);
+                let error = EnvironmentError(format!("no slice could be measured: {reason}"));
+                return Err(anyhow::Error::new(error));
             }
         }
         Ok(())

@@ -40,7 +40,10 @@ pub enum Command {
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(CompareArgs),
     /// Keep a lab for any tool of yours: namespaces with a real datapath between them
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example: sudo tollgate lab up demo --wire vxlan"
+    )]
     Lab(LabCommand),
     /// The process in which a lab stands; started by the others.
     #[command(hide = true)]

@@ -158,7 +158,13 @@ pub fn compare(pairs: &Pairs, direction: Direction, margin: f64) -> PairComparis
         rounds: small(effects.len()),
         verdict,
         measurable,
-        words: in_words(verdict, estimate.as_ref(), reason.as_deref()),
+        words: in_words(
+            pairs,
+            verdict,
+            estimate.as_ref(),
+            direction,
+            reason.as_deref(),
+        ),
         reason,
         ratio: estimate.and_then(|estimate| finite(estimate.value)),
         interval: estimate.map(|estimate| {
@@ -185,14 +191,35 @@ fn insufficient(effects: &[f64]) -> String {
     "in some round both arms are infinite".to_owned()
 }
 
-fn in_words(verdict: Verdict, estimate: Option<&Estimate>, reason: Option<&str>) -> String {
+/// Says the verdict with the change of the values themselves: a larger throughput has a plus.
+fn in_words(
+    pairs: &Pairs,
+    verdict: Verdict,
+    estimate: Option<&Estimate>,
+    direction: Direction,
+    reason: Option<&str>,
+) -> String {
+    let Pairs { arm, reference, .. } = pairs;
     let Some(estimate) = estimate else {
         return format!("{verdict}: {}", reason.unwrap_or("no interval"));
     };
-    let worse = crate::analysis::less_one(estimate);
+    let change = crate::analysis::change(estimate, direction);
+    let rounds = words::plural(pairs.rounds.len(), "round");
     match verdict {
-        Verdict::Equivalent => format!("equivalent: {} at 90 %", words::change90(&worse)),
-        verdict => format!("{verdict}: {}", words::change(&worse)),
+        Verdict::Equivalent => {
+            let change = words::change90(&change);
+            format!("equivalent: {arm} against {reference} {change} (90 %, {rounds})")
+        }
+        Verdict::Slower | Verdict::Faster => {
+            let change = words::change(&change);
+            format!("{verdict}: {arm} against {reference} {change} (95 %, {rounds})")
+        }
+        verdict => {
+            let change = words::change(&change);
+            format!(
+                "{verdict}: {arm} against {reference} {change} (95 %, {rounds}); --json says what would decide"
+            )
+        }
     }
 }
 

@@ -70,13 +70,15 @@ pub(crate) fn judge(campaign: &Campaign, observations: &Observations<'_>) -> Val
     let crowded = noise::crowded(campaign, observations, &kept);
     let planned = campaign.run.plan.rounds.count;
     let count = |set: usize| u32::try_from(set).unwrap_or(u32::MAX);
+    let complete = count(whole.len()) >= planned;
     let conduct = Conduct {
         planned,
         kept: count(kept.len()),
         dropped: count(disturbed.len()),
         rounds,
-        complete: count(whole.len()) >= planned,
-        invalid: too_many_dropped(whole.len(), disturbed.len())
+        complete,
+        invalid: (complete && too_many(whole.len(), disturbed.len()))
+            .then(|| too_many_dropped(whole.len(), disturbed.len()))
             .or_else(|| confounded(campaign, &disturbed))
             .or_else(|| noise::one_sided(campaign, observations, &whole)),
         steal: steal(campaign),
@@ -133,13 +135,16 @@ fn by_design(campaign: &Campaign) -> BTreeMap<RoundKey, (Fate, Option<String>)> 
         .collect()
 }
 
-fn too_many_dropped(whole: usize, dropped: usize) -> Option<String> {
-    (real(dropped) > MOST_DROPPED * real(whole)).then(|| {
-        format!(
-            "{} of {whole} dropped for noise, more than 20 %: measure again on a quieter machine",
-            words::plural(dropped, "round")
-        )
-    })
+fn too_many(whole: usize, dropped: usize) -> bool {
+    real(dropped) > MOST_DROPPED * real(whole)
+}
+
+/// Said only of a finished campaign: rounds that are still to come may make it a small share.
+fn too_many_dropped(whole: usize, dropped: usize) -> String {
+    format!(
+        "{} of {whole} dropped for noise, more than 20 %: measure again on a quieter machine",
+        words::plural(dropped, "round")
+    )
 }
 
 /// Where one arm is blamed for far more drops than its share, dropping would flatter or hurt it.

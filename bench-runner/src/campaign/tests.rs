@@ -15,7 +15,6 @@ use tollgate_results::facts::{ArmFacts, Facts};
 use tollgate_results::outcome::Flow;
 use tollgate_results::plan::Rounds;
 use tollgate_results::run::{Campaign, TargetKind};
-use tollgate_results::slice::SliceResult;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
 use tollgate_results::workload::{Close, Cpu, Load, Traffic, Workload};
 

@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use anyhow::ensure;
 use std::os::unix::process::ExitStatusExt as _;
 use tollgate_lab::{Capabilities, LabOptions, Role, kept};
-use tollgate_results::arm::{Datapath, Name, Position, Service, Services};
+use tollgate_results::arm::{Datapath, Name, Pods, Position, Service, Services, Wire};
 
 use super::plan::table;
 use crate::cli::{LabCommand, LabUpArgs};
@@ -50,8 +50,16 @@ fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
     };
     let arms = [(args.name.clone(), datapath.clone())];
     kept::up(&args.name, &options, &arms, SEED)?;
+    let endpoints = kept::connect(&args.name)?.endpoints(&args.name)?;
+    let service = match args.service {
+        Service::None => String::new(),
+        _ => format!(
+            "Service: {} → {}:{}\n",
+            endpoints.target, endpoints.server, endpoints.port
+        ),
+    };
     output::note(&format!(
-        "Lab {name} stands: {datapath}.\nTry: tollgate lab exec {name} client -- iperf3 -c server\nEnd: tollgate lab down {name}",
+        "Lab {name} stands: {datapath}.\n{service}Try: tollgate lab exec {name} client -- iperf3 -c server\nEnd: tollgate lab down {name}",
         name = args.name,
     ));
     Ok(Exit::Done)
@@ -70,6 +78,10 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
     ensure!(
         args.service != Service::None || args.services == 1,
         "--services needs a --service; choose one of iptables-legacy, iptables-nft, nftables, socket-lb"
+    );
+    ensure!(
+        args.pods != Pods::Host || args.wire == Wire::Native,
+        "--pods host uses the nodes' own addresses, which vxlan never carries; choose --wire native"
     );
     Ok(Datapath {
         pods: args.pods,

@@ -1,5 +1,8 @@
 //! `tollgate report`: rebuilds every report of a campaign from its folder.
 
+use std::path::Path;
+
+use anyhow::ensure;
 use tollgate_reports::analyse;
 use tollgate_reports::model::{Analysis, Renderer};
 use tollgate_reports::render::{Html, Json, Markdown, Terminal};
@@ -12,10 +15,27 @@ use crate::output;
 
 /// Rebuilds the reports and prints one.
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
-    let (folder, campaign) = CampaignDir::open(&args.dir)?;
+    let (folder, campaign) = open(&args.dir)?;
     let analysis = write(&folder, &campaign)?;
     print(&folder, &analysis, args.json)?;
     Ok(ended(&analysis))
+}
+
+/// Opens a campaign that is whole but for what a killed writer may have left unfinished.
+///
+/// # Errors
+///
+/// When it is no campaign, or histograms are missing: then nothing may be written over it.
+pub(super) fn open(dir: &Path) -> anyhow::Result<(CampaignDir, Campaign)> {
+    let (folder, campaign) = CampaignDir::open(dir)?;
+    let missing = folder.dropped_slices();
+    // Histograms are written before their slice, so a killed writer loses those of one slice at most.
+    ensure!(
+        missing <= 1,
+        "`{}` is damaged: histograms.hlog lacks the histograms of {missing} slices; restore it from a copy",
+        dir.display()
+    );
+    Ok((folder, campaign))
 }
 
 /// Returns how a campaign ended: one that is invalid as a whole says nothing about the arms.

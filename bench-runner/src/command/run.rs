@@ -35,6 +35,9 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let (_, campaign) = CampaignDir::open(open.recording.folder().path())?;
     if campaign.slices.is_empty() {
         open.recording.discard();
+        if matches!(ended, Ok(Exit::Interrupted)) {
+            output::note("Interrupted before anything was measured; nothing is kept.");
+        }
         return ended;
     }
     let folder = open.recording.finish()?;
@@ -116,6 +119,7 @@ fn next_free(parent: &Path, name: &str) -> PathBuf {
 }
 
 fn resume(dir: &Path) -> anyhow::Result<Open> {
+    report::open(dir)?;
     let (recording, Campaign { run, slices }) = CampaignDir::resume(dir)?;
     let (now, then) = (facts::read().fingerprint(), run.facts.fingerprint());
     if now != then {

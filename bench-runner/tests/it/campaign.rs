@@ -123,6 +123,51 @@ fn a_campaign_ends_in_a_verdict_with_evidence() {
         fs::read(out.join("report.json")).unwrap() == before,
         "a rebuilt report differs"
     );
+    refuses_damage(&out);
+}
+
+/// Cuts most histograms off: nothing is written over what is left.
+fn refuses_damage(out: &Path) {
+    let log = fs::OpenOptions::new()
+        .write(true)
+        .open(out.join("histograms.hlog"))
+        .unwrap();
+    log.set_len(2000).unwrap();
+    let slices = fs::read(out.join("slices.jsonl")).unwrap();
+    for args in [&["report"][..], &["run", "--resume"]] {
+        let output = run(&[args, &[out.to_str().unwrap()]].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("damaged"), "{}", stderr(&output));
+    }
+    assert!(
+        fs::read(out.join("slices.jsonl")).unwrap() == slices,
+        "slices were cut"
+    );
+}
+
+#[test]
+fn a_probe_that_does_nothing_ends_the_campaign_after_a_round() {
+    if no_lab() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let file = scenario(dir.path(), "small", SMALL);
+    let out = dir.path().join("out");
+    let out = out.to_str().unwrap();
+    let output = run(&[
+        "run",
+        file.to_str().unwrap(),
+        "--probe",
+        "/bin/true",
+        "--out",
+        out,
+    ]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("no slice could be measured"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 fn start(mut command: Command) -> Child {

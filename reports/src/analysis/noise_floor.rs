@@ -81,7 +81,7 @@ fn twins(context: &Context<'_>, cells: &[Cell]) -> String {
         })
         .collect();
     if found.is_empty() {
-        "No arm was deployed twice, so what installs differ by is not in it.".to_owned()
+        "The plan has no arm twice, so what installs differ by is not in it.".to_owned()
     } else {
         found.join(" ")
     }
