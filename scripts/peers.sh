@@ -92,7 +92,13 @@ printf '\n' >&2
 
 awk -F, '{ n[$2 "," $3]++; sum[$2 "," $3] += $4 } END { for (k in n) printf "%s: mean of p50 %.2f µs over %d rounds\n", k, sum[k] / n[k] / 1000, n[k] }' \
     "$work/values.csv" | sort
+judge() { # judge FILE MARGIN
+    "$bin/tollgate" compare --pairs "$1" --margin "$2"
+    "$bin/tollgate" compare --pairs "$1" --margin "$2" --json | tr -d ' \n' |
+        sed -n 's/.*"interval":\[\([^]]*\)\].*/  95 % interval of the ratio: [\1]\n/p'
+}
+
 echo "Overlay ratio by tollgate against the ratio by sockperf:"
-"$bin/tollgate" compare --pairs "$work/agreement.csv" --margin 5%
+judge "$work/agreement.csv" 5%
 echo "p50 of tollgate's tcp-rr against a minimal blocking loop:"
-"$bin/tollgate" compare --pairs "$work/floor.csv" --margin 3%
+judge "$work/floor.csv" 3%
