@@ -38,8 +38,8 @@ html-check: ## Open a report in headless Chromium and take screenshots
 benches: ## Criterion benches of the hot paths
 	cargo bench --workspace --locked
 
-peers: setup-peers build ## Compare with peer tools, interleaved
-	scripts/peers.sh
+peers: setup-peers build ## Compare with peer tools, interleaved (about 20 minutes on a quiet machine)
+	scripts/peers.py
 
 setup-bench:
 	@scripts/setup.sh bench

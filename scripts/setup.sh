@@ -27,7 +27,14 @@ python3|/usr/bin/python3|drives the browser in the HTML check
 '
 
 for_peers='
-sockperf|/usr/bin/sockperf|a peer to compare the probe with
+python3|/usr/bin/python3|drives the comparison
+sockperf|/usr/bin/sockperf|a peer: request/response
+qperf|/usr/bin/qperf|a peer: request/response
+irtt|/usr/bin/irtt|a peer: paced datagrams
+iperf3|/usr/bin/iperf3|a peer: streams
+nuttcp|/usr/bin/nuttcp|a peer: streams
+wrk|/usr/bin/wrk|a peer: HTTP
+hey|/usr/bin/hey|a peer: HTTP
 '
 
 say() { printf 'setup: %s\n' "$*"; }
