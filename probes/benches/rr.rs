@@ -29,6 +29,7 @@ fn round_trips(criterion: &mut Criterion) {
         bind: BIND,
         port: 0,
         cpu: Some(0),
+        name: None,
     };
     let responder = Responder::start(&serve).expect("a free port");
     let responder_at = SocketAddr::new(BIND, responder.port());

@@ -56,6 +56,7 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, ProbeError> {
         bind: args.bind,
         port: args.port,
         cpu: args.cpu,
+        name: args.name.clone(),
     };
     let max_response = u32::try_from(args.max_response.0).unwrap_or(u32::MAX);
     let responder = Responder::start_bounded(&serve, max_response)?;

@@ -11,6 +11,7 @@
 //! - [`recorder`]: what one sending thread counts and times
 //! - [`selftest`]: measures what is known beforehand, and says whether this machine can measure
 //! - [`wire`]: what both ends of the traffic agree on
+//! - [`tls`]: certificates that a process makes for itself, and whom it trusts
 //! - [`clock`]: monotonic time
 //! - [`error`]: what the probe could not do
 //!
@@ -29,4 +30,5 @@ pub mod selftest;
 mod stamps;
 mod thread;
 mod timer;
+pub mod tls;
 pub mod wire;

@@ -53,12 +53,15 @@ pub struct Counts {
 }
 
 /// Every cause of a failure, in the order of their counters.
-const FAILURES: [Failure; 5] = [
+const FAILURES: [Failure; 8] = [
     Failure::Refused,
     Failure::Reset,
     Failure::TimedOut,
     Failure::Malformed,
     Failure::Unreachable,
+    Failure::Status,
+    Failure::Tls,
+    Failure::Version,
 ];
 
 impl Recorder {

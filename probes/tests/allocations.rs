@@ -9,7 +9,7 @@ use tollgate_probes::job;
 use tollgate_probes::responder::Responder;
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::units::{Bytes, Nanoseconds, Rate};
-use tollgate_results::workload::{Connections, Load, OpenLoad, Traffic};
+use tollgate_results::workload::{Connections, Http, Load, OpenLoad, Traffic};
 
 /// Allocations of the whole process so far.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -40,6 +40,7 @@ fn a_longer_window_allocates_no_more() {
         bind,
         port: 0,
         cpu: None,
+        name: None,
     };
     let responder = Responder::start(&serve).unwrap();
     let payload = Bytes(64);
@@ -60,21 +61,11 @@ fn a_longer_window_allocates_no_more() {
         (Traffic::UdpRr { payload, timeout }, open, false),
         (Traffic::UdpRr { payload, timeout }, closed, true),
         (
-            Traffic::Http {
-                connections,
-                response,
-            },
+            Traffic::Http(Http::new(connections, response)),
             closed,
             false,
         ),
-        (
-            Traffic::Http {
-                connections,
-                response,
-            },
-            open,
-            false,
-        ),
+        (Traffic::Http(Http::new(connections, response)), open, false),
     ] {
         let window = |milliseconds: u64| {
             let mut armed = job::arm(&Job {

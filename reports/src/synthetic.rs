@@ -21,7 +21,9 @@ use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Campaign, Install, RunRecord, TargetKind};
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
 use tollgate_results::units::{Bytes, Nanoseconds, Rate, Share};
-use tollgate_results::workload::{Close, Connections, Cpu, Load, OpenLoad, Traffic, Workload};
+use tollgate_results::workload::{
+    Close, Connections, Cpu, Http, Load, OpenLoad, Traffic, Workload,
+};
 
 /// A campaign to make.
 #[derive(Debug, Clone)]
@@ -325,11 +327,8 @@ fn crr() -> Workload {
 }
 
 fn http() -> Workload {
-    let traffic = Traffic::Http {
-        connections: Connections::Kept,
-        response: Bytes(1_024),
-    };
-    workload("http", traffic)
+    let http = Http::new(Connections::Kept, Bytes(1_024));
+    workload("http", Traffic::Http(http))
 }
 
 /// Makes requests on a schedule of 10,000/s.

@@ -43,6 +43,10 @@ pub struct Serve {
     pub port: u16,
     /// CPU that every responder thread is pinned to; `None` leaves it to the scheduler.
     pub cpu: Option<u32>,
+    /// The name by which HTTP responses say who answered, so that a service's split can be counted: up to 64 of
+    /// `A-Za-z0-9.-_:`; `None` takes the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// Says where the responder listens.

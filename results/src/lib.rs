@@ -11,6 +11,7 @@
 //! - [`histogram`]: latency histograms
 //! - [`agent`]: what the runner and a probe agent say to each other
 //! - [`outcome`]: what a job measured
+//! - [`http`]: HTTP traffic and what came back
 //! - [`counters`]: node, namespace and thread counters
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
@@ -22,6 +23,7 @@ pub mod counters;
 pub mod evidence;
 pub mod facts;
 pub mod histogram;
+pub mod http;
 pub mod outcome;
 pub mod plan;
 pub mod run;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
+pub use crate::http::HttpOutcome;
 
 /// What an agent reports of one job: the counts and, apart from them, the histograms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,11 +52,17 @@ pub enum Timed {
     /// Kernel timestamps: from the driver, as it hands over the last packet of the reply, to after the
     /// receive call: the protocols, the wake-up, the call.
     DriverToUser,
+    /// HTTP on new connections over TLS: the handshake, after [`Timed::Connect`].
+    Tls,
+    /// HTTP: from the start of the request, on a connection that stands, to the first byte of its response.
+    FirstByte,
+    /// HTTP: from the first byte of the response to its last one; 1 ns where both came at once.
+    LastByte,
 }
 
 impl Timed {
     /// Everything that can be timed.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Latency,
         Self::Connect,
         Self::FromPlan,
@@ -66,6 +73,9 @@ impl Timed {
         Self::DriverToDriver,
         Self::FarEnd,
         Self::DriverToUser,
+        Self::Tls,
+        Self::FirstByte,
+        Self::LastByte,
     ];
 
     /// Returns the name as it stands in records.
@@ -82,6 +92,9 @@ impl Timed {
             Self::DriverToDriver => "driver-to-driver",
             Self::FarEnd => "far-end",
             Self::DriverToUser => "driver-to-user",
+            Self::Tls => "tls",
+            Self::FirstByte => "first-byte",
+            Self::LastByte => "last-byte",
         }
     }
 }
@@ -120,6 +133,9 @@ pub struct Outcome {
     /// Which kernel timestamps came; `None` where none were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamps: Option<Stamps>,
+    /// What came back over HTTP; `None` for other traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpOutcome>,
 }
 
 /// Which kernel timestamps came, of the requests with a reply in time. A socket accepts options for stamps
@@ -231,10 +247,16 @@ pub enum Failure {
     Reset,
     /// No reply in time.
     TimedOut,
-    /// A reply that isn't one: wrong length, wrong content, wrong HTTP status.
+    /// A reply that isn't one: wrong length, wrong content, not HTTP.
     Malformed,
     /// No route, no local port, and whatever else the kernel refuses.
     Unreachable,
+    /// A whole HTTP response with an error status, 4xx or 5xx.
+    Status,
+    /// The far end's certificate was not accepted, or the TLS handshake failed otherwise.
+    Tls,
+    /// The far end speaks another version of the protocol.
+    Version,
 }
 
 /// One connection as the client's socket sees it.

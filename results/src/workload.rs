@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Name;
+pub use crate::http::{Connections, Http, HttpVersion, Resource, Trust};
 use crate::units::{Bytes, Nanoseconds, Rate};
 
 /// One named workload of a plan.
@@ -54,13 +55,8 @@ pub enum Traffic {
         /// A reply later than this is lost: 1 ms to 10 s.
         timeout: Nanoseconds,
     },
-    /// HTTP/1.1 GET.
-    Http {
-        /// Whether the connection is kept between requests.
-        connections: Connections,
-        /// Size of the response's body: 0 B to 1 MiB.
-        response: Bytes,
-    },
+    /// HTTP GETs.
+    Http(Http),
 }
 
 impl Traffic {
@@ -72,7 +68,7 @@ impl Traffic {
             Self::TcpCrr { .. } => "tcp-crr",
             Self::TcpStream { .. } => "tcp-stream",
             Self::UdpRr { .. } => "udp-rr",
-            Self::Http { .. } => "http",
+            Self::Http(_) => "http",
         }
     }
 
@@ -81,7 +77,7 @@ impl Traffic {
     pub const fn may_be_open(&self) -> bool {
         match self {
             Self::TcpRr { .. } | Self::UdpRr { .. } => true,
-            Self::Http { connections, .. } => matches!(connections, Connections::Kept),
+            Self::Http(http) => http.may_be_open(),
             _ => false,
         }
     }
@@ -98,7 +94,7 @@ pub enum Load {
     /// The next request after the reply to the one before.
     #[default]
     Closed,
-    /// On a schedule. For tcp-rr, udp-rr and http on kept connections.
+    /// On a schedule. For tcp-rr, udp-rr, and http/1.1 without TLS on kept connections.
     Open(OpenLoad),
 }
 
@@ -176,16 +172,6 @@ pub enum Close {
     Rst,
     /// Orderly close: the client keeps the connection in TIME_WAIT.
     Fin,
-}
-
-/// Whether an HTTP client keeps its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Connections {
-    /// One connection for all requests.
-    Kept,
-    /// A new connection for each request.
-    New,
 }
 
 /// CPU placement of client and server. It is part of what is measured (DESIGN §4.9).

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Position, Service, Wire};
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
-use tollgate_results::workload::{Close, Connections, Cpu};
+use tollgate_results::workload::{Close, Connections, Cpu, HttpVersion};
 pub(crate) use value::Counts;
 use value::quantity;
 
@@ -174,7 +174,7 @@ pub(crate) enum WorkloadTable {
     TcpStream(TcpStream),
     /// Request and response by datagrams.
     UdpRr(UdpRr),
-    /// HTTP/1.1 GET.
+    /// HTTP GET.
     Http(Http),
 }
 
@@ -304,7 +304,7 @@ impl Default for UdpRr {
     }
 }
 
-/// HTTP/1.1 GET.
+/// HTTP GET.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     default,
@@ -318,6 +318,15 @@ pub(crate) struct Http {
     /// Size of the response's body: `"0 B"` to `"1 MiB"`.
     #[serde(deserialize_with = "quantity")]
     pub(crate) response: Bytes,
+    /// Version of the protocol: `"1.1"` or `"2"`.
+    pub(crate) version: HttpVersion,
+    /// Whether it goes over TLS. The responder makes its certificate itself, and any is accepted.
+    pub(crate) tls: bool,
+    /// Connections at a time in a closed loop, each with its next request after the response: 1 to 1,024, new ones
+    /// 1 to 128.
+    pub(crate) parallel: i64,
+    /// Requests under way at a time on each connection: 1 to 128; above 1 with version 2 on kept connections only.
+    pub(crate) streams: i64,
     /// Which CPUs client and server run on.
     pub(crate) cpu: Cpu,
     /// When requests are sent.
@@ -329,6 +338,10 @@ impl Default for Http {
         Self {
             connections: Connections::Kept,
             response: Bytes(1 << 10),
+            version: HttpVersion::Http1,
+            tls: false,
+            parallel: 1,
+            streams: 1,
             cpu: Cpu::Shared,
             load: Load::default(),
         }

@@ -146,6 +146,7 @@ async fn exchange<D: Deployment>(
             bind: endpoints.bind,
             port: endpoints.port,
             cpu: cpus.server,
+            name: None,
         })
         .await?;
     let path_before = deployment.counters().await?;

@@ -71,7 +71,7 @@ fn accept(context: &str, faults: Vec<String>) -> Result<(), ProbeError> {
 #[cfg(test)]
 mod tests {
     use tollgate_results::units::Bytes;
-    use tollgate_results::workload::{Close, Connections, Load, Traffic};
+    use tollgate_results::workload::{Close, Connections, Http, Load, Traffic};
 
     use super::*;
 
@@ -99,10 +99,7 @@ mod tests {
             },
             Traffic::TcpStream { flows: 1, payload },
             Traffic::UdpRr { payload, timeout },
-            Traffic::Http {
-                connections: Connections::Kept,
-                response: payload,
-            },
+            Traffic::Http(Http::new(Connections::Kept, payload)),
         ]
     }
 
@@ -142,6 +139,7 @@ mod tests {
             bind: "ff02::1".parse().unwrap(),
             port: 0,
             cpu: Some(u32::MAX),
+            name: None,
         };
         let line = check_serve(&serve).unwrap_err().line();
         assert!(line.contains("bind is ff02::1") && line.contains("cpu is 4294967295"));
@@ -149,6 +147,7 @@ mod tests {
             bind: "::".parse().unwrap(),
             port: 0,
             cpu: None,
+            name: None,
         };
         assert!(check_serve(&good).is_ok());
     }

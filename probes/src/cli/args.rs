@@ -89,6 +89,9 @@ pub(crate) struct ServeArgs {
     /// Largest HTTP response to anyone who asks, up to 1 MiB
     #[arg(long, value_name = "BYTES", default_value = "64 KiB", value_parser = bytes)]
     pub(crate) max_response: Bytes,
+    /// Name that HTTP responses give the responder, in x-tollgate-backend; the host's by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// Say where it listens in JSON
     #[arg(long)]
     pub(crate) json: bool,

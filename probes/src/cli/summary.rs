@@ -7,7 +7,7 @@ use serde::Serialize;
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::agent::Job;
 use tollgate_results::histogram::Histogram;
-use tollgate_results::outcome::{Failure, Flow, JobReport, Outcome, Timed};
+use tollgate_results::outcome::{Failure, Flow, HttpOutcome, JobReport, Outcome, Timed};
 
 use super::open::Open;
 use super::split::Split;
@@ -40,6 +40,16 @@ pub(crate) struct Summary {
     pub(crate) open: Option<Open>,
     /// Of the `connect` calls, where there is one for each request.
     pub(crate) connect: Option<Times>,
+    /// The parts of an exchange over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Times>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) first_byte: Option<Times>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_byte: Option<Times>,
+    /// Statuses and backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http: Option<HttpOutcome>,
     /// Where round trips are split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) split: Option<Split>,
@@ -94,6 +104,7 @@ impl Summary {
             flow,
             open: _,   // In `open`.
             stamps: _, // In `split`.
+            ref http,
         } = report.outcome;
         let times = |timed| {
             let histogram = report.histograms.get(&timed)?;
@@ -126,9 +137,23 @@ impl Summary {
             latency: from_plan.or(times(Timed::Latency)).unwrap_or_default(),
             open: Open::new(report),
             connect: times(Timed::Connect),
+            tls: times(Timed::Tls),
+            first_byte: times(Timed::FirstByte),
+            // What has no first byte has no last one.
+            last_byte: report
+                .histograms
+                .get(&Timed::LastByte)
+                .map(|histogram| Times::new(histogram, 0)),
+            http: http.clone(),
             split: Split::new(report),
             flow,
         }
+    }
+
+    /// Returns what the first request with a fault of its own ran into.
+    fn fault<'a>(&'a self, otherwise: &'a str) -> &'a str {
+        let fault = self.http.as_ref().and_then(|http| http.fault.as_deref());
+        fault.unwrap_or(otherwise)
     }
 
     /// Says in one line per cause what failed and what may be wrong.
@@ -145,11 +170,19 @@ impl Summary {
                 "{count} without a reply in time: check the address, the route and firewalls to {target}"
             ),
             Failure::Malformed => format!(
-                "{count} with a wrong reply (length, content or HTTP status): is {target} a `tollgate-probe serve`, \
-                 and the response within its --max-response?"
+                "{count} with a wrong reply (length or content): is {target} a `tollgate-probe serve`?"
             ),
             Failure::Unreachable => format!(
                 "{count} not sent: no route to {target}, or no local port left (see `ip route get`, `ss -s`)"
+            ),
+            Failure::Status => format!(
+                "{count} answered with an error status (4xx or 5xx): check the path, and what {target} allows \
+                 (`tollgate-probe serve --max-response`)"
+            ),
+            Failure::Tls => format!("{count} without TLS: {}", self.fault("the handshake failed")),
+            Failure::Version => format!(
+                "{count} with another version: {}",
+                self.fault("install the same tollgate-probe at both ends")
             ),
         });
         let split = self.split.as_ref().and_then(Split::hint);

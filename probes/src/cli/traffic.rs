@@ -127,11 +127,8 @@ fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
                 Connections::Kept | Connections::Many(_) => workload::Connections::Kept,
                 Connections::New => workload::Connections::New,
             };
-            let http = workload::Traffic::Http {
-                connections,
-                response,
-            };
-            (common, http)
+            let http = workload::Http::new(connections, response);
+            (common, workload::Traffic::Http(http))
         }
     }
 }

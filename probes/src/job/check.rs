@@ -1,5 +1,7 @@
 //! Which jobs are possible.
 
+mod http;
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tollgate_results::agent::Job;
@@ -46,7 +48,7 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
             bytes(&mut faults, "payload", *payload, udp);
             time(&mut faults, "timeout", *timeout, (MILLISECOND, 10 * SECOND));
         }
-        Traffic::Http { response, .. } => bytes(&mut faults, "response", *response, (0, tcp.1)),
+        Traffic::Http(traffic) => http::faults(&mut faults, traffic),
     }
     if let Some(open) = job.load.open() {
         open_load(&mut faults, job, open);
@@ -62,8 +64,9 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
 fn open_load(faults: &mut Vec<String>, job: &Job, open: &OpenLoad) {
     if !job.traffic.may_be_open() {
         let kind = job.traffic.kind();
-        let fault =
-            format!("{kind} has no open loop: tcp-rr, udp-rr and http on kept connections have");
+        let fault = format!(
+            "{kind} has no open loop here: tcp-rr, udp-rr and http have, the last as version 1.1 without TLS on kept connections"
+        );
         faults.push(fault);
     }
     let OpenLoad {

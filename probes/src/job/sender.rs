@@ -1,5 +1,6 @@
 //! A sending thread, driven from outside through channels.
 
+mod http;
 mod open;
 
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::Timed;
 use tollgate_results::units::Bytes;
-use tollgate_results::workload::{Close, Connections, Traffic};
+use tollgate_results::workload::{Close, Traffic};
 
 use super::Aborter;
 use crate::clock::{Monotonic, WallClock};
@@ -16,7 +17,6 @@ use crate::error::ProbeError;
 use crate::probe::Probe;
 use crate::probe::echo::Echo;
 use crate::probe::fresh::Fresh;
-use crate::probe::http::Get;
 use crate::probe::kept::Kept;
 use crate::probe::socket::{TcpDial, UdpDial};
 use crate::probe::stamped::{Numbered, StampedDial};
@@ -152,14 +152,11 @@ const fn times(job: &Job) -> &'static [Timed] {
     match &job.traffic {
         _ if job.load.open().is_some() => open::TIMES,
         Traffic::TcpStream { .. } => &[],
-        Traffic::TcpCrr { .. }
-        | Traffic::Http {
-            connections: Connections::New,
-            ..
-        } => &[Timed::Latency, Timed::Connect],
+        Traffic::TcpCrr { .. } => &[Timed::Latency, Timed::Connect],
+        Traffic::Http(http) => http::times(http),
         Traffic::TcpRr { .. } if job.timestamps => SPLIT,
         Traffic::UdpRr { .. } if job.timestamps => SPLIT_DATAGRAMS,
-        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::Http { .. } => &[Timed::Latency],
+        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } => &[Timed::Latency],
     }
 }
 
@@ -197,22 +194,7 @@ fn live(job: &Job, life: &Life) {
                 life.drive(UdpRr::new(dial, Monotonic, size, timeout.0, job.seed));
             }
         }
-        Traffic::Http {
-            connections: Connections::Kept,
-            response,
-        } => {
-            let get = Get::new(target, response.0, true);
-            life.drive(Kept::new(kept(target), get, Monotonic));
-        }
-        Traffic::Http {
-            connections: Connections::New,
-            response,
-        } => {
-            // A FIN would fill the table of local ports with TIME_WAIT within seconds.
-            let dial = TcpDial::new(target, Close::Rst);
-            let get = Get::new(target, response.0, false);
-            life.drive(Fresh::new(dial, get, Monotonic));
-        }
+        Traffic::Http(ref http) => http::live(job, http, life),
     }
 }
 

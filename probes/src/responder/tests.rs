@@ -23,6 +23,7 @@ fn on(bind: IpAddr) -> Serve {
         bind,
         port: 0,
         cpu: None,
+        name: None,
     }
 }
 

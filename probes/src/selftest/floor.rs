@@ -124,6 +124,7 @@ fn round_trip(cpu: u32, traffic: Traffic) -> Result<RoundTrip, ProbeError> {
         bind,
         port: 0,
         cpu: Some(cpu),
+        name: None,
     };
     let responder = Responder::start(&serve)?;
     let mut armed = job::arm(&Job {

@@ -11,7 +11,7 @@ use tollgate_probes::job::{self, Aborter};
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::{JobReport, OpenOutcome, Timed};
 use tollgate_results::units::{Bytes, Nanoseconds, Rate};
-use tollgate_results::workload::{Arrivals, Connections, Load, OpenLoad, Traffic};
+use tollgate_results::workload::{Arrivals, Connections, Http, Load, OpenLoad, Traffic};
 
 use crate::traffic::{job, measure, responder};
 
@@ -32,10 +32,7 @@ fn every_traffic() -> [Traffic; 3] {
             payload,
             timeout: Nanoseconds(1_000 * MS),
         },
-        Traffic::Http {
-            connections: Connections::Kept,
-            response: payload,
-        },
+        Traffic::Http(Http::new(Connections::Kept, payload)),
     ]
 }
 

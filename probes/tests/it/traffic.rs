@@ -12,7 +12,7 @@ use tollgate_results::agent::{Job, Serve};
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, JobReport, Protocol, Timed};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Close, Connections, Load, Traffic};
+use tollgate_results::workload::{Close, Connections, Http, Load, Traffic};
 
 pub(crate) const MILLISECOND: u64 = 1_000_000;
 
@@ -41,10 +41,7 @@ pub(crate) fn udp_rr(payload: u64, timeout_ms: u64) -> Traffic {
 
 pub(crate) fn http(connections: Connections, response: u64) -> Traffic {
     let response = Bytes(response);
-    Traffic::Http {
-        connections,
-        response,
-    }
+    Traffic::Http(Http::new(connections, response))
 }
 
 pub(crate) fn job(traffic: Traffic, target: SocketAddr) -> Job {
@@ -74,6 +71,7 @@ pub(crate) fn responder(bind: &str) -> (Responder, SocketAddr) {
         bind,
         port: 0,
         cpu: None,
+        name: None,
     };
     let responder = Responder::start(&serve).unwrap();
     let address = SocketAddr::new(bind, responder.port());
@@ -127,10 +125,10 @@ fn every_kind_of_traffic_is_answered_over_both_families() {
                     );
                 }
                 Traffic::TcpCrr { .. }
-                | Traffic::Http {
+                | Traffic::Http(Http {
                     connections: Connections::New,
                     ..
-                } => {
+                }) => {
                     assert_eq!(timed(Timed::Latency), Some(outcome.replied), "{context}");
                     assert_eq!(timed(Timed::Connect), Some(outcome.replied), "{context}");
                 }

@@ -53,7 +53,9 @@ pub(crate) fn spectra(context: &Context<'_>) -> Vec<Spectrum> {
 /// Returns how many requests the percentiles of a histogram are of.
 fn asked(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u64 {
     match timed {
-        Timed::Latency | Timed::Connect | Timed::FromSend => outcome.sent,
+        Timed::Latency | Timed::Connect | Timed::Tls | Timed::FirstByte | Timed::FromSend => {
+            outcome.sent
+        },
         Timed::FromPlan => outcome.open.map_or(outcome.sent, |open| open.planned),
         // Requests that were held back or not sent tell nothing of the generator.
         Timed::Lateness
@@ -62,7 +64,8 @@ fn asked(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u64 {
         | Timed::InQueue
         | Timed::DriverToDriver
         | Timed::FarEnd
-        | Timed::DriverToUser => histogram.len(),
+        | Timed::DriverToUser
+        | Timed::LastByte => histogram.len(),
     }
 }
 

@@ -103,8 +103,9 @@ impl<'a> Observations<'a> {
 /// spins, which is the price of sending on time and none of the path.
 pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
     use Metric::{
-        ConnectP50, CpuPerMib, CpuPerRequest, LatenessP50, LatenessP99, Loss, P50, P90, P99, P999,
-        PlanP50, PlanP90, PlanP99, PlanP999, Rate, ServiceP50, Throughput,
+        ConnectP50, CpuPerMib, CpuPerRequest, FirstByteP50, LastByteP50, LatenessP50, LatenessP99,
+        Loss, P50, P90, P99, P999, PlanP50, PlanP90, PlanP99, PlanP999, Rate, ServiceP50,
+        Throughput, TlsP50,
     };
     if workload.load.open().is_some() {
         return &[
@@ -119,19 +120,50 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
             LatenessP99,
         ];
     }
-    match workload.traffic {
+    match &workload.traffic {
         Traffic::TcpStream { .. } => &[Throughput, CpuPerMib],
-        Traffic::TcpCrr { .. }
-        | Traffic::Http {
-            connections: Connections::New,
-            ..
-        } => &[P50, P90, P99, P999, ConnectP50, Rate, CpuPerRequest, Loss],
-        Traffic::TcpRr { .. }
-        | Traffic::UdpRr { .. }
-        | Traffic::Http {
-            connections: Connections::Kept,
-            ..
-        } => &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss],
+        Traffic::TcpCrr { .. } => &[P50, P90, P99, P999, ConnectP50, Rate, CpuPerRequest, Loss],
+        Traffic::Http(http) => match (http.connections, &http.tls) {
+            (Connections::Kept, _) => &[
+                P50,
+                P90,
+                P99,
+                P999,
+                FirstByteP50,
+                LastByteP50,
+                Rate,
+                CpuPerRequest,
+                Loss,
+            ],
+            (Connections::New, None) => &[
+                P50,
+                P90,
+                P99,
+                P999,
+                ConnectP50,
+                FirstByteP50,
+                LastByteP50,
+                Rate,
+                CpuPerRequest,
+                Loss,
+            ],
+            (Connections::New, Some(_)) => &[
+                P50,
+                P90,
+                P99,
+                P999,
+                ConnectP50,
+                TlsP50,
+                FirstByteP50,
+                LastByteP50,
+                Rate,
+                CpuPerRequest,
+                Loss,
+            ],
+        },
+        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } => {
+            &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss]
+        }
     }
 }
 
@@ -160,7 +192,10 @@ fn value(metric: Metric, slice: &Slice, measured: &Measured) -> Option<f64> {
         | Metric::ServiceP50
         | Metric::LatenessP50
         | Metric::LatenessP99
-        | Metric::ConnectP50 => {
+        | Metric::ConnectP50
+        | Metric::TlsP50
+        | Metric::FirstByteP50
+        | Metric::LastByteP50 => {
             let timed = metric.timed()?;
             let histogram = slice.histograms.get(&timed)?;
             let lost = lost(timed, outcome, histogram);
@@ -188,7 +223,9 @@ pub(crate) fn lost(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u6
         Timed::FromPlan => outcome.lost_of_planned(),
         Timed::Latency | Timed::FromSend => outcome.lost,
         // A request that was lost after its connect has its connect time all the same.
-        Timed::Connect => outcome.sent.saturating_sub(histogram.len()),
+        Timed::Connect | Timed::Tls | Timed::FirstByte => {
+            outcome.sent.saturating_sub(histogram.len())
+        }
         // What was held back or not sent tells nothing of the generator; what has no stamp nothing of a part.
         _ => 0,
     }

@@ -39,6 +39,12 @@ pub enum Metric {
     LatenessP99,
     /// Median time of the `connect` call alone.
     ConnectP50,
+    /// Median time of the TLS handshake alone.
+    TlsP50,
+    /// Median time from a request to the first byte of its response.
+    FirstByteP50,
+    /// Median time from the first byte of a response to its last one.
+    LastByteP50,
     /// Replies per second.
     Rate,
     /// Payload that reached the far end.
@@ -77,7 +83,7 @@ pub enum Direction {
 
 impl Metric {
     /// Every metric, the most telling first.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::P50,
         Self::PlanP50,
         Self::Throughput,
@@ -89,6 +95,9 @@ impl Metric {
         Self::PlanP999,
         Self::ServiceP50,
         Self::ConnectP50,
+        Self::TlsP50,
+        Self::FirstByteP50,
+        Self::LastByteP50,
         Self::Rate,
         Self::CpuPerRequest,
         Self::CpuPerMib,
@@ -113,6 +122,9 @@ impl Metric {
             Self::LatenessP50 => "lateness p50",
             Self::LatenessP99 => "lateness p99",
             Self::ConnectP50 => "connect p50",
+            Self::TlsP50 => "TLS p50",
+            Self::FirstByteP50 => "first byte p50",
+            Self::LastByteP50 => "last byte p50",
             Self::Rate => "rate",
             Self::Throughput => "throughput",
             Self::Loss => "loss",
@@ -137,6 +149,9 @@ impl Metric {
             | Self::LatenessP50
             | Self::LatenessP99
             | Self::ConnectP50
+            | Self::TlsP50
+            | Self::FirstByteP50
+            | Self::LastByteP50
             | Self::CpuPerRequest
             | Self::CpuPerMib => Unit::Nanoseconds,
             Self::Rate => Unit::PerSecond,
@@ -158,9 +173,14 @@ impl Metric {
     #[must_use]
     pub const fn quantile(self) -> Option<f64> {
         match self {
-            Self::P50 | Self::PlanP50 | Self::ServiceP50 | Self::LatenessP50 | Self::ConnectP50 => {
-                Some(0.5)
-            }
+            Self::P50
+            | Self::PlanP50
+            | Self::ServiceP50
+            | Self::LatenessP50
+            | Self::ConnectP50
+            | Self::TlsP50
+            | Self::FirstByteP50
+            | Self::LastByteP50 => Some(0.5),
             Self::P90 | Self::PlanP90 => Some(0.9),
             Self::P99 | Self::PlanP99 | Self::LatenessP99 => Some(0.99),
             Self::P999 | Self::PlanP999 => Some(0.999),
@@ -181,6 +201,9 @@ impl Metric {
             Self::ServiceP50 => Some(Timed::FromSend),
             Self::LatenessP50 | Self::LatenessP99 => Some(Timed::Lateness),
             Self::ConnectP50 => Some(Timed::Connect),
+            Self::TlsP50 => Some(Timed::Tls),
+            Self::FirstByteP50 => Some(Timed::FirstByte),
+            Self::LastByteP50 => Some(Timed::LastByte),
             Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
                 None
             }

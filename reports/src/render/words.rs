@@ -5,7 +5,7 @@ use tollgate_results::arm::Name;
 use tollgate_results::facts::{Facts, Privilege};
 use tollgate_results::run::TargetKind;
 use tollgate_results::workload::{
-    Arrivals, Close, Connections, Cpu, Load, OpenLoad, Traffic, Workload,
+    Arrivals, Close, Connections, Cpu, Http, HttpVersion, Load, OpenLoad, Traffic, Workload,
 };
 
 use super::number;
@@ -34,7 +34,7 @@ fn scheduled(traffic: &Traffic, open: &OpenLoad) -> String {
             "datagrams of {payload} and their replies over {}; lost after {timeout}",
             several("one socket", "sockets")
         ),
-        Traffic::Http { response, .. } => format!(
+        Traffic::Http(Http { response, .. }) => format!(
             "HTTP GETs with responses of {response} over {}, one at a time on each",
             several("one kept connection", "kept connections")
         ),
@@ -81,19 +81,29 @@ fn traffic(traffic: &Traffic) -> String {
         Traffic::UdpRr { payload, timeout } => {
             format!("a datagram of {payload} and its reply, over and over; lost after {timeout}")
         }
-        Traffic::Http {
-            connections: Connections::Kept,
-            response,
-        } => {
-            format!("HTTP GET with a response of {response} on one kept connection")
-        }
-        Traffic::Http {
-            connections: Connections::New,
-            response,
-        } => {
-            format!("HTTP GET with a response of {response}, a new connection for each")
-        }
+        Traffic::Http(http) => self::http(http),
     }
+}
+
+fn http(http: &Http) -> String {
+    let protocol = match (http.version, &http.tls) {
+        (HttpVersion::Http1, None) => "HTTP",
+        (HttpVersion::Http1, Some(_)) => "HTTPS",
+        (HttpVersion::Http2, None) => "HTTP/2",
+        (HttpVersion::Http2, Some(_)) => "HTTP/2 over TLS",
+    };
+    let over = match (http.connections, http.parallel) {
+        (Connections::Kept, 1) => " on one kept connection".to_owned(),
+        (Connections::Kept, many) => format!(" on {many} kept connections at once"),
+        (Connections::New, 1) => ", a new connection for each".to_owned(),
+        (Connections::New, many) => format!(", a new connection for each, {many} at once"),
+    };
+    let streams = match http.streams {
+        1 => String::new(),
+        many => format!(", {many} streams on each"),
+    };
+    let response = http.response;
+    format!("{protocol} GET with a response of {response}{over}{streams}")
 }
 
 /// Says what a workload sends and where client and server run, as a sentence.
@@ -160,6 +170,9 @@ pub(super) const fn metric(metric: Metric) -> &'static str {
         Metric::LatenessP50 => "median lateness of the generator",
         Metric::LatenessP99 => "99th percentile of the generator's lateness",
         Metric::ConnectP50 => "median time to connect",
+        Metric::TlsP50 => "median time of the TLS handshake",
+        Metric::FirstByteP50 => "median time to the first byte of the response",
+        Metric::LastByteP50 => "median time from the first byte of the response to its last",
         Metric::Rate => "requests per second",
         Metric::Throughput => "throughput",
         Metric::Loss => "loss",

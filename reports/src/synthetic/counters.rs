@@ -10,7 +10,7 @@ use tollgate_results::evidence::{
     ConntrackEntries, DatapathCounters, DeviceCounters, Evidence, Translation,
 };
 use tollgate_results::outcome::Outcome;
-use tollgate_results::workload::{Close, Connections, Traffic};
+use tollgate_results::workload::{Close, Connections, Http, Traffic};
 
 use super::address;
 
@@ -74,10 +74,10 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
     };
     let connections = match traffic {
         Traffic::TcpCrr { .. }
-        | Traffic::Http {
+        | Traffic::Http(Http {
             connections: Connections::New,
             ..
-        } => outcome.sent + outcome.sent / 5,
+        }) => outcome.sent + outcome.sent / 5,
         _ => 1,
     };
     let endpoint = address(2, 8_080);

@@ -27,7 +27,7 @@ pub(super) fn measure(
     let (base_ns, connects) = match workload.traffic {
         Traffic::TcpRr { .. } | Traffic::UdpRr { .. } => (18_000.0, false),
         Traffic::TcpCrr { .. } => (75_000.0, true),
-        Traffic::Http { connections, .. } => (40_000.0, connections == Connections::New),
+        Traffic::Http(ref http) => (40_000.0, http.connections == Connections::New),
         Traffic::TcpStream { payload, .. } => {
             return (Histograms::new(), streamed(arm, factor, payload.0));
         }

@@ -4,7 +4,7 @@ use tollgate_results::arm::{Arm, Service, Wire};
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::outcome::Outcome;
 use tollgate_results::plan::Plan;
-use tollgate_results::workload::{Connections, Traffic, Workload};
+use tollgate_results::workload::{Connections, Http, Traffic, Workload};
 
 use crate::analysis::values::{Observation, Observations};
 use crate::model::{Check, EvidenceSummary, Judgement};
@@ -229,21 +229,25 @@ impl Expected {
             Traffic::TcpRr { .. } if open && outcome.replied > 0 => {
                 ((outcome.bytes_received / LARGEST_PACKET).max(1), 1)
             }
+            // Several responses may travel in one packet.
+            Traffic::Http(http) if http.streams > 1 && outcome.replied > 0 => {
+                ((outcome.bytes_received / LARGEST_PACKET).max(1), 1)
+            }
             Traffic::TcpStream { flows, .. } => {
                 let packets = outcome.bytes_received / LARGEST_PACKET;
                 (packets, u64::from(*flows).min(packets))
             }
             Traffic::TcpCrr { .. }
-            | Traffic::Http {
+            | Traffic::Http(Http {
                 connections: Connections::New,
                 ..
-            } => (outcome.replied, outcome.replied),
+            }) => (outcome.replied, outcome.replied),
             Traffic::TcpRr { .. }
             | Traffic::UdpRr { .. }
-            | Traffic::Http {
+            | Traffic::Http(Http {
                 connections: Connections::Kept,
                 ..
-            } => (outcome.replied, outcome.replied.min(1)),
+            }) => (outcome.replied, outcome.replied.min(1)),
         };
         Self {
             packets,

@@ -2,7 +2,9 @@
 
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Load, OpenLoad, Traffic, Workload};
+use tollgate_results::workload::{
+    Connections, Http, HttpVersion, Load, OpenLoad, Traffic, Trust, Workload,
+};
 
 use super::range;
 use crate::document::Document;
@@ -100,10 +102,14 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
             rr.cpu,
         ),
         WorkloadTable::Http(http) => (
-            Traffic::Http {
-                connections: http.connections,
-                response: http.response,
-            },
+            Traffic::Http(Http {
+                // What doesn't fit is out of range, which `numbers` says.
+                parallel: u32::try_from(http.parallel).unwrap_or(0),
+                streams: u32::try_from(http.streams).unwrap_or(0),
+                version: http.version,
+                tls: http.tls.then_some(Trust::Any),
+                ..Http::new(http.connections, http.response)
+            }),
             http.cpu,
         ),
     };
@@ -155,8 +161,8 @@ fn open(document: &mut Document<'_>, workload: &Workload, table: &OpenTable) {
     let path = ["workload", workload.name.as_str(), kind, "load"];
     if !workload.traffic.may_be_open() {
         let message = match workload.traffic {
-            Traffic::Http { .. } => {
-                "an open loop needs kept connections; write connections = \"kept\""
+            Traffic::Http(_) => {
+                "an open loop of http needs kept connections, version 1.1 and no TLS; leave `connections`, `version` and `tls` out"
             }
             _ => "only tcp-rr, udp-rr and http have an open loop; write load = \"closed\"",
         };
@@ -210,6 +216,33 @@ fn numbers(document: &mut Document<'_>, workload: &Workload, table: &WorkloadTab
             let times = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
             note("timeout", range(*timeout, times));
         }
-        Traffic::Http { response, .. } => note("response", range(*response, bytes(0, 1 << 20))),
+        Traffic::Http(http) => {
+            note("response", range(http.response, bytes(0, 1 << 20)));
+            if let WorkloadTable::Http(table) = table {
+                let (least, most) = Http::PARALLEL;
+                let most = match http.connections {
+                    Connections::Kept => most,
+                    Connections::New => Http::MOST_NEW,
+                };
+                note(
+                    "parallel",
+                    range(table.parallel, (least.into(), most.into())),
+                );
+                let (least, most) = Http::STREAMS;
+                let many =
+                    http.version == HttpVersion::Http2 && http.connections == Connections::Kept;
+                let fault = range(table.streams, (least.into(), most.into()));
+                let alone = || {
+                    (table.streams != 1 && !many).then(|| {
+                        "several streams need version = \"2\" and kept connections; write streams = 1".to_owned()
+                    })
+                };
+                note("streams", fault.or_else(alone));
+                if workload.load.open().is_some() && table.parallel != 1 {
+                    let message = "an open loop has its own number; write load = { open = .., connections = .. }";
+                    note("parallel", Some(message.to_owned()));
+                }
+            }
+        }
     }
 }

@@ -34,8 +34,8 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
             let waits = Waits::datagrams(timeout.0);
             drive((dial, talk), (job, load, life), waits, load.in_flight);
         }
-        Traffic::Http { response, .. } => {
-            let talk = Gets::new(job.target, response.0);
+        Traffic::Http(ref http) => {
+            let talk = Gets::new(job.target, http.response.0);
             // Servers answer pipelined requests one by one, and many not at all.
             drive((kept(job.target), talk), (job, load, life), Waits::TCP, 1);
         }

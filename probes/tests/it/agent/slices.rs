@@ -7,7 +7,7 @@ use tollgate_results::agent::{Hello, PROTOCOL};
 use tollgate_results::counters::Counters;
 use tollgate_results::outcome::{JobReport, Timed};
 use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::{Close, Connections, Traffic};
+use tollgate_results::workload::{Close, Connections, Http, Traffic};
 
 use super::client::{Client, job};
 use super::soon;
@@ -28,14 +28,8 @@ fn every_traffic() -> [Traffic; 7] {
             payload,
             timeout: Nanoseconds(500_000_000),
         },
-        Traffic::Http {
-            connections: Connections::Kept,
-            response: Bytes(100),
-        },
-        Traffic::Http {
-            connections: Connections::New,
-            response: Bytes(0),
-        },
+        Traffic::Http(Http::new(Connections::Kept, Bytes(100))),
+        Traffic::Http(Http::new(Connections::New, Bytes(0))),
         Traffic::TcpStream {
             flows: 2,
             payload: Bytes(16_384),

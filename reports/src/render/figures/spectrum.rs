@@ -42,6 +42,9 @@ fn figure(legend: &Legend, workload: &Workload, timed: Timed, lines: &[&Spectrum
     let what = match timed {
         Timed::Latency => "latency",
         Timed::Connect => "time to connect",
+        Timed::Tls => "time of the TLS handshake",
+        Timed::FirstByte => "time to the first byte of the response",
+        Timed::LastByte => "time from the first byte of the response to its last",
         Timed::FromPlan => "latency from the planned start",
         Timed::FromSend => "service time",
         Timed::Lateness => "lateness of the generator",
