@@ -77,6 +77,9 @@ pub struct Choices {
     /// Traffic before each measured window, with a unit
     #[arg(long, value_name = "TIME")]
     pub warmup: Option<Nanoseconds>,
+    /// Installs over which the rounds are spread: arms are deployed anew for each
+    #[arg(long, value_name = "N")]
+    pub installs: Option<u32>,
     /// Source of every random choice; without it one is drawn and recorded
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -95,7 +98,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted campaign
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "slice", "warmup", "seed", "arms"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "slice", "warmup", "installs", "seed", "arms"])]
     pub resume: Option<PathBuf>,
     /// Overrides.
     #[command(flatten)]

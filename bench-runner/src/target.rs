@@ -15,8 +15,11 @@ pub trait Target {
     /// A deployed arm of this target.
     type Deployment: Deployment;
 
-    /// Deploys an arm. What was half done is undone on an error.
+    /// Deploys an arm and applies the user's change to it. What was half done is undone on an error.
     fn deploy(&mut self, arm: &Arm) -> impl Future<Output = anyhow::Result<Self::Deployment>>;
+
+    /// Takes all arms down, so that they can be deployed anew. Their deployments are of no use any more.
+    fn clear(&mut self) -> impl Future<Output = anyhow::Result<()>>;
 }
 
 /// One deployed arm. It goes when the target goes.

@@ -30,6 +30,7 @@ fn round_trips(criterion: &mut Criterion) {
         port: 0,
         cpu: Some(0),
         name: None,
+        planted: None,
     };
     let responder = Responder::start(&serve).expect("a free port");
     let responder_at = SocketAddr::new(BIND, responder.port());

@@ -57,6 +57,7 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, ProbeError> {
         port: args.port,
         cpu: args.cpu,
         name: args.name.clone(),
+        planted: None,
     };
     let max_response = u32::try_from(args.max_response.0).unwrap_or(u32::MAX);
     let responder = Responder::start_bounded(&serve, max_response)?;

@@ -11,6 +11,7 @@ mod listen;
 mod peer;
 mod pool;
 mod stamping;
+mod toll;
 mod udp;
 mod watch;
 
@@ -20,6 +21,7 @@ use tollgate_results::agent::Serve;
 
 use self::listen::listen;
 use self::pool::Pool;
+use self::toll::Toll;
 use self::udp::UdpThread;
 use crate::error::ProbeError;
 use crate::wire::MAX_TCP_PAYLOAD;
@@ -66,6 +68,7 @@ impl Responder {
     pub fn start_bounded(serve: &Serve, max_response: u32) -> Result<Self, ProbeError> {
         let limits = Limits {
             max_response: max_response.min(MAX_TCP_PAYLOAD),
+            toll: Toll::of(serve),
             ..Limits::default()
         };
         Self::start_limited(serve, limits)
@@ -73,7 +76,7 @@ impl Responder {
 
     fn start_limited(serve: &Serve, limits: Limits) -> Result<Self, ProbeError> {
         let (tcp, udp, port) = listen(serve)?;
-        let udp = UdpThread::start(udp, serve.cpu)?;
+        let udp = UdpThread::start(udp, serve.cpu, limits.toll)?;
         let pool = Pool::start(tcp, serve.cpu, limits)?;
         Ok(Self { port, pool, udp })
     }
@@ -120,6 +123,8 @@ struct Limits {
     idle_ns: u64,
     /// Largest HTTP response, in bytes.
     max_response: u32,
+    /// What is planted before each reply.
+    toll: Toll,
 }
 
 impl Default for Limits {
@@ -129,6 +134,7 @@ impl Default for Limits {
             greeting_ns: 5_000_000_000,
             idle_ns: 30_000_000_000,
             max_response: OPEN_RESPONSE,
+            toll: Toll::default(),
         }
     }
 }

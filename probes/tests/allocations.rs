@@ -41,6 +41,7 @@ fn a_longer_window_allocates_no_more() {
         port: 0,
         cpu: None,
         name: None,
+        planted: None,
     };
     let responder = Responder::start(&serve).unwrap();
     let payload = Bytes(64);

@@ -120,8 +120,9 @@ fn arm_summary(context: &Context<'_>, arm: &Arm) -> ArmSummary {
     let latest = facts.last();
     ArmSummary {
         name: arm.name.clone(),
-        datapath: arm.datapath.to_string(),
+        datapath: arm.describe(),
         dimensions: arm.datapath.clone(),
+        change: arm.change.clone(),
         reference: arm.reference.clone(),
         sweep: arm.sweep.clone(),
         evidence: context

@@ -330,7 +330,9 @@ impl Rate {
 /// Whether an arm declares what its reference declares.
 fn is_twin(analysis: &Analysis, cell: &Cell) -> bool {
     let arms = analysis.arm(&cell.arm).zip(analysis.arm(&cell.reference));
-    arms.is_some_and(|(arm, reference)| arm.dimensions == reference.dimensions)
+    arms.is_some_and(|(arm, reference)| {
+        (&arm.dimensions, &arm.change) == (&reference.dimensions, &reference.change)
+    })
 }
 
 /// The effects of each install of a campaign.

@@ -22,7 +22,8 @@ mod words;
 pub use looks::{LOOKS, Look, looks};
 pub use policy::{CellPolicy, OnInconclusive, Policy, PolicyError, StagePolicy};
 pub use report::{
-    CalibrationState, Exit, GATE_SCHEMA, GateReport, GatedCell, Judged, StageSummary,
+    CalibrationState, EarlierRun, Exit, GATE_SCHEMA, GateReport, GatedCell, Judged, StageSummary,
+    StoredReference,
 };
 pub use rules::{Finding, Ruling, find, judge};
 pub use ruling::rule;

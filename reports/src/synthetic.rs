@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use tollgate_results::arm::{
     Arm, Datapath, Family, Name, Offloads, Pods, Position, Service, Services, SweepPoint, Wire,
 };
+use tollgate_results::change::Change;
 use tollgate_results::facts::{ArmFacts, Facts};
 use tollgate_results::outcome::{Flow, Protocol};
 use tollgate_results::plan::{Plan, Rounds};
@@ -202,6 +203,7 @@ impl Synthetic {
                 programming_ns: services.map(|s| 4_000_000 + 90_000 * u64::from(s.count)),
                 programmed: services.map(|s| 4 * u64::from(s.count)),
                 notes: Vec::new(),
+                applied: Vec::new(),
             }
         };
         let arms = self
@@ -235,6 +237,7 @@ impl Synthetic {
                 slice: Nanoseconds(1_000_000_000),
                 warmup: Nanoseconds(200_000_000),
                 margin: Share(0.05),
+                installs: 1,
             },
             reference: self.arms[0].arm.name.clone(),
             arms: self.arms.iter().map(|arm| arm.arm.clone()).collect(),
@@ -290,6 +293,7 @@ fn arm(text: &str, declared: Datapath, per_packet: f64, per_connection_ns: f64) 
             datapath: declared.clone(),
             workloads: Vec::new(),
             sweep: None,
+            change: Change::default(),
         },
         carried: declared,
         per_packet,

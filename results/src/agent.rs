@@ -47,6 +47,9 @@ pub struct Serve {
     /// `A-Za-z0-9.-_:`; `None` takes the host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Time to spin before each reply: a toll of known size, up to [`crate::change::MOST_PLANTED`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planted: Option<Nanoseconds>,
 }
 
 /// Says where the responder listens.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Change;
+
 /// A name that people write: lower-case letters, digits, `-`, `.` and `@`, starting with a letter or
 /// digit, at most 63 characters.
 #[derive(
@@ -79,6 +81,20 @@ pub struct Arm {
     pub workloads: Vec<Name>,
     /// The place of this arm in a sweep over a number (services), where it is part of one.
     pub sweep: Option<SweepPoint>,
+    /// What is done to it beyond its datapath.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub change: Change,
+}
+
+impl Arm {
+    /// Says what the arm is in one line: its dimensions, and what is changed beyond them.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self.change.words() {
+            none if none.is_empty() => self.datapath.to_string(),
+            changed => format!("{}; {changed}", self.datapath),
+        }
+    }
 }
 
 /// One level of a sweep: arms that differ in one number only.

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::change::Applied;
+
 /// Facts of the machine on which a campaign ran.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
@@ -79,4 +81,7 @@ pub struct ArmFacts {
     pub programmed: Option<u64>,
     /// What a reader should know (a driver without offloads, an option that the tool lacks), one line each.
     pub notes: Vec<String>,
+    /// The user's commands that were run on it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applied: Vec<Applied>,
 }

@@ -6,6 +6,7 @@
 //!
 //! - [`units`]: quantities that people write with a unit
 //! - [`arm`]: arms and their dimensions
+//! - [`change`]: what is done to an arm beyond its datapath
 //! - [`workload`]: the traffic, its load and its CPU placement
 //! - [`plan`]: a scenario resolved for one machine
 //! - [`histogram`]: latency histograms
@@ -19,6 +20,7 @@
 
 pub mod agent;
 pub mod arm;
+pub mod change;
 pub mod counters;
 pub mod evidence;
 pub mod facts;

@@ -79,6 +79,21 @@ pub struct Rounds {
     pub warmup: Nanoseconds,
     /// Equivalence margin: arms closer than this are `equivalent`. 0.1 % to 50 %.
     pub margin: Share,
+    /// Installs of the arms over which the rounds are spread, at least: 1 to 100, at most one a round.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub installs: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+const fn is_one(installs: &u32) -> bool {
+    *installs == 1
 }
 
 /// An arm that cannot run here.

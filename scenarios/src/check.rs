@@ -1,6 +1,7 @@
 //! What the tables of a scenario must satisfy together. Nothing is said about what could not be read.
 
 mod arms;
+mod change;
 mod references;
 mod workloads;
 
@@ -105,9 +106,13 @@ fn rounds(document: &mut Document<'_>, file: &File) -> Rounds {
         slice: table.slice,
         warmup: table.warmup,
         margin: table.margin,
+        installs: u32::try_from(table.installs).unwrap_or(0),
     };
     for (key, message) in out_of_range(table.count, &rounds) {
         document.fault(&["rounds", key], message);
+    }
+    if let Some(message) = too_many_installs(table.installs, table.count) {
+        document.fault(&["rounds", "installs"], message);
     }
     rounds
 }
@@ -130,6 +135,17 @@ pub(crate) fn out_of_range(count: i64, rounds: &Rounds) -> Vec<(&'static str, St
     faults
         .filter_map(|(key, fault)| Some((key, fault?)))
         .collect()
+}
+
+/// Says what is wrong with a number of installs for a number of rounds.
+pub(crate) fn too_many_installs(installs: i64, rounds: i64) -> Option<String> {
+    range(installs, (1, 100)).or_else(|| {
+        (installs > rounds.max(1)).then(|| {
+            format!(
+                "{installs} installs for {rounds} rounds; each needs one, write at most {rounds}"
+            )
+        })
+    })
 }
 
 /// Says what is wrong with a value outside of a range.

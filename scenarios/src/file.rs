@@ -12,10 +12,11 @@ pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Position, Service, Wire};
+use tollgate_results::change::Place;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
 use tollgate_results::workload::{Close, Connections, Cpu, HttpVersion};
 pub(crate) use value::Counts;
-use value::quantity;
+use value::{quantity, some_quantity};
 
 /// A scenario of Tollgate: arms that are compared, and the traffic that compares them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +77,9 @@ pub(crate) struct RoundsTable {
     /// Arms closer than this are equivalent: `"0.1%"` to `"50%"`.
     #[serde(deserialize_with = "quantity")]
     pub(crate) margin: Share,
+    /// Installs over which the rounds are spread: the arms are deployed anew for each.
+    #[schemars(range(min = 1, max = 100))]
+    pub(crate) installs: i64,
 }
 
 impl Default for RoundsTable {
@@ -85,6 +89,7 @@ impl Default for RoundsTable {
             slice: Nanoseconds(1_000_000_000),
             warmup: Nanoseconds(200_000_000),
             margin: Share(0.05),
+            installs: 1,
         }
     }
 }
@@ -117,6 +122,49 @@ pub(crate) struct ArmTable {
     /// The workloads that run on this arm; all where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workloads: Option<Vec<Name>>,
+    /// Commands that are run in order once the arm stands: what a user deploys and wants to measure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) apply: Vec<CommandTable>,
+    /// A command that is repeated until it succeeds, before anything is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ready: Option<CommandTable>,
+    /// Time for which the responder spins before each reply, `"1ns"` to `"100ms"`: a toll of known size.
+    #[serde(
+        deserialize_with = "some_quantity",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) planted: Option<Nanoseconds>,
+}
+
+/// A command that is run in an arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct CommandTable {
+    /// Where it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub(crate) on: Option<Place>,
+    /// The program and its arguments; no shell reads them.
+    #[schemars(required, length(min = 1, max = 64))]
+    pub(crate) run: Vec<String>,
+    /// How long it may take, or be repeated: `"10ms"` to `"10m"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) within: Nanoseconds,
+}
+
+impl Default for CommandTable {
+    fn default() -> Self {
+        Self {
+            on: None,
+            run: Vec::new(),
+            within: Nanoseconds(10_000_000_000),
+        }
+    }
 }
 
 impl Default for ArmTable {
@@ -130,6 +178,9 @@ impl Default for ArmTable {
             offloads: Offloads::On,
             reference: None,
             workloads: None,
+            apply: Vec::new(),
+            ready: None,
+            planted: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use tollgate_results::arm::{Arm, Datapath, Name};
 use tollgate_results::plan::{Plan, Rounds, Skipped};
 use tollgate_results::units::Nanoseconds;
 
-use crate::check::out_of_range;
+use crate::check::{out_of_range, too_many_installs};
 use crate::fault::{Fault, Faults, suggestion};
 use crate::scenario::Scenario;
 
@@ -22,6 +22,8 @@ pub struct Overrides {
     pub slice: Option<Nanoseconds>,
     /// `--warmup`: traffic before the measured window.
     pub warmup: Option<Nanoseconds>,
+    /// `--installs`: installs over which the rounds are spread.
+    pub installs: Option<u32>,
     /// `--seed`, or the seed that the caller drew.
     pub seed: u64,
     /// `--arm`: only these arms, and those that they are compared with; a sweep's name is all of its
@@ -93,13 +95,16 @@ pub fn estimate(plan: &Plan) -> Nanoseconds {
         count,
         slice,
         warmup,
+        installs,
         ..
     } = plan.rounds;
     let per_slice = slice
         .0
         .saturating_add(warmup.0)
         .saturating_add(CONTROL_PER_SLICE.0);
-    let slices = (u64::from(count) + 1).saturating_mul(plan.slices_per_round() as u64);
+    // The first round of each install is discarded.
+    let rounds = u64::from(count) + u64::from(installs);
+    let slices = rounds.saturating_mul(plan.slices_per_round() as u64);
     Nanoseconds(per_slice.saturating_mul(slices))
 }
 
@@ -109,6 +114,7 @@ fn rounds(scenario: &Scenario, overrides: &Overrides, faults: &mut Vec<Fault>) -
         slice: overrides.slice.unwrap_or(scenario.rounds.slice),
         warmup: overrides.warmup.unwrap_or(scenario.rounds.warmup),
         margin: scenario.rounds.margin,
+        installs: overrides.installs.unwrap_or(scenario.rounds.installs),
     };
     for (key, message) in out_of_range(i64::from(rounds.count), &rounds) {
         let option = if key == "count" {
@@ -118,6 +124,8 @@ fn rounds(scenario: &Scenario, overrides: &Overrides, faults: &mut Vec<Fault>) -
         };
         faults.push(Fault::new(option, message));
     }
+    let installs = too_many_installs(i64::from(rounds.installs), i64::from(rounds.count));
+    faults.extend(installs.map(|message| Fault::new("--installs", message)));
     rounds
 }
 

@@ -106,6 +106,7 @@ impl Arm {
             programming_ns: programmed.map(|programmed| programmed.time_ns),
             programmed: programmed.map(|programmed| programmed.count),
             notes,
+            applied: Vec::new(),
         };
         Ok((arm, facts))
     }

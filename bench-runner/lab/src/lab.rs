@@ -9,6 +9,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::de::DeserializeOwned;
@@ -301,6 +302,9 @@ impl Lab {
     }
 }
 
+/// What waiting for a program is called.
+const WAIT: &str = "wait for a program in the lab";
+
 /// What every request does.
 const ASK: &str = "ask the lab's holder";
 
@@ -339,14 +343,31 @@ impl Program {
     /// # Errors
     /// The lab has ended.
     pub fn wait(self) -> Result<ExitStatus, LabError> {
+        let status = self.status().doing(|| WAIT)?;
+        status.ok_or_else(|| LabError::new(WAIT, LabErrorKind::HolderGone))
+    }
+
+    /// Waits for the program's end, but not longer than `limit`: then it is ended, and `None` returned.
+    ///
+    /// # Errors
+    /// The lab has ended.
+    pub fn wait_for(self, limit: Duration) -> Result<Option<ExitStatus>, LabError> {
+        // A socket takes zero for "no limit".
+        let limit = limit.max(Duration::from_millis(1));
+        self.control.set_read_timeout(Some(limit)).doing(|| WAIT)?;
+        match self.status() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(LabError::new(WAIT, error)),
+            Ok(None) => Err(LabError::new(WAIT, LabErrorKind::HolderGone)),
+            Ok(status) => Ok(status),
+        }
+    }
+
+    /// Reads the wait status; `None` where the lab ended before the program.
+    fn status(&self) -> io::Result<Option<ExitStatus>> {
         let mut line = String::new();
-        BufReader::new(&self.control)
-            .read_line(&mut line)
-            .doing(|| "wait for a program in the lab")?;
-        let status = line.trim().parse().map_err(|_| {
-            LabError::new("wait for a program in the lab", LabErrorKind::HolderGone)
-        })?;
-        Ok(ExitStatus::from_raw(status))
+        BufReader::new(&self.control).read_line(&mut line)?;
+        Ok(line.trim().parse().ok().map(ExitStatus::from_raw))
     }
 }
 

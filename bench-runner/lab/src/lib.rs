@@ -5,6 +5,7 @@
 //! started in them, and the counters that their datapaths keep are read as evidence.
 //!
 //! - [`Lab`], [`LabOptions`]: start a lab, deploy arms, use them
+//! - [`Ran`]: how a command that was run in an arm ended
 //! - [`kept`]: labs that live on under a name
 //! - [`Capabilities`]: what this machine can do, found by trying
 //! - [`holder::run`]: what the hidden subcommand of the caller's program calls
@@ -20,6 +21,7 @@ pub mod bpf;
 mod capabilities;
 mod cgroup;
 mod clock;
+mod command;
 pub mod conntrack;
 mod error;
 pub mod holder;
@@ -39,6 +41,7 @@ mod topology;
 mod userns;
 
 pub use capabilities::Capabilities;
+pub use command::Ran;
 pub use error::{LabError, LabErrorKind};
 pub use lab::{Lab, LabOptions, Program};
 pub use protocol::{ArmEndpoints, DeployedArm, Role};

@@ -11,8 +11,8 @@ use tollgate_results::plan::Plan;
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
 
 use crate::agent::Agent;
-use crate::placement::{Cpus, Placement};
-use crate::target::{Deployment, End, Endpoints, Target};
+use crate::placement::Placement;
+use crate::target::{Deployment, End, Target};
 
 /// Longest that control may take around a slice's own time before the slice has failed.
 const CONTROL_LIMIT: Duration = Duration::from_secs(15);
@@ -105,7 +105,14 @@ pub(super) async fn measure<T: Target>(
         None => start_agents(&mut arm.deployment).await?,
     };
     let agents = arm.agents.insert(agents);
-    let measuring = exchange(&mut arm.deployment, agents, endpoints, cpus, &job);
+    let serve = Serve {
+        bind: endpoints.bind,
+        port: endpoints.port,
+        cpu: cpus.server,
+        name: None,
+        planted: plan.arm(&key.arm).and_then(|arm| arm.change.planted),
+    };
+    let measuring = exchange(&mut arm.deployment, agents, &serve, &job);
     tokio::time::timeout(limit, measuring)
         .await
         .with_context(|| format!("no answer from the probes within {} s", limit.as_secs()))?
@@ -136,19 +143,11 @@ async fn start_agent<D: Deployment>(deployment: &mut D, end: End) -> anyhow::Res
 async fn exchange<D: Deployment>(
     deployment: &mut D,
     agents: &mut Agents,
-    endpoints: Endpoints,
-    cpus: Cpus,
+    serve: &Serve,
     job: &Job,
 ) -> anyhow::Result<(Measured, Histograms)> {
     let Agents { client, server } = agents;
-    server
-        .serve(&Serve {
-            bind: endpoints.bind,
-            port: endpoints.port,
-            cpu: cpus.server,
-            name: None,
-        })
-        .await?;
+    server.serve(serve).await?;
     let path_before = deployment.counters().await?;
     let armed = client.arm(job).await?;
     let server_before = server.counters().await?;

@@ -10,6 +10,7 @@ use tollgate_reports::model::Renderer as _;
 use tollgate_reports::render::{Html, Terminal};
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::arm::{Arm, Datapath, Family, Offloads, Pods, Service, Wire};
+use tollgate_results::change::Change;
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::{ArmFacts, Facts};
 use tollgate_results::outcome::Flow;
@@ -60,6 +61,7 @@ pub(crate) fn plan() -> Plan {
             .map(|workload| workload.name.clone())
             .collect(),
         sweep: None,
+        change: Change::default(),
     };
     Plan {
         scenario: name("in-memory"),
@@ -71,6 +73,7 @@ pub(crate) fn plan() -> Plan {
             slice: Nanoseconds(1_000_000_000),
             warmup: Nanoseconds(0),
             margin: Share(0.05),
+            installs: 1,
         },
         reference: name("native"),
         arms: vec![
@@ -132,6 +135,10 @@ impl Target for MemoryTarget {
             packets: 0,
             dies: self.dying == Some(arm.name.as_str()),
         })
+    }
+
+    async fn clear(&mut self) -> anyhow::Result<()> {
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn plan(name: &str, choices: &Choices, clock: SystemClock) -> anyhow:
         rounds: choices.rounds,
         slice: choices.slice,
         warmup: choices.warmup,
+        installs: choices.installs,
         seed: choices.seed.unwrap_or_else(|| drawn_seed(clock)),
         arms: choices.arms.clone(),
     };

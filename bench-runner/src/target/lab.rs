@@ -12,6 +12,8 @@ use tollgate_results::outcome::Flow;
 
 use super::{Deployment, End, Endpoints, Site, Target};
 
+mod change;
+
 /// A lab whose holder lives as long as this value.
 #[derive(Debug)]
 pub struct LabTarget {
@@ -46,12 +48,19 @@ impl Target for LabTarget {
 
     async fn deploy(&mut self, arm: &Arm) -> anyhow::Result<LabDeployment> {
         let (name, datapath, seed) = (arm.name.clone(), arm.datapath.clone(), self.seed);
-        let (facts, endpoints) = blocking(&self.lab, move |lab| {
+        let (mut facts, endpoints) = blocking(&self.lab, move |lab| {
             let facts = lab.deploy(&name, &datapath, seed)?;
             let endpoints = lab.endpoints(&name)?;
             Ok((facts, endpoints))
         })
         .await?;
+        match change::apply(&self.lab, &arm.name, &arm.change).await {
+            Ok(applied) => facts.applied = applied,
+            Err(error) => {
+                self.remove(arm.name.clone()).await?;
+                return Err(error);
+            }
+        }
         Ok(LabDeployment {
             lab: Arc::clone(&self.lab),
             probe: self.probe.clone(),
@@ -66,6 +75,19 @@ impl Target for LabTarget {
                 shares_kernel: true,
             },
         })
+    }
+
+    async fn clear(&mut self) -> anyhow::Result<()> {
+        for arm in blocking(&self.lab, Lab::arms).await? {
+            self.remove(arm.name).await?;
+        }
+        Ok(())
+    }
+}
+
+impl LabTarget {
+    async fn remove(&self, name: Name) -> anyhow::Result<()> {
+        blocking(&self.lab, move |lab| lab.remove(&name)).await
     }
 }
 

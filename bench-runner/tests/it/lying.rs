@@ -61,6 +61,10 @@ impl Target for Lying {
             })
             .await
     }
+
+    async fn clear(&mut self) -> Result<()> {
+        self.0.clear().await
+    }
 }
 
 struct Silent;
@@ -85,6 +89,7 @@ async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
     }
     let scenario = Scenario::parse("lying.toml", SCENARIO).unwrap();
     let overrides = Overrides {
+        installs: None,
         rounds: None,
         slice: None,
         warmup: None,

@@ -1,6 +1,7 @@
 //! What an agent accepts: any job that can be armed at all, but shorter than by hand.
 
 use tollgate_results::agent::{Job, Serve};
+use tollgate_results::change::MOST_PLANTED;
 use tollgate_results::units::Nanoseconds;
 
 use crate::error::ProbeError;
@@ -51,6 +52,11 @@ pub(super) fn check_serve(serve: &Serve) -> Result<(), ProbeError> {
         ));
     }
     check_cpu(&mut faults, serve.cpu);
+    if let Some(toll) = serve.planted.filter(|toll| *toll > MOST_PLANTED) {
+        faults.push(format!(
+            "planted is {toll} (an agent takes up to {MOST_PLANTED})"
+        ));
+    }
     accept("accept the responder", faults)
 }
 
@@ -140,14 +146,20 @@ mod tests {
             port: 0,
             cpu: Some(u32::MAX),
             name: None,
+            planted: Some(Nanoseconds(MOST_PLANTED.0 + 1)),
         };
         let line = check_serve(&serve).unwrap_err().line();
         assert!(line.contains("bind is ff02::1") && line.contains("cpu is 4294967295"));
+        assert!(
+            line.contains("planted is 100000001ns (an agent takes up to 100ms)"),
+            "{line}"
+        );
         let good = Serve {
             bind: "::".parse().unwrap(),
             port: 0,
             cpu: None,
             name: None,
+            planted: None,
         };
         assert!(check_serve(&good).is_ok());
     }

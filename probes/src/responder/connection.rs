@@ -62,6 +62,7 @@ fn recognise(bytes: &[u8]) -> Result<Option<Greeting>, WireError> {
 fn answer(peer: &Peer<'_>, inbox: &mut [u8], mut have: usize, size: usize) -> Result<(), Gone> {
     loop {
         peer.fill(&mut inbox[..size], have)?;
+        peer.toll.exact();
         peer.write(&inbox[..size])?;
         peer.advance();
         // More than one request is there only if several came together with the preamble.
@@ -90,6 +91,7 @@ fn answer_large(
             left -= peer.read(&mut inbox[..room])?;
         }
         inbox[..ECHOED].copy_from_slice(&start);
+        peer.toll.exact();
         let mut left = size;
         while left > 0 {
             let piece = left.min(inbox.len());

@@ -33,6 +33,7 @@ pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers, mut have: usize) -> 
     }
     loop {
         while let Some((len, answer)) = parse(&inbox[..have], peer.max_response) {
+            peer.toll.exact();
             if !respond(peer, outbox, &answer)? {
                 return Ok(());
             }

@@ -4,6 +4,8 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 
+use super::Limits;
+use super::toll::Toll;
 use super::watch::Slot;
 
 /// What one thread reads into and writes from; its memory is taken by the system only when it is used.
@@ -38,14 +40,17 @@ pub(super) struct Peer<'a> {
     slot: &'a Slot,
     /// Largest HTTP response, in bytes.
     pub(super) max_response: u32,
+    /// What is planted before each reply.
+    pub(super) toll: Toll,
 }
 
 impl<'a> Peer<'a> {
-    pub(super) const fn new(stream: &'a TcpStream, slot: &'a Slot, max_response: u32) -> Self {
+    pub(super) const fn new(stream: &'a TcpStream, slot: &'a Slot, limits: &Limits) -> Self {
         Self {
             stream,
             slot,
-            max_response,
+            max_response: limits.max_response,
+            toll: limits.toll,
         }
     }
 

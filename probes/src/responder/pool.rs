@@ -148,7 +148,7 @@ impl Pool {
             slot.fill(&stream);
             // Looked at after the slot is filled: either this sees the end, or `stop` sees the slot.
             if !self.is_stopping() {
-                let peer = Peer::new(&stream, slot, self.limits.max_response);
+                let peer = Peer::new(&stream, slot, &self.limits);
                 if serve(&peer, &mut buffers).is_err() {
                     self.ignored.fetch_add(1, Ordering::Relaxed);
                 }

@@ -24,6 +24,7 @@ fn on(bind: IpAddr) -> Serve {
         port: 0,
         cpu: None,
         name: None,
+        planted: None,
     }
 }
 

@@ -10,6 +10,7 @@ use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
 use socket2::SockRef;
 
 use super::stamping::Stamping;
+use super::toll::Toll;
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
 use crate::thread::{self, Started};
@@ -28,14 +29,20 @@ pub(super) struct UdpThread {
 #[derive(Debug)]
 struct Shared {
     socket: UdpSocket,
+    toll: Toll,
     stopping: AtomicBool,
     ignored: AtomicU64,
 }
 
 impl UdpThread {
-    pub(super) fn start(socket: UdpSocket, cpu: Option<u32>) -> Result<Self, ProbeError> {
+    pub(super) fn start(
+        socket: UdpSocket,
+        cpu: Option<u32>,
+        toll: Toll,
+    ) -> Result<Self, ProbeError> {
         let shared = Arc::new(Shared {
             socket,
+            toll,
             stopping: AtomicBool::new(false),
             ignored: AtomicU64::new(0),
         });
@@ -97,6 +104,7 @@ impl Shared {
             self.ignored.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        self.toll.exact();
         Header::turn(datagram);
         if kind == Kind::StampedRequest {
             Header::write_far_end(datagram, stamping.dwell_ns(received_ns));

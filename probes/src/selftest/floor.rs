@@ -125,6 +125,7 @@ fn round_trip(cpu: u32, traffic: Traffic) -> Result<RoundTrip, ProbeError> {
         port: 0,
         cpu: Some(cpu),
         name: None,
+        planted: None,
     };
     let responder = Responder::start(&serve)?;
     let mut armed = job::arm(&Job {

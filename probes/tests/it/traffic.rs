@@ -72,6 +72,7 @@ pub(crate) fn responder(bind: &str) -> (Responder, SocketAddr) {
         port: 0,
         cpu: None,
         name: None,
+        planted: None,
     };
     let responder = Responder::start(&serve).unwrap();
     let address = SocketAddr::new(bind, responder.port());

@@ -66,8 +66,9 @@ fn twins(context: &Context<'_>, cells: &[Cell]) -> String {
     let plan = &context.campaign.run.plan;
     let twin = |cell: &&Cell| {
         let arms = plan.arm(&cell.arm).zip(plan.arm(&cell.reference));
-        arms.is_some_and(|(arm, reference)| arm.datapath == reference.datapath)
-            && workloads_main(context, cell)
+        arms.is_some_and(|(arm, reference)| {
+            (&arm.datapath, &arm.change) == (&reference.datapath, &reference.change)
+        }) && workloads_main(context, cell)
     };
     let found: Vec<String> = cells
         .iter()

@@ -34,6 +34,38 @@ pub struct GateReport {
     pub exit: Exit,
     /// The result in one sentence.
     pub words: String,
+    /// Runs of this gate before this one, in the same folder: running again until it passes is no evidence, so they are
+    /// counted and shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierRun>,
+    /// The stored campaign that everything is compared with, where the reference wasn't measured now: the weaker kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<StoredReference>,
+    /// What a reader must know beside the rulings (planted tolls, arms left out), one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// An earlier run of the same gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EarlierRun {
+    /// Wall clock at its start, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// What it counted for; `None` for one that was never finished.
+    pub exit: Option<Exit>,
+    /// Its result in one sentence.
+    pub words: String,
+}
+
+/// A reference that was measured at another time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoredReference {
+    /// Wall clock at its start, in milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// Version of Tollgate that measured it.
+    pub tool_version: String,
+    /// What that costs, in one sentence.
+    pub words: String,
 }
 
 impl GateReport {

@@ -72,6 +72,9 @@ pub fn rule(
         words: words::whole(&cells, exit, complete),
         cells,
         exit,
+        earlier: Vec::new(),
+        against: None,
+        notes: Vec::new(),
     })
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Datapath, Name, SweepPoint};
+use tollgate_results::change::Change;
 use tollgate_results::facts::Facts;
 use tollgate_results::plan::{Rounds, Skipped};
 use tollgate_results::run::TargetKind;
@@ -125,6 +126,9 @@ pub struct ArmSummary {
     pub datapath: String,
     /// The dimensions themselves, for renderers that say them in sentences.
     pub dimensions: Datapath,
+    /// What is done to it beyond them.
+    #[serde(default, skip_serializing_if = "Change::is_none")]
+    pub change: Change,
     /// The arm that it is compared with.
     pub reference: Option<Name>,
     /// Its place in a sweep.

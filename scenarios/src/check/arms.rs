@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tollgate_results::arm::{Arm, Datapath, Name, Pods, Service, Services, SweepPoint, Wire};
 
-use super::range;
+use super::{change, range};
 use crate::document::Document;
 use crate::fault::suggestion;
 use crate::file::{ArmTable, Counts, File, ServicesTable};
@@ -64,6 +64,7 @@ impl Checked<'_, '_> {
         }
         self.impossible_points();
         let workloads = self.workloads(file, workloads);
+        let change = change::check(self.document, self.name, self.table);
         let levels = self.levels();
         levels
             .into_iter()
@@ -83,6 +84,7 @@ impl Checked<'_, '_> {
                     datapath: self.datapath(services),
                     workloads: workloads.clone(),
                     sweep,
+                    change: change.clone(),
                 })
             })
             .collect()

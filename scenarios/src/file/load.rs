@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tollgate_results::units::Rate;
 use tollgate_results::workload::{Arrivals, OpenLoad};
 
-use super::value::quantity;
+use super::value::some_quantity;
 
 /// When requests are sent.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -101,9 +101,4 @@ impl<'de> Deserialize<'de> for Load {
 
         deserializer.deserialize_any(WordOrTable)
     }
-}
-
-/// Reads a quantity that must not be left out.
-fn some_quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rate>, D::Error> {
-    quantity(deserializer).map(Some)
 }

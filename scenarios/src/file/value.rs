@@ -39,6 +39,15 @@ where
     deserializer.deserialize_any(Quantity(PhantomData))
 }
 
+/// Reads a quantity that may be left out.
+pub(super) fn some_quantity<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    quantity(deserializer).map(Some)
+}
+
 /// How many services: one number, or one for each level of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)] // For writing and the schema; reading is by hand, for its error.

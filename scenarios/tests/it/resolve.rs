@@ -84,6 +84,7 @@ fn the_command_line_wins_over_the_file() {
         rounds: Some(3),
         slice: Some(Nanoseconds(2_000_000_000)),
         warmup: Some(Nanoseconds(0)),
+        installs: None,
         seed: 42,
         arms: Vec::new(),
     };

@@ -99,6 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             port: 0,
             cpu: None,
             name: None,
+            planted: None,
         };
         let body = serde_json::to_vec(&serve).expect("plain data");
         let serving: Serving = self.ask("POST", "/v1/responder", body).await.json();

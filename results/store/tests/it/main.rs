@@ -9,6 +9,7 @@ use std::path::Path;
 
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::arm::{Arm, Datapath, Family, Name, Offloads, Pods, Service, Wire};
+use tollgate_results::change::Change;
 use tollgate_results::counters::Counters;
 use tollgate_results::evidence::{DatapathCounters, Evidence, Translation};
 use tollgate_results::facts::Facts;
@@ -40,6 +41,7 @@ fn run() -> RunRecord {
         },
         workloads: vec![name("rr")],
         sweep: None,
+        change: Change::default(),
     };
     RunRecord {
         schema: RECORD_SCHEMA,
@@ -56,6 +58,7 @@ fn run() -> RunRecord {
                 slice: Nanoseconds(1_000_000_000),
                 warmup: Nanoseconds(0),
                 margin: Share(0.05),
+                installs: 1,
             },
             reference: name("native"),
             arms: vec![arm("native", None), arm("vxlan", Some(name("native")))],
