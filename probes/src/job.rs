@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::JobReport;
-use tollgate_results::workload::Traffic;
+use tollgate_results::workload::{SocketKind, Traffic};
 
 pub(crate) use self::check::faults;
 use self::sender::Sender;
 use crate::error::ProbeError;
+use crate::probe::icmp;
 use crate::recorder::Recorder;
 
 /// A job that stands ready: connected and warm, its threads blocked. Ends when dropped.
@@ -21,6 +22,8 @@ pub struct ArmedJob {
     senders: Vec<Sender>,
     aborter: Aborter,
     duration_ns: u64,
+    /// Where there was a choice.
+    socket: Option<SocketKind>,
 }
 
 /// Ends a job from another thread within 100 ms: its arming, or its running.
@@ -46,12 +49,13 @@ impl Aborter {
 
 /// Connects, runs the warm-up and leaves the job ready to run.
 ///
-/// Returns soon after the warm-up whatever the target does: at most 7 s later, for udp-rr its time-out. A
+/// Returns soon after the warm-up whatever the target does: at most 7 s later, for datagrams their time-out. A
 /// target that doesn't answer is no error here: its requests will be lost.
 ///
 /// # Errors
 ///
-/// When the job is impossible (all faults are named), or a thread cannot be started or pinned.
+/// When the job is impossible (all faults are named), its kind of socket is not allowed here, or a thread cannot
+/// be started or pinned.
 pub fn arm(job: &Job) -> Result<ArmedJob, ProbeError> {
     arm_abortable(job, &Aborter::default())
 }
@@ -63,11 +67,12 @@ pub fn arm(job: &Job) -> Result<ArmedJob, ProbeError> {
 /// See [`arm`].
 pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeError> {
     check::check(job)?;
+    let (job, socket) = choose_socket(job)?;
     let flows = match job.traffic {
         Traffic::TcpStream { flows, .. } => flows,
         _ => 1,
     };
-    let senders = (0..flows).map(|flow| Sender::start(job, flow, aborter));
+    let senders = (0..flows).map(|flow| Sender::start(&job, flow, aborter));
     let senders: Vec<Sender> = senders.collect::<Result<_, _>>()?;
     for sender in &senders {
         sender.collect();
@@ -76,7 +81,22 @@ pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeErro
         senders,
         aborter: aborter.clone(),
         duration_ns: job.duration.0,
+        socket,
     })
+}
+
+/// Settles which kind of socket a job uses, where there is a choice.
+fn choose_socket(job: &Job) -> Result<(Job, Option<SocketKind>), ProbeError> {
+    let mut job = job.clone();
+    let target = job.target;
+    let socket = match &mut job.traffic {
+        Traffic::IcmpEcho { socket, .. } => {
+            *socket = icmp::choose(target, *socket)?;
+            Some(*socket)
+        }
+        _ => None,
+    };
+    Ok((job, socket))
 }
 
 impl ArmedJob {
@@ -98,6 +118,8 @@ impl ArmedJob {
         let duration_ns = self.duration_ns;
         self.senders.iter().for_each(|s| s.release(duration_ns));
         let recorders: Vec<Recorder> = self.senders.iter().map(Sender::collect).collect();
-        Recorder::report(&recorders)
+        let mut report = Recorder::report(&recorders);
+        report.outcome.socket = self.socket;
+        report
     }
 }

@@ -19,6 +19,7 @@
 
 pub mod agent;
 pub mod clock;
+mod complaint;
 pub mod counters;
 pub mod error;
 pub mod job;

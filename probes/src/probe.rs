@@ -2,19 +2,22 @@
 //!
 //! - [`kept`]: exchanges over one connection, re-opened when it breaks (tcp-rr, http)
 //! - [`fresh`]: a connection for each exchange (tcp-crr, http)
-//! - [`udp_rr`]: requests and replies by datagrams
-//! - [`open`]: requests on a schedule, many under way at once (tcp-rr, udp-rr, http)
+//! - [`datagrams`]: requests and replies by datagrams (udp-rr, icmp-echo)
+//! - [`open`]: requests on a schedule, many under way at once (tcp-rr, udp-rr, icmp-echo, http)
 //! - [`stream`]: blocks in one direction, confirmed by the far end
 //! - [`echo`] and [`http`]: what is exchanged over a connection
+//! - [`icmp`]: ICMP echo messages and the sockets that carry them
 //! - [`transport`] and [`socket`]: the seam to the network, and the kernel behind it
 //! - [`stamped`]: connections whose packets the kernel stamps
 //!
 //! A loop does one write, one read, one reading of the clock and one record per request: the end of a reply
 //! is the start of the next request, so that nothing between them goes unmeasured.
 
+pub(crate) mod datagrams;
 pub(crate) mod echo;
 pub(crate) mod fresh;
 pub(crate) mod http;
+pub(crate) mod icmp;
 pub(crate) mod kept;
 #[cfg(test)]
 mod memory;
@@ -23,7 +26,6 @@ pub(crate) mod socket;
 pub(crate) mod stamped;
 pub(crate) mod stream;
 pub(crate) mod transport;
-pub(crate) mod udp_rr;
 pub(crate) mod window;
 
 use window::Window;

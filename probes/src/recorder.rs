@@ -17,7 +17,8 @@ pub struct Recorder {
     /// One for each [`Timed`] that is kept, in its order.
     times: [Option<Histogram>; Timed::ALL.len()],
     replied: u64,
-    failures: [u64; FAILURES.len()],
+    /// One for each [`Failure`], in its order.
+    failures: [u64; Failure::ALL.len()],
     counts: Counts,
     /// Where round trips are split.
     split: Option<Split>,
@@ -52,18 +53,6 @@ pub struct Counts {
     pub open: Option<OpenOutcome>,
 }
 
-/// Every cause of a failure, in the order of their counters.
-const FAILURES: [Failure; 8] = [
-    Failure::Refused,
-    Failure::Reset,
-    Failure::TimedOut,
-    Failure::Malformed,
-    Failure::Unreachable,
-    Failure::Status,
-    Failure::Tls,
-    Failure::Version,
-];
-
 impl Recorder {
     /// Returns an empty recorder that keeps the given times; its memory is in place.
     #[must_use]
@@ -77,7 +66,7 @@ impl Recorder {
         Self {
             times: Timed::ALL.map(histogram),
             replied: 0,
-            failures: [0; FAILURES.len()],
+            failures: [0; Failure::ALL.len()],
             counts: Counts::default(),
             split: None,
         }
@@ -202,7 +191,7 @@ impl Recorder {
         outcome.stamps = self.split.map(|split| split.stamps).or(outcome.stamps);
         // An open loop has one thread.
         outcome.open = open.or(outcome.open);
-        for (failure, &count) in FAILURES.iter().zip(&self.failures) {
+        for (failure, &count) in Failure::ALL.iter().zip(&self.failures) {
             if count > 0 {
                 *outcome.failures.entry(*failure).or_default() += count;
             }
@@ -218,7 +207,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_under_their_own_cause() {
-        for failure in FAILURES {
+        for failure in Failure::ALL {
             let mut recorder = Recorder::new(REQUESTS);
             recorder.failed(failure);
             let outcome = Recorder::report(&[recorder]).outcome;

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrLike, TimestampingFlag, recvmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrLike, TimestampingFlag, recvmsg,
+    setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 
@@ -30,6 +31,10 @@ impl Control {
     pub(crate) fn new() -> Self {
         Self(vec![0; CONTROL_LEN])
     }
+
+    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
 }
 
 /// A datagram or bytes that were received.
@@ -39,6 +44,25 @@ pub(crate) struct Received<A> {
     pub(crate) from: Option<A>,
     /// When the driver handed over the (last) packet.
     pub(crate) wall_ns: Option<u64>,
+    /// To which of this machine's addresses it was sent, where the socket was told to say.
+    pub(crate) to: Option<Place>,
+}
+
+/// An address of this machine, to send a reply from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Place {
+    /// Returns it as an order to the kernel. The way out is the route's to choose: the device is left open.
+    pub(crate) fn order(&self) -> ControlMessage<'_> {
+        match self {
+            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+        }
+    }
 }
 
 /// The stamp of something that was sent.
@@ -92,16 +116,30 @@ pub(crate) fn receive<A: SockaddrLike>(
     let mut pieces = [IoSliceMut::new(buffer)];
     let (fd, flags) = (socket.as_fd().as_raw_fd(), MsgFlags::empty());
     let message = recvmsg::<A>(fd, &mut pieces, Some(&mut control.0), flags)?;
-    let stamp = |message: ControlMessageOwned| match message {
-        ControlMessageOwned::ScmTimestampsns(stamps) => wall_ns(stamps.system),
-        _ => None,
-    };
-    let wall_ns = message.cmsgs().ok().and_then(|mut all| all.find_map(stamp));
-    Ok(Received {
+    let mut received = Received {
         len: message.bytes,
-        from: message.address,
-        wall_ns,
-    })
+        from: None,
+        wall_ns: None,
+        to: None,
+    };
+    for said in message.cmsgs().into_iter().flatten() {
+        match said {
+            ControlMessageOwned::ScmTimestampsns(stamps) => {
+                received.wall_ns = wall_ns(stamps.system);
+            }
+            ControlMessageOwned::Ipv4PacketInfo(mut info) => {
+                info.ipi_ifindex = 0;
+                received.to = Some(Place::V4(info));
+            }
+            ControlMessageOwned::Ipv6PacketInfo(mut info) => {
+                info.ipi6_ifindex = 0;
+                received.to = Some(Place::V6(info));
+            }
+            _ => {}
+        }
+    }
+    received.from = message.address;
+    Ok(received)
 }
 
 /// Takes the oldest stamp of what was sent; `None` when there is none. Never blocks.

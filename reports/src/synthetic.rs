@@ -413,6 +413,7 @@ fn flow(port: u16) -> Flow {
         protocol: Protocol::Tcp,
         local: address(1, port),
         remote: address(2, 8_080),
+        incoming_cpu: None,
     }
 }
 

@@ -68,10 +68,10 @@ pub struct Job {
     /// When to send it.
     #[serde(default)]
     pub load: Load,
-    /// Whether to split each round trip by kernel timestamps. For tcp-rr and udp-rr in a closed loop.
+    /// Whether to split each round trip by kernel timestamps. For tcp-rr, udp-rr and icmp-echo in a closed loop.
     #[serde(default)]
     pub timestamps: bool,
-    /// Where to.
+    /// Where to. Traffic without ports ignores the port.
     pub target: SocketAddr,
     /// Traffic before the measured window.
     pub warmup: Nanoseconds,

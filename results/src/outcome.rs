@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 pub use crate::http::HttpOutcome;
+use crate::workload::SocketKind;
 
 /// What an agent reports of one job: the counts and, apart from them, the histograms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +137,9 @@ pub struct Outcome {
     /// What came back over HTTP; `None` for other traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpOutcome>,
+    /// Through what kind of socket it went, where there is a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<SocketKind>,
 }
 
 /// Which kernel timestamps came, of the requests with a reply in time. A socket accepts options for stamps
@@ -249,7 +253,7 @@ pub enum Failure {
     TimedOut,
     /// A reply that isn't one: wrong length, wrong content, not HTTP.
     Malformed,
-    /// No route, no local port, and whatever else the kernel refuses.
+    /// No route, no local port, and whatever else the kernel refuses; ICMP network or host unreachable.
     Unreachable,
     /// A whole HTTP response with an error status, 4xx or 5xx.
     Status,
@@ -257,6 +261,29 @@ pub enum Failure {
     Tls,
     /// The far end speaks another version of the protocol.
     Version,
+    /// The path has more hops than the packet was allowed, or a loop: ICMP time exceeded.
+    HopsExceeded,
+    /// Larger than a device or a hop takes: ICMP fragmentation needed, packet too big.
+    TooBig,
+    /// Forbidden by a rule: of this machine, or ICMP administratively prohibited.
+    Prohibited,
+}
+
+impl Failure {
+    /// Every cause, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Refused,
+        Self::Reset,
+        Self::TimedOut,
+        Self::Malformed,
+        Self::Unreachable,
+        Self::Status,
+        Self::Tls,
+        Self::Version,
+        Self::HopsExceeded,
+        Self::TooBig,
+        Self::Prohibited,
+    ];
 }
 
 /// One connection as the client's socket sees it.
@@ -264,10 +291,13 @@ pub enum Failure {
 pub struct Flow {
     /// Transport protocol.
     pub protocol: Protocol,
-    /// The client's address.
+    /// The client's address. ICMP has no port: in its place stands the identifier of the requests.
     pub local: SocketAddr,
-    /// The address that the client connected to.
+    /// The address that the client connected to. ICMP has no port: in its place stands 0.
     pub remote: SocketAddr,
+    /// CPU on which the kernel took in the last packet for the client's socket; `None` where it doesn't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incoming_cpu: Option<u32>,
 }
 
 /// Transport protocol.
@@ -278,6 +308,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// ICMP, of either family.
+    Icmp,
 }
 
 #[cfg(test)]

@@ -17,8 +17,8 @@ pub struct Workload {
     /// When it is sent.
     #[serde(default)]
     pub load: Load,
-    /// Whether each round trip is split by kernel timestamps. For tcp-rr and udp-rr in a closed loop. It costs
-    /// time, so that figures with and without are not compared.
+    /// Whether each round trip is split by kernel timestamps, where [`Traffic::may_be_split`] in a closed loop. It
+    /// costs time, so that figures with and without are not compared.
     #[serde(default)]
     pub timestamps: bool,
     /// Which CPUs client and server run on.
@@ -55,6 +55,15 @@ pub enum Traffic {
         /// A reply later than this is lost: 1 ms to 10 s.
         timeout: Nanoseconds,
     },
+    /// ICMP echo requests, answered by the far end's kernel: no process wakes up there.
+    IcmpEcho {
+        /// Size after the ICMP header, at least the probe's own mark: 16 B to 64,000 B.
+        payload: Bytes,
+        /// A reply later than this is lost: 1 ms to 10 s.
+        timeout: Nanoseconds,
+        /// What kind of socket it is sent through.
+        socket: SocketKind,
+    },
     /// HTTP GETs.
     Http(Http),
 }
@@ -68,6 +77,7 @@ impl Traffic {
             Self::TcpCrr { .. } => "tcp-crr",
             Self::TcpStream { .. } => "tcp-stream",
             Self::UdpRr { .. } => "udp-rr",
+            Self::IcmpEcho { .. } => "icmp-echo",
             Self::Http(_) => "http",
         }
     }
@@ -76,10 +86,25 @@ impl Traffic {
     #[must_use]
     pub const fn may_be_open(&self) -> bool {
         match self {
-            Self::TcpRr { .. } | Self::UdpRr { .. } => true,
+            Self::TcpRr { .. } | Self::UdpRr { .. } | Self::IcmpEcho { .. } => true,
             Self::Http(http) => http.may_be_open(),
             _ => false,
         }
+    }
+
+    /// Returns whether its round trips can be split by kernel timestamps.
+    #[must_use]
+    pub const fn may_be_split(&self) -> bool {
+        matches!(
+            self,
+            Self::TcpRr { .. } | Self::UdpRr { .. } | Self::IcmpEcho { .. }
+        )
+    }
+
+    /// Returns whether it goes to an address as a whole: it has no port, which is all that a service answers.
+    #[must_use]
+    pub const fn has_no_port(&self) -> bool {
+        matches!(self, Self::IcmpEcho { .. })
     }
 }
 
@@ -94,7 +119,7 @@ pub enum Load {
     /// The next request after the reply to the one before.
     #[default]
     Closed,
-    /// On a schedule. For tcp-rr, udp-rr, and http/1.1 without TLS on kept connections.
+    /// On a schedule. For tcp-rr, udp-rr, icmp-echo, and http/1.1 without TLS on kept connections.
     Open(OpenLoad),
 }
 
@@ -160,6 +185,31 @@ impl Arrivals {
         match self {
             Self::Constant => "constant",
             Self::Poisson => "poisson",
+        }
+    }
+}
+
+/// Through what kind of socket packets go that the kernel makes for privileged programs only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SocketKind {
+    /// Raw where it is allowed, else unprivileged. The outcome says which.
+    #[default]
+    Auto,
+    /// A raw socket; needs `CAP_NET_RAW`.
+    Raw,
+    /// For ICMP echo a ping socket, which `net.ipv4.ping_group_range` allows to groups of users.
+    Unprivileged,
+}
+
+impl SocketKind {
+    /// Returns the kind as people write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Raw => "raw",
+            Self::Unprivileged => "unprivileged",
         }
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Position, Service, Wire};
 use tollgate_results::change::Place;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
-use tollgate_results::workload::{Close, Connections, Cpu, HttpVersion};
+use tollgate_results::workload::{Close, Connections, Cpu, HttpVersion, SocketKind};
 pub(crate) use value::Counts;
 use value::{quantity, some_quantity};
 
@@ -225,6 +225,8 @@ pub(crate) enum WorkloadTable {
     TcpStream(TcpStream),
     /// Request and response by datagrams.
     UdpRr(UdpRr),
+    /// ICMP echo requests, answered by the far end's kernel.
+    IcmpEcho(IcmpEcho),
     /// HTTP GET.
     Http(Http),
 }
@@ -348,6 +350,44 @@ impl Default for UdpRr {
         Self {
             payload: Bytes(64),
             timeout: Nanoseconds(100_000_000),
+            cpu: Cpu::Shared,
+            load: Load::default(),
+            timestamps: false,
+        }
+    }
+}
+
+/// ICMP echo requests, answered by the far end's kernel: no process wakes up there. For arms without a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct IcmpEcho {
+    /// Size after the ICMP header: `"16 B"` to `"64 kB"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) payload: Bytes,
+    /// A reply later than this is lost: `"1ms"` to `"10s"`.
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) timeout: Nanoseconds,
+    /// What kind of socket it is sent through.
+    pub(crate) socket: SocketKind,
+    /// Which CPUs client and server run on: here the server is a kernel, which works where packets arrive.
+    pub(crate) cpu: Cpu,
+    /// When requests are sent.
+    pub(crate) load: Load,
+    /// Whether round trips are split by the kernel's timestamps: it costs time.
+    pub(crate) timestamps: bool,
+}
+
+impl Default for IcmpEcho {
+    fn default() -> Self {
+        Self {
+            payload: Bytes(56),
+            timeout: Nanoseconds(100_000_000),
+            socket: SocketKind::Auto,
             cpu: Cpu::Shared,
             load: Load::default(),
             timestamps: false,

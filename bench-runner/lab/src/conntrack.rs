@@ -145,6 +145,7 @@ mod tests {
             protocol: Protocol::Tcp,
             local: "127.0.0.1:1".parse().unwrap(),
             remote: "[::1]:1".parse().unwrap(),
+            incoming_cpu: None,
         };
         let error = lookup(&flow).unwrap_err().chain();
         assert!(error.ends_with("different families"), "{error}");

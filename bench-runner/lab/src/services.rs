@@ -123,7 +123,8 @@ impl ServiceSet {
     #[must_use]
     pub fn place_under_test(&self, protocol: Protocol) -> usize {
         match protocol {
-            Protocol::Tcp => self.tcp_under_test,
+            // What has no port belongs to none; it goes to the same address.
+            Protocol::Tcp | Protocol::Icmp => self.tcp_under_test,
             Protocol::Udp => self.udp_under_test,
         }
     }
@@ -153,6 +154,7 @@ const fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
+        Protocol::Icmp => "icmp",
     }
 }
 

@@ -162,6 +162,7 @@ pub(crate) fn ask_tcp(from: IpAddr, to: SocketAddr) -> (TcpStream, Flow) {
         protocol: Protocol::Tcp,
         local: stream.local_addr().unwrap(),
         remote: to,
+        incoming_cpu: None,
     };
     (stream, flow)
 }
@@ -178,6 +179,7 @@ pub(crate) fn ask_udp(from: IpAddr, to: SocketAddr) -> (UdpSocket, Flow) {
         protocol: Protocol::Udp,
         local: socket.local_addr().unwrap(),
         remote: to,
+        incoming_cpu: None,
     };
     (socket, flow)
 }

@@ -30,8 +30,8 @@ Example:
   tollgate-probe serve --bind 0.0.0.0 --port 8080
 
 Replies are never larger than requests, but for HTTP responses (--max-response).
-On a machine with several addresses bind to the one that clients use: UDP replies
-leave from the address that the route chooses. Ctrl-C ends it, with exit code 0.")]
+Bound to 0.0.0.0 or :: it answers from the address that was asked, UDP too, at a small
+cost for each datagram. Ctrl-C ends it, with exit code 0.")]
     Serve(ServeArgs),
     /// Serve jobs to a runner on an inherited Unix socket
     #[command(after_help = "\
@@ -180,6 +180,37 @@ of 40 B or more, if it is a tollgate-probe.")]
         #[arg(long, value_name = "N", default_value_t = 1, requires = "rate")]
         connections: u32,
     },
+    /// ICMP echo requests, answered by the far end's kernel: ping
+    #[command(after_help = "\
+Example:
+  tollgate-probe icmp-echo 192.0.2.2 --duration 5s --timestamps
+  tollgate-probe icmp-echo 2001:db8::2 --rate 1k/s --arrivals constant
+
+Nothing has to run on the other end. By default through a raw socket where that is
+allowed (root, or CAP_NET_RAW), else through a ping socket, which the sysctl
+net.ipv4.ping_group_range of the network namespace allows, for IPv6 too.",
+        mut_arg("target", |arg| arg.value_name("HOST").help("Whom to ask: an address or a name")))]
+    IcmpEcho {
+        #[command(flatten)]
+        common: Common,
+        /// Size after the ICMP header, 16 B to 64,000 B
+        #[arg(long, value_name = "BYTES", default_value = "56 B", value_parser = bytes)]
+        payload: Bytes,
+        /// A reply later than this is lost, 1 ms to 10 s
+        #[arg(long, value_name = "TIME", default_value = "1s")]
+        timeout: Nanoseconds,
+        /// What kind of socket to use
+        #[arg(long, value_name = "KIND", default_value = "auto")]
+        socket: SocketKind,
+        /// Split each round trip by the kernel's timestamps; it costs time
+        #[arg(long)]
+        timestamps: bool,
+        #[command(flatten)]
+        open: OpenArgs,
+        /// Sockets that share the requests of an open loop, 1 to 1,024
+        #[arg(long, value_name = "N", default_value_t = 1, requires = "rate")]
+        connections: u32,
+    },
     /// HTTP/1.1 GET of /bytes/N
     #[command(after_help = "\
 Example:
@@ -243,6 +274,17 @@ pub(crate) struct Common {
     /// Print JSON, times in nanoseconds
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What kind of socket carries what the kernel makes for privileged programs only.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SocketKind {
+    /// Raw where it is allowed, else unprivileged
+    Auto,
+    /// Raw: needs root, or the capability `CAP_NET_RAW`
+    Raw,
+    /// For ICMP a ping socket
+    Unprivileged,
 }
 
 /// How a connection is closed.

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use serde::Serialize;
+use tollgate_results::workload::SocketKind;
 
 use super::summary::{Summary, Times};
 
@@ -44,13 +45,19 @@ pub(crate) fn complain(line: &str) {
 fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     let Summary {
         kind,
-        target,
         window_ns,
         sent,
         lost,
         ..
     } = *summary;
-    writeln!(out, "{kind} to {target} for {:.2} s", seconds(window_ns))?;
+    let socket = match summary.socket {
+        Some(SocketKind::Raw) => ", raw socket",
+        Some(SocketKind::Unprivileged) => ", ping socket",
+        Some(SocketKind::Auto) | None => "",
+    };
+    let seconds = seconds(window_ns);
+    let address = summary.address();
+    writeln!(out, "{kind} to {address} for {seconds:.2} s{socket}")?;
     writeln!(out)?;
     if kind == "tcp-stream" {
         let gigabits = summary.bytes_per_s.map(|bytes| bytes * 8.0 / 1e9);
@@ -87,7 +94,7 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     if let Some(open) = &summary.open {
         open.write(out)?;
     }
-    if kind == "udp-rr" {
+    if matches!(kind, "udp-rr" | "icmp-echo") {
         writeln!(
             out,
             "{} late, {} duplicated, {} reordered, {} stray",

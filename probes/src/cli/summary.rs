@@ -8,6 +8,7 @@ use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::agent::Job;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, Flow, HttpOutcome, JobReport, Outcome, Timed};
+use tollgate_results::workload::SocketKind;
 
 use super::open::Open;
 use super::split::Split;
@@ -18,6 +19,8 @@ pub(crate) struct Summary {
     schema: u32,
     pub(crate) kind: &'static str,
     pub(crate) target: SocketAddr,
+    #[serde(skip)]
+    has_no_port: bool,
     pub(crate) window_ns: u64,
     pub(crate) sent: u64,
     pub(crate) replied: u64,
@@ -53,6 +56,9 @@ pub(crate) struct Summary {
     /// Where round trips are split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) split: Option<Split>,
+    /// Through what kind of socket, where there is a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) socket: Option<SocketKind>,
     flow: Option<Flow>,
 }
 
@@ -102,6 +108,7 @@ impl Summary {
             bytes_sent,
             bytes_received,
             flow,
+            socket,
             open: _,   // In `open`.
             stamps: _, // In `split`.
             ref http,
@@ -120,6 +127,7 @@ impl Summary {
             schema: RECORD_SCHEMA,
             kind: job.traffic.kind(),
             target: job.target,
+            has_no_port: job.traffic.has_no_port(),
             window_ns,
             sent,
             replied,
@@ -146,6 +154,7 @@ impl Summary {
                 .map(|histogram| Times::new(histogram, 0)),
             http: http.clone(),
             split: Split::new(report),
+            socket,
             flow,
         }
     }
@@ -156,10 +165,22 @@ impl Summary {
         fault.unwrap_or(otherwise)
     }
 
+    /// Returns the target as people write it: without a port where there is none.
+    pub(crate) fn address(&self) -> String {
+        if self.has_no_port {
+            self.target.ip().to_string()
+        } else {
+            self.target.to_string()
+        }
+    }
+
     /// Says in one line per cause what failed and what may be wrong.
     pub(crate) fn hints(&self) -> Vec<String> {
-        let target = self.target;
+        let target = self.address();
         let failures = self.failures.iter().map(|(failure, count)| match failure {
+            Failure::Refused if self.has_no_port => {
+                format!("{count} refused: {target} answers no ICMP echo")
+            }
             Failure::Refused => format!(
                 "{count} refused: nothing listens on {target}; start `tollgate-probe serve` there"
             ),
@@ -172,6 +193,9 @@ impl Summary {
             Failure::Malformed => format!(
                 "{count} with a wrong reply (length or content): is {target} a `tollgate-probe serve`?"
             ),
+            Failure::Unreachable if self.has_no_port => format!(
+                "{count} unreachable: no route to {target}, here or further on (see `ip route get {target}`)"
+            ),
             Failure::Unreachable => format!(
                 "{count} not sent: no route to {target}, or no local port left (see `ip route get`, `ss -s`)"
             ),
@@ -183,6 +207,17 @@ impl Summary {
             Failure::Version => format!(
                 "{count} with another version: {}",
                 self.fault("install the same tollgate-probe at both ends")
+            ),
+            Failure::HopsExceeded => format!(
+                "{count} with too many hops: a router says that packets to {target} go round in a loop, or too far"
+            ),
+            Failure::TooBig => format!(
+                "{count} too big for a hop or device on the way to {target}: make the payload smaller \
+                 (`tollgate-probe path-mtu {}` says how small)",
+                self.target.ip()
+            ),
+            Failure::Prohibited => format!(
+                "{count} prohibited: a rule of this machine, or a router on the way, forbids packets to {target}"
             ),
         });
         let split = self.split.as_ref().and_then(Split::hint);

@@ -7,7 +7,7 @@ use tollgate_probes::error::ProbeError;
 use tollgate_results::agent::Job;
 use tollgate_results::workload;
 
-use super::args::{Arrivals, Close, Common, Connections, OpenArgs, Traffic};
+use super::args::{Arrivals, Close, Common, Connections, OpenArgs, SocketKind, Traffic};
 
 /// What the user wants to measure and see.
 #[derive(Debug)]
@@ -20,16 +20,23 @@ impl Wanted {
     /// Finds the target's address and completes the job.
     pub(crate) fn new(traffic: &Traffic) -> Result<Self, ProbeError> {
         let timestamps = match traffic {
-            Traffic::TcpRr { timestamps, .. } | Traffic::UdpRr { timestamps, .. } => *timestamps,
+            Traffic::TcpRr { timestamps, .. }
+            | Traffic::UdpRr { timestamps, .. }
+            | Traffic::IcmpEcho { timestamps, .. } => *timestamps,
             _ => false,
         };
         let (load, seed) = load(traffic)?;
         let (common, traffic) = split(traffic);
+        let target = if traffic.has_no_port() {
+            resolve_host(&common.target)?
+        } else {
+            resolve(&common.target)?
+        };
         let job = Job {
             traffic,
             load,
             timestamps,
-            target: resolve(&common.target)?,
+            target,
             warmup: common.warmup,
             duration: common.duration,
             cpu: common.cpu,
@@ -50,6 +57,9 @@ fn load(traffic: &Traffic) -> Result<(workload::Load, Option<u64>), ProbeError> 
             open, connections, ..
         }
         | Traffic::UdpRr {
+            open, connections, ..
+        }
+        | Traffic::IcmpEcho {
             open, connections, ..
         } => (open, *connections),
         Traffic::Http {
@@ -117,6 +127,25 @@ fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
             timeout,
             ..
         } => (common, workload::Traffic::UdpRr { payload, timeout }),
+        Traffic::IcmpEcho {
+            ref common,
+            payload,
+            timeout,
+            socket,
+            ..
+        } => {
+            let socket = match socket {
+                SocketKind::Auto => workload::SocketKind::Auto,
+                SocketKind::Raw => workload::SocketKind::Raw,
+                SocketKind::Unprivileged => workload::SocketKind::Unprivileged,
+            };
+            let echo = workload::Traffic::IcmpEcho {
+                payload,
+                timeout,
+                socket,
+            };
+            (common, echo)
+        }
         Traffic::Http {
             ref common,
             connections,
@@ -149,6 +178,26 @@ fn resolve(target: &str) -> Result<SocketAddr, ProbeError> {
     first.ok_or_else(|| unknown(std::io::ErrorKind::NotFound.into()))
 }
 
+/// Finds the first address of a `HOST`.
+fn resolve_host(host: &str) -> Result<SocketAddr, ProbeError> {
+    let context = || format!("find the target `{host}`");
+    let unknown = |error: std::io::Error| {
+        let mend = "check the name, or write an address without a port";
+        ProbeError::refused(context(), error, mend)
+    };
+    // `[::1]` is what an address with a port would begin with.
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let bare = bare.unwrap_or(host);
+    if bare.parse::<SocketAddr>().is_ok() {
+        let fault = "ICMP has no ports: leave the port out".to_owned();
+        return Err(ProbeError::invalid(context(), vec![fault]));
+    }
+    let first = (bare, 0).to_socket_addrs().map_err(unknown)?.next();
+    first.ok_or_else(|| unknown(std::io::ErrorKind::NotFound.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +207,23 @@ mod tests {
         for target in ["127.0.0.1:80", "[::1]:80"] {
             assert_eq!(resolve(target).unwrap().to_string(), target);
         }
+    }
+
+    #[test]
+    fn hosts_of_both_families_are_read() {
+        for (host, address) in [
+            ("127.0.0.1", "127.0.0.1:0"),
+            ("::1", "[::1]:0"),
+            ("[::1]", "[::1]:0"),
+        ] {
+            assert_eq!(resolve_host(host).unwrap().to_string(), address);
+        }
+        for host in ["127.0.0.1:80", "[::1]:80"] {
+            let line = resolve_host(host).unwrap_err().line();
+            assert!(line.contains("no ports"), "{line}");
+        }
+        let line = resolve_host("no host").unwrap_err().line();
+        assert!(line.contains("check the name"), "{line}");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 mod http;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use tollgate_results::agent::Job;
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::{Load, OpenLoad, Traffic};
 
 use crate::error::ProbeError;
+use crate::probe::icmp::MARK_LEN;
 use crate::wire::{HEADER_LEN, MAX_DATAGRAM, MAX_TCP_PAYLOAD};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -48,6 +49,13 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
             bytes(&mut faults, "payload", *payload, udp);
             time(&mut faults, "timeout", *timeout, (MILLISECOND, 10 * SECOND));
         }
+        Traffic::IcmpEcho {
+            payload, timeout, ..
+        } => {
+            let icmp = (MARK_LEN as u64, MAX_DATAGRAM as u64);
+            bytes(&mut faults, "payload", *payload, icmp);
+            time(&mut faults, "timeout", *timeout, (MILLISECOND, 10 * SECOND));
+        }
         Traffic::Http(traffic) => http::faults(&mut faults, traffic),
     }
     if let Some(open) = job.load.open() {
@@ -57,7 +65,7 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
     time(&mut faults, "warmup", job.warmup, (0, HOUR));
     let day = (MILLISECOND, 24 * HOUR);
     time(&mut faults, "duration", job.duration, day);
-    target(&mut faults, job.target);
+    target(&mut faults, job);
     faults
 }
 
@@ -65,7 +73,7 @@ fn open_load(faults: &mut Vec<String>, job: &Job, open: &OpenLoad) {
     if !job.traffic.may_be_open() {
         let kind = job.traffic.kind();
         let fault = format!(
-            "{kind} has no open loop here: tcp-rr, udp-rr and http have, the last as version 1.1 without TLS on kept connections"
+            "{kind} has no open loop here: tcp-rr, udp-rr, icmp-echo and http have, the last as version 1.1 without TLS on kept connections"
         );
         faults.push(fault);
     }
@@ -101,14 +109,14 @@ fn open_load(faults: &mut Vec<String>, job: &Job, open: &OpenLoad) {
 }
 
 fn timestamps(faults: &mut Vec<String>, job: &Job) {
-    let splits = matches!(job.traffic, Traffic::TcpRr { .. } | Traffic::UdpRr { .. });
-    if job.timestamps && !(splits && job.load == Load::Closed) {
-        faults.push("timestamps are for tcp-rr and udp-rr in a closed loop".to_owned());
+    if job.timestamps && !(job.traffic.may_be_split() && job.load == Load::Closed) {
+        faults.push("timestamps are for tcp-rr, udp-rr and icmp-echo in a closed loop".to_owned());
     }
 }
 
-fn target(faults: &mut Vec<String>, target: SocketAddr) {
-    if target.port() == 0 {
+fn target(faults: &mut Vec<String>, job: &Job) {
+    let target = job.target;
+    if target.port() == 0 && !job.traffic.has_no_port() {
         faults.push("the target's port is 0 (allowed: 1 to 65535)".to_owned());
     }
     let ip = target.ip();

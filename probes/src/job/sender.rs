@@ -15,13 +15,15 @@ use super::Aborter;
 use crate::clock::{Monotonic, WallClock};
 use crate::error::ProbeError;
 use crate::probe::Probe;
+use crate::probe::datagrams::DatagramRr;
 use crate::probe::echo::Echo;
 use crate::probe::fresh::Fresh;
+use crate::probe::icmp::{Echoes, IcmpDial};
 use crate::probe::kept::Kept;
+use crate::probe::open::talk::Datagrams;
 use crate::probe::socket::{TcpDial, UdpDial};
 use crate::probe::stamped::{Numbered, StampedDial};
 use crate::probe::stream::Stream;
-use crate::probe::udp_rr::UdpRr;
 use crate::probe::window::Window;
 use crate::recorder::Recorder;
 use crate::thread::{self, Started};
@@ -128,7 +130,7 @@ impl Life {
     }
 }
 
-/// What is timed of a TCP round trip that is split.
+/// What is timed of a round trip that is split.
 const SPLIT: &[Timed] = &[
     Timed::Latency,
     Timed::UserToDriver,
@@ -137,7 +139,7 @@ const SPLIT: &[Timed] = &[
     Timed::DriverToUser,
 ];
 
-/// The same of datagrams, in which the far end says how long it had them.
+/// The same where the far end says how long it had each request.
 const SPLIT_DATAGRAMS: &[Timed] = &[
     Timed::Latency,
     Timed::UserToDriver,
@@ -154,9 +156,11 @@ const fn times(job: &Job) -> &'static [Timed] {
         Traffic::TcpStream { .. } => &[],
         Traffic::TcpCrr { .. } => &[Timed::Latency, Timed::Connect],
         Traffic::Http(http) => http::times(http),
-        Traffic::TcpRr { .. } if job.timestamps => SPLIT,
+        Traffic::TcpRr { .. } | Traffic::IcmpEcho { .. } if job.timestamps => SPLIT,
         Traffic::UdpRr { .. } if job.timestamps => SPLIT_DATAGRAMS,
-        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } => &[Timed::Latency],
+        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::IcmpEcho { .. } => {
+            &[Timed::Latency]
+        }
     }
 }
 
@@ -185,13 +189,27 @@ fn live(job: &Job, life: &Life) {
         }
         Traffic::UdpRr { payload, timeout } => {
             let dial = UdpDial::new(target, timeout.duration());
-            let size = size(payload) as usize;
+            let talk = Datagrams::new(size(payload) as usize, job.seed);
             if job.timestamps {
                 let dial = StampedDial::new(dial, Numbered::ByDatagram);
-                let probe = UdpRr::new(dial, Monotonic, size, timeout.0, job.seed);
-                life.drive(probe.asking_far_end());
+                let talk = talk.asking_far_end();
+                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
             } else {
-                life.drive(UdpRr::new(dial, Monotonic, size, timeout.0, job.seed));
+                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
+            }
+        }
+        Traffic::IcmpEcho {
+            payload,
+            timeout,
+            socket,
+        } => {
+            let dial = IcmpDial::new(target, socket, timeout.duration());
+            let talk = Echoes::new(dial.form(), size(payload) as usize, job.seed);
+            if job.timestamps {
+                let dial = StampedDial::new(dial, Numbered::ByDatagram);
+                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
+            } else {
+                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
             }
         }
         Traffic::Http(ref http) => http::live(job, http, life),

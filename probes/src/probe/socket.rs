@@ -2,12 +2,12 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tollgate_results::outcome::{Failure, Flow, Protocol};
 use tollgate_results::workload::Close;
 
@@ -16,7 +16,7 @@ use super::window::{Fault, Patience};
 use crate::clock::Clock;
 
 /// Longest time that a call blocks, so that an abort is seen within 100 ms.
-const TURN: Duration = Duration::from_millis(20);
+pub(super) const TURN: Duration = Duration::from_millis(20);
 
 /// The same for poll(2), in milliseconds.
 const TURN_MS: u8 = 20;
@@ -60,6 +60,7 @@ impl Dial for TcpDial {
             protocol: Protocol::Tcp,
             local: link.local_addr().ok()?,
             remote: self.target,
+            incoming_cpu: incoming_cpu(link.as_fd()),
         })
     }
 
@@ -107,6 +108,13 @@ impl Begin for UdpDial {
     }
 }
 
+/// Returns the CPU on which the kernel took in the last packet for a socket (`SO_INCOMING_CPU`).
+pub(crate) fn incoming_cpu(socket: BorrowedFd<'_>) -> Option<u32> {
+    let cpu = SockRef::from(&socket).cpu_affinity().ok()?;
+    // A socket that received nothing says -1, which is no such number.
+    u32::try_from(cpu).ok()
+}
+
 fn is_under_way(error: &io::Error) -> bool {
     [Errno::EINPROGRESS, Errno::EALREADY, Errno::EINTR]
         .iter()
@@ -151,10 +159,7 @@ pub(crate) struct UdpDial {
 impl UdpDial {
     /// Prepares sockets that block for a whole fraction of the time-out, so that it ends on time.
     pub(crate) fn new(target: SocketAddr, timeout: Duration) -> Self {
-        let turns = timeout.as_nanos().div_ceil(TURN.as_nanos()).max(1);
-        let turns = u32::try_from(turns).unwrap_or(u32::MAX);
-        // A time-out of 0 would wait for ever.
-        let turn = (timeout / turns).max(Duration::from_micros(1));
+        let turn = turn(timeout);
         Self { target, turn }
     }
 
@@ -165,6 +170,14 @@ impl UdpDial {
         socket.connect(&self.target.into())?;
         Ok(socket.into())
     }
+}
+
+/// Returns how long a call may block, a whole fraction of the time-out, so that it ends on time.
+pub(super) fn turn(timeout: Duration) -> Duration {
+    let turns = timeout.as_nanos().div_ceil(TURN.as_nanos()).max(1);
+    let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+    // A time-out of 0 would wait for ever.
+    (timeout / turns).max(Duration::from_micros(1))
 }
 
 impl Dial for UdpDial {
@@ -181,6 +194,7 @@ impl Dial for UdpDial {
             protocol: Protocol::Udp,
             local: link.local_addr().ok()?,
             remote: self.target,
+            incoming_cpu: incoming_cpu(link.as_fd()),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use tollgate_results::outcome::Flow;
+use tollgate_results::outcome::{Failure, Flow};
 
 use super::transport::{Dial, Transport};
 use super::window::{Fault, Patience};
@@ -91,6 +91,10 @@ impl<L: Transport + AsFd> Transport for Stamped<L> {
         let Received { len, wall_ns, .. } = receive::<()>(&self.link, buffer, &mut self.control)?;
         self.received_ns = wall_ns;
         Ok(len)
+    }
+
+    fn cause(&mut self, error: &io::Error) -> Option<Failure> {
+        self.link.cause(error)
     }
 
     fn stamps(&mut self) -> Option<KernelStamps> {

@@ -139,7 +139,7 @@ fn push<C: Clock>(
     loop {
         match link.send(&block[*offset..]) {
             Ok(sent) => *offset += sent,
-            Err(error) => pass(&error)?,
+            Err(error) => pass(link, &error)?,
         }
         if *offset == block.len() {
             *offset = 0;

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
+use nix::errno::Errno;
 use tollgate_results::outcome::{Failure, Flow};
 
 use super::window::{Fault, Patience};
@@ -18,6 +19,11 @@ pub(crate) trait Transport {
 
     /// Receives bytes, or a datagram; 0 bytes on a connection are its end.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Sorts an error of either call; `None` where it concerns nothing that this connection sent.
+    fn cause(&mut self, error: &io::Error) -> Option<Failure> {
+        Some(cause(error))
+    }
 
     /// Takes the kernel's timestamps of what was sent last and received last; `None` where none are asked for.
     /// To be called when the reply is in and its time is taken, since it costs calls.
@@ -53,7 +59,7 @@ pub(crate) fn send_all<C: Clock>(
         match link.send(bytes) {
             Ok(sent) if sent == bytes.len() => return Ok(()),
             Ok(sent) => bytes = &bytes[sent..],
-            Err(error) => pass(&error)?,
+            Err(error) => pass(link, &error)?,
         }
         patience.check()?;
     }
@@ -87,17 +93,20 @@ pub(crate) fn recv_some<C: Clock>(
         match link.recv(buffer) {
             Ok(0) => return Err(Fault::Failed(Failure::Reset)),
             Ok(received) => return Ok(received),
-            Err(error) => pass(&error)?,
+            Err(error) => pass(link, &error)?,
         }
         patience.check()?;
     }
 }
 
 /// Lets errors pass that only ask to call again.
-pub(crate) fn pass(error: &io::Error) -> Result<(), Fault> {
+pub(crate) fn pass(link: &mut impl Transport, error: &io::Error) -> Result<(), Fault> {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(()),
-        _ => Err(Fault::Failed(cause(error))),
+        _ => match link.cause(error) {
+            None => Ok(()),
+            Some(failure) => Err(Fault::Failed(failure)),
+        },
     }
 }
 
@@ -110,6 +119,8 @@ pub(crate) fn cause(error: &io::Error) -> Failure {
         | ErrorKind::BrokenPipe
         | ErrorKind::NotConnected => Failure::Reset,
         ErrorKind::TimedOut => Failure::TimedOut,
+        ErrorKind::PermissionDenied => Failure::Prohibited,
+        _ if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => Failure::TooBig,
         _ => Failure::Unreachable,
     }
 }

@@ -1,10 +1,11 @@
-//! Receives datagrams, with the kernel's timestamps while somebody asks for them.
+//! Receives datagrams: with the kernel's timestamps while somebody asks for them, and with the address that they
+//! were sent to where the socket is bound to all of them.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
 use nix::errno::Errno;
-use nix::sys::socket::{SockaddrStorage, recvfrom};
+use nix::sys::socket::{SockaddrStorage, recvfrom, setsockopt, sockopt};
 
 use crate::clock::{Clock as _, Moment, Monotonic, WallClock};
 use crate::stamps::{Control, Received, receive, stamp_nothing, stamp_received};
@@ -18,15 +19,21 @@ const IDLE_NS: u64 = 100_000_000;
 pub(super) struct Stamping<'a> {
     socket: &'a UdpSocket,
     control: Control,
+    /// Whether the socket is bound to every address of this machine: replies leave from the one that was asked.
+    is_everywhere: bool,
     /// When somebody asked last; `None` while nothing is stamped.
     asked: Option<Moment>,
 }
 
 impl<'a> Stamping<'a> {
     pub(super) fn new(socket: &'a UdpSocket) -> Self {
+        let local = socket.local_addr();
+        let unspecified = local.is_ok_and(|local| local.ip().is_unspecified());
         Self {
             socket,
             control: Control::new(),
+            // Without it the route chooses the address, as it does for most programs.
+            is_everywhere: unspecified && say_place(socket).is_ok(),
             asked: None,
         }
     }
@@ -37,7 +44,7 @@ impl<'a> Stamping<'a> {
         &mut self,
         buffer: &mut [u8],
     ) -> Result<Received<SockaddrStorage>, Errno> {
-        if self.asked.is_some() {
+        if self.asked.is_some() || self.is_everywhere {
             return receive(self.socket, buffer, &mut self.control);
         }
         // Not `UdpSocket::recv_from`: it panics when a shutdown wakes it without an address.
@@ -46,6 +53,7 @@ impl<'a> Stamping<'a> {
             len,
             from,
             wall_ns: None,
+            to: None,
         })
     }
 
@@ -70,6 +78,14 @@ impl<'a> Stamping<'a> {
             let _ = stamp_nothing(self.socket);
             self.asked = None;
         }
+    }
+}
+
+/// Has the kernel say where each datagram was sent to. A socket for `::` takes IPv4, too, and says that likewise.
+fn say_place(socket: &UdpSocket) -> Result<(), Errno> {
+    match socket.local_addr() {
+        Ok(SocketAddr::V6(_)) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true),
+        _ => setsockopt(socket, sockopt::Ipv4PacketInfo, &true),
     }
 }
 

@@ -295,3 +295,41 @@ fn one_port_serves_both_families_when_bound_to_all() {
         assert!(rest(stream).starts_with(b"HTTP/1.1 200"), "{ip}");
     }
 }
+
+#[test]
+fn a_datagram_is_answered_from_the_address_that_was_asked() {
+    let every_address = [
+        // The route to loopback would choose 127.0.0.1.
+        ("0.0.0.0", "127.0.0.2", "127.0.0.1:0"),
+        ("::", "127.0.0.3", "127.0.0.1:0"),
+        ("::", "::1", "[::1]:0"),
+    ];
+    for (bind, asked, client) in every_address {
+        let responder = Responder::start(&on(bind.parse().unwrap())).unwrap();
+        let asked = SocketAddr::new(asked.parse().unwrap(), responder.port());
+        let socket = UdpSocket::bind(client).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        // Both with and without the time at the far end, which has the kernel say more.
+        for (sequence, kind) in [
+            (1, Kind::Request),
+            (2, Kind::StampedRequest),
+            (3, Kind::Request),
+        ] {
+            let mut request = [0; 64];
+            let header = Header {
+                kind,
+                token: 7,
+                sequence,
+            };
+            header.write_to(&mut request);
+            socket.send_to(&request, asked).unwrap();
+            let mut reply = [0; 65];
+            let (len, from) = socket.recv_from(&mut reply).unwrap();
+            assert_eq!(from, asked, "bound to {bind}");
+            let header = Header::read_from(&reply[..len]).unwrap();
+            assert_eq!((header.kind, header.sequence), (Kind::Reply, sequence));
+        }
+    }
+}

@@ -1,18 +1,20 @@
 //! Answers datagrams of the probe's protocol, each with one of its own size.
 
+use std::io::IoSlice;
 use std::net::{Shutdown, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendmsg, sendto};
 use socket2::SockRef;
 
 use super::stamping::Stamping;
 use super::toll::Toll;
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
+use crate::stamps::Received;
 use crate::thread::{self, Started};
 use crate::wire::{Header, Kind, MAX_DATAGRAM};
 
@@ -83,7 +85,7 @@ impl Shared {
             match stamping.receive(&mut buffer) {
                 Ok(received) => {
                     let datagram = &mut buffer[..received.len];
-                    self.answer(datagram, received.from, received.wall_ns, &mut stamping);
+                    self.answer(datagram, &received, &mut stamping);
                 }
                 Err(Errno::EINTR) => {}
                 Err(_) => Monotonic.wait_until(Monotonic.now().plus(PAUSE_NS)),
@@ -94,24 +96,34 @@ impl Shared {
     fn answer(
         &self,
         datagram: &mut [u8],
-        from: Option<SockaddrStorage>,
-        received_ns: Option<u64>,
+        received: &Received<SockaddrStorage>,
         stamping: &mut Stamping<'_>,
     ) {
         let kind = Header::read_from(datagram).map(|header| header.kind);
         // A reply is never answered: two responders can't be set on each other.
-        let (Ok(kind @ (Kind::Request | Kind::StampedRequest)), Some(from)) = (kind, from) else {
+        let (Ok(kind @ (Kind::Request | Kind::StampedRequest)), Some(from)) = (kind, received.from)
+        else {
             self.ignored.fetch_add(1, Ordering::Relaxed);
             return;
         };
         self.toll.exact();
         Header::turn(datagram);
         if kind == Kind::StampedRequest {
-            Header::write_far_end(datagram, stamping.dwell_ns(received_ns));
+            Header::write_far_end(datagram, stamping.dwell_ns(received.wall_ns));
         } else {
             stamping.note_plain();
         }
         // A reply that the kernel refuses is lost, as it may be on the wire.
-        let _ = sendto(self.socket.as_raw_fd(), datagram, &from, MsgFlags::empty());
+        let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
+        let _ = match &received.to {
+            None => sendto(fd, datagram, &from, flags),
+            Some(place) => sendmsg(
+                fd,
+                &[IoSlice::new(datagram)],
+                &[place.order()],
+                flags,
+                Some(&from),
+            ),
+        };
     }
 }

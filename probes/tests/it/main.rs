@@ -6,6 +6,10 @@ mod cli;
 mod counters;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod garbage;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod icmp;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod namespace;
 mod open;
 mod selftest;
 mod timestamps;

@@ -161,7 +161,7 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
                 Loss,
             ],
         },
-        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } => {
+        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::IcmpEcho { .. } => {
             &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss]
         }
     }

@@ -34,6 +34,12 @@ fn scheduled(traffic: &Traffic, open: &OpenLoad) -> String {
             "datagrams of {payload} and their replies over {}; lost after {timeout}",
             several("one socket", "sockets")
         ),
+        Traffic::IcmpEcho {
+            payload, timeout, ..
+        } => format!(
+            "ICMP echo requests of {payload} over {}, answered by the far end's kernel; lost after {timeout}",
+            several("one socket", "sockets")
+        ),
         Traffic::Http(Http { response, .. }) => format!(
             "HTTP GETs with responses of {response} over {}, one at a time on each",
             several("one kept connection", "kept connections")
@@ -81,6 +87,11 @@ fn traffic(traffic: &Traffic) -> String {
         Traffic::UdpRr { payload, timeout } => {
             format!("a datagram of {payload} and its reply, over and over; lost after {timeout}")
         }
+        Traffic::IcmpEcho {
+            payload, timeout, ..
+        } => format!(
+            "an ICMP echo request of {payload}, answered by the far end's kernel, over and over; lost after {timeout}"
+        ),
         Traffic::Http(http) => self::http(http),
     }
 }

@@ -244,6 +244,7 @@ impl Expected {
             }) => (outcome.replied, outcome.replied),
             Traffic::TcpRr { .. }
             | Traffic::UdpRr { .. }
+            | Traffic::IcmpEcho { .. }
             | Traffic::Http(Http {
                 connections: Connections::Kept,
                 ..

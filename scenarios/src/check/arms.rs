@@ -7,7 +7,7 @@ use tollgate_results::arm::{Arm, Datapath, Name, Pods, Service, Services, SweepP
 use super::{change, range};
 use crate::document::Document;
 use crate::fault::suggestion;
-use crate::file::{ArmTable, Counts, File, ServicesTable};
+use crate::file::{ArmTable, Counts, File, ServicesTable, WorkloadTable};
 
 /// Most arms of a scenario, each level of a sweep counted.
 const MOST_ARMS: usize = 256;
@@ -129,6 +129,7 @@ impl Checked<'_, '_> {
     /// Returns the workloads of this arm in the order of the file.
     fn workloads(&mut self, file: &File, all: &[Name]) -> Vec<Name> {
         let Some(own) = &self.table.workloads else {
+            self.has_ports(file, all, &[]);
             return all.to_vec();
         };
         if own.is_empty() {
@@ -149,10 +150,28 @@ impl Checked<'_, '_> {
                 self.fault(&["workloads"], format!("`{name}` is there twice"));
             }
         }
+        self.has_ports(file, own, &["workloads"]);
         all.iter()
             .filter(|name| own.contains(name))
             .cloned()
             .collect()
+    }
+
+    /// Notes workloads without a port: it is all that a service's address answers on.
+    fn has_ports(&mut self, file: &File, workloads: &[Name], key: &[&str]) {
+        let service = self.table.service;
+        if service == Service::None {
+            return;
+        }
+        let portless =
+            |name: &&Name| matches!(file.workload.get(*name), Some(WorkloadTable::IcmpEcho(_)));
+        for name in workloads.iter().filter(portless) {
+            let message = format!(
+                "`{name}` is icmp-echo, which no service answers; leave it out of this arm's \
+                 `workloads`, or write service = \"none\""
+            );
+            self.fault(key, message);
+        }
     }
 
     /// Returns the services of the arm, for a sweep those of each level.

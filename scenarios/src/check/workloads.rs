@@ -101,6 +101,14 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
             },
             rr.cpu,
         ),
+        WorkloadTable::IcmpEcho(echo) => (
+            Traffic::IcmpEcho {
+                payload: echo.payload,
+                timeout: echo.timeout,
+                socket: echo.socket,
+            },
+            echo.cpu,
+        ),
         WorkloadTable::Http(http) => (
             Traffic::Http(Http {
                 // What doesn't fit is out of range, which `numbers` says.
@@ -116,6 +124,7 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
     let timestamps = match table {
         WorkloadTable::TcpRr(rr) => rr.timestamps,
         WorkloadTable::UdpRr(rr) => rr.timestamps,
+        WorkloadTable::IcmpEcho(echo) => echo.timestamps,
         WorkloadTable::TcpCrr(_) | WorkloadTable::TcpStream(_) | WorkloadTable::Http(_) => false,
     };
     Workload {
@@ -150,6 +159,7 @@ const fn loads(table: &WorkloadTable) -> Option<&file::Load> {
         WorkloadTable::TcpRr(rr) => Some(&rr.load),
         WorkloadTable::TcpCrr(crr) => Some(&crr.load),
         WorkloadTable::UdpRr(rr) => Some(&rr.load),
+        WorkloadTable::IcmpEcho(echo) => Some(&echo.load),
         WorkloadTable::Http(http) => Some(&http.load),
         WorkloadTable::TcpStream(_) => None,
     }
@@ -164,7 +174,9 @@ fn open(document: &mut Document<'_>, workload: &Workload, table: &OpenTable) {
             Traffic::Http(_) => {
                 "an open loop of http needs kept connections, version 1.1 and no TLS; leave `connections`, `version` and `tls` out"
             }
-            _ => "only tcp-rr, udp-rr and http have an open loop; write load = \"closed\"",
+            _ => {
+                "only tcp-rr, udp-rr, icmp-echo and http have an open loop; write load = \"closed\""
+            }
         };
         return document.fault(&path, message);
     }
@@ -213,6 +225,13 @@ fn numbers(document: &mut Document<'_>, workload: &Workload, table: &WorkloadTab
         }
         Traffic::UdpRr { payload, timeout } => {
             note("payload", range(*payload, bytes(32, 64_000)));
+            let times = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
+            note("timeout", range(*timeout, times));
+        }
+        Traffic::IcmpEcho {
+            payload, timeout, ..
+        } => {
+            note("payload", range(*payload, bytes(16, 64_000)));
             let times = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
             note("timeout", range(*timeout, times));
         }

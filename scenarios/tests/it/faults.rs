@@ -262,7 +262,7 @@ fn an_open_loop_that_cannot_be_is_refused() {
             "tcp-crr",
             "{ open = \"1k/s\" }",
             1,
-            ": only tcp-rr, udp-rr and http have an open loop; write load = \"closed\"",
+            ": only tcp-rr, udp-rr, icmp-echo and http have an open loop; write load = \"closed\"",
         ),
         (
             "tcp-rr",
@@ -279,7 +279,7 @@ fn an_open_loop_that_cannot_be_is_refused() {
         "[workload.rr.tcp-rr]",
         "[workload.rr.http]\nconnections = \"new\"\nload = { open = \"1k/s\" }",
         &[
-            "small.toml:18:1: workload.rr.http.load: an open loop needs kept connections; write connections = \"kept\"",
+            "small.toml:18:1: workload.rr.http.load: an open loop of http needs kept connections, version 1.1 and no TLS; leave `connections`, `version` and `tls` out",
         ],
     );
 }
@@ -389,6 +389,49 @@ fn workloads_that_compare_nothing_are_refused() {
         [
             "small.toml:20:11: workload.crr: runs on no arm; name it in an arm's `workloads`, or remove it",
         ]
+    );
+}
+
+#[test]
+fn echo_requests_that_cannot_be_are_refused() {
+    for (line, told) in [
+        (
+            "payload = \"15 B\"",
+            "payload: 15 B is out of range; write 16 B to 64000 B",
+        ),
+        (
+            "timeout = \"0ms\"",
+            "timeout: 0ns is out of range; write 1ms to 10s",
+        ),
+        (
+            "socket = \"row\"",
+            "socket: `row` is unknown here; did you mean `raw`?",
+        ),
+        (
+            "timestamps = true\nload = { open = \"1k/s\" }",
+            "timestamps: needs a closed loop; write load = \"closed\", or false",
+        ),
+    ] {
+        let text = SMALL
+            .replace(
+                "[workload.rr.tcp-rr]",
+                &format!("[workload.rr.icmp-echo]\n{line}"),
+            )
+            .replace("service = ", "workloads = [\"crr\"]\nservice = ");
+        let lines = refused(&text);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines[0].contains(&format!("workload.rr.icmp-echo.{told}")),
+            "{lines:?}"
+        );
+    }
+    // A service answers on its ports alone, and an echo request has none.
+    expect(
+        "[workload.rr.tcp-rr]",
+        "[workload.rr.icmp-echo]",
+        &[
+            "small.toml:12:6: arm.ipt: `rr` is icmp-echo, which no service answers; leave it out of this arm's `workloads`, or write service = \"none\"",
+        ],
     );
 }
 

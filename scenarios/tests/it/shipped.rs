@@ -82,10 +82,12 @@ fn the_defaults_file_says_what_the_code_does() {
         [arm.native]
         [arm.service]
         service = "iptables-legacy"
+        workloads = ["rr", "crr", "stream", "udp", "http"]
         [workload.rr.tcp-rr]
         [workload.crr.tcp-crr]
         [workload.stream.tcp-stream]
         [workload.udp.udp-rr]
+        [workload.ping.icmp-echo]
         [workload.http.http]
     "#;
     let mut left_out = Scenario::parse("defaults.toml", bare).unwrap();

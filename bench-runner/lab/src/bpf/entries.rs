@@ -49,6 +49,7 @@ impl Entries {
         let protocol = match port.protocol {
             Protocol::Tcp => 6,
             Protocol::Udp => 17,
+            Protocol::Icmp => 1,
         };
         let Table {
             keys,

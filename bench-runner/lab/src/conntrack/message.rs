@@ -36,6 +36,12 @@ const V6_DESTINATION: u16 = 4;
 const PROTOCOL_NUMBER: u16 = 1;
 const SOURCE_PORT: u16 = 2;
 const DESTINATION_PORT: u16 = 3;
+/// Identifier, type and code of an ICMP message, of each family.
+const ICMP: [u16; 3] = [4, 5, 6];
+const ICMPV6: [u16; 3] = [7, 8, 9];
+/// Type of an echo request, of each family.
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REQUEST_V6: u8 = 128;
 const STATS_ENTRIES: u16 = 1;
 
 /// What the kernel answered.
@@ -63,15 +69,26 @@ pub(super) fn get(flow: &Flow) -> Vec<u8> {
     let number = match flow.protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
+        Protocol::Icmp if flow.remote.is_ipv4() => 1,
+        Protocol::Icmp => 58,
     };
     let mut protocol = Vec::new();
     attribute(&mut protocol, PROTOCOL_NUMBER, &[number]);
-    attribute(&mut protocol, SOURCE_PORT, &flow.local.port().to_be_bytes());
-    attribute(
-        &mut protocol,
-        DESTINATION_PORT,
-        &flow.remote.port().to_be_bytes(),
-    );
+    let local = flow.local.port().to_be_bytes();
+    if flow.protocol == Protocol::Icmp {
+        let ([id, kind, code], request) = if flow.remote.is_ipv4() {
+            (ICMP, ECHO_REQUEST)
+        } else {
+            (ICMPV6, ECHO_REQUEST_V6)
+        };
+        attribute(&mut protocol, id, &local);
+        attribute(&mut protocol, kind, &[request]);
+        attribute(&mut protocol, code, &[0]);
+    } else {
+        let remote = flow.remote.port().to_be_bytes();
+        attribute(&mut protocol, SOURCE_PORT, &local);
+        attribute(&mut protocol, DESTINATION_PORT, &remote);
+    }
     let mut tuple = Vec::new();
     attribute(&mut tuple, TUPLE_IP | NESTED, &addresses);
     attribute(&mut tuple, TUPLE_PROTOCOL | NESTED, &protocol);
@@ -157,7 +174,7 @@ fn entry(attributes: &[u8]) -> Option<Entry> {
 fn tuple(attributes: &[u8]) -> Option<Tuple> {
     let addresses = find(attributes, TUPLE_IP)?;
     let protocol = find(attributes, TUPLE_PROTOCOL)?;
-    let port = |kind| Some(u16::from_be_bytes(number(find(protocol, kind)?, 0)?));
+    let [source, destination] = ports(protocol)?;
     let ip = |v4, v6| -> Option<IpAddr> {
         if let Some(value) = find(addresses, v4) {
             return Some(Ipv4Addr::from(number::<4>(value, 0)?).into());
@@ -165,9 +182,22 @@ fn tuple(attributes: &[u8]) -> Option<Tuple> {
         Some(Ipv6Addr::from(number::<16>(find(addresses, v6)?, 0)?).into())
     };
     Some(Tuple {
-        source: SocketAddr::new(ip(V4_SOURCE, V6_SOURCE)?, port(SOURCE_PORT)?),
-        destination: SocketAddr::new(ip(V4_DESTINATION, V6_DESTINATION)?, port(DESTINATION_PORT)?),
+        source: SocketAddr::new(ip(V4_SOURCE, V6_SOURCE)?, source),
+        destination: SocketAddr::new(ip(V4_DESTINATION, V6_DESTINATION)?, destination),
     })
+}
+
+/// Reads the ports of a tuple. As in a [`Flow`], the identifier of an ICMP message stands in place of the port of
+/// the side that asks.
+fn ports(protocol: &[u8]) -> Option<[u16; 2]> {
+    let number = |kind| Some(u16::from_be_bytes(number(find(protocol, kind)?, 0)?));
+    for ([id, kind, _], request) in [(ICMP, ECHO_REQUEST), (ICMPV6, ECHO_REQUEST_V6)] {
+        if let Some(id) = number(id) {
+            let asks = find(protocol, kind)?.first() == Some(&request);
+            return Some(if asks { [id, 0] } else { [0, id] });
+        }
+    }
+    Some([number(SOURCE_PORT)?, number(DESTINATION_PORT)?])
 }
 
 /// Returns the value of the first attribute of a kind.
@@ -198,6 +228,7 @@ mod tests {
             protocol,
             local: local.parse().unwrap(),
             remote: remote.parse().unwrap(),
+            incoming_cpu: None,
         }
     }
 
@@ -233,6 +264,35 @@ mod tests {
                     }))
                 );
             }
+        }
+    }
+
+    #[test]
+    fn an_echo_request_is_found_by_its_identifier() {
+        for (local, remote) in [
+            ("10.244.0.2:77", "10.244.1.2:0"),
+            ("[fd00:10:244::2]:77", "[fd00:10:244:1::2]:0"),
+        ] {
+            let flow = flow(Protocol::Icmp, local, remote);
+            let asked = get(&flow);
+            let mut answer = echo(&asked);
+            // The reply has the type of a reply.
+            let types = if flow.local.is_ipv4() { ICMP } else { ICMPV6 };
+            let mut kind = Vec::new();
+            attribute(
+                &mut kind,
+                types[1],
+                &[if flow.local.is_ipv4() { 8 } else { 128 }],
+            );
+            let last = answer.windows(kind.len()).rposition(|bytes| bytes == kind);
+            answer[last.unwrap() + 4] = if flow.local.is_ipv4() { 0 } else { 129 };
+            let Ok(Answer::Entry(entry)) = read(&answer) else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(entry.original.source, flow.local);
+            assert_eq!(entry.original.destination, flow.remote);
+            assert_eq!(entry.reply.source.port(), 0);
+            assert_eq!(entry.reply.destination.port(), 77);
         }
     }
 

@@ -144,6 +144,7 @@ pub(crate) fn ping(lab: &Lab, arm: &Name, count: u32, protocol: Protocol) -> Flo
         protocol,
         local: local.parse().unwrap(),
         remote: remote.parse().unwrap(),
+        incoming_cpu: None,
     }
 }
 

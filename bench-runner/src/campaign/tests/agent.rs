@@ -125,6 +125,7 @@ fn report(seed: u64, base_ns: f64) -> JobReport {
                 protocol: Protocol::Tcp,
                 local,
                 remote,
+                incoming_cpu: None,
             }),
             ..Outcome::default()
         },

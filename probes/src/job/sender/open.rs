@@ -6,6 +6,7 @@ use tollgate_results::workload::{OpenLoad, Traffic};
 
 use super::{Life, kept, size};
 use crate::clock::Monotonic;
+use crate::probe::icmp::{Echoes, IcmpDial};
 use crate::probe::open::fleet::Sockets;
 use crate::probe::open::gets::Gets;
 use crate::probe::open::talk::{Datagrams, Pipeline, Talk};
@@ -31,6 +32,16 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
         Traffic::UdpRr { payload, timeout } => {
             let talk = Datagrams::new(size(payload) as usize, job.seed);
             let dial = UdpDial::new(job.target, timeout.duration());
+            let waits = Waits::datagrams(timeout.0);
+            drive((dial, talk), (job, load, life), waits, load.in_flight);
+        }
+        Traffic::IcmpEcho {
+            payload,
+            timeout,
+            socket,
+        } => {
+            let dial = IcmpDial::new(job.target, socket, timeout.duration());
+            let talk = Echoes::new(dial.form(), size(payload) as usize, job.seed);
             let waits = Waits::datagrams(timeout.0);
             drive((dial, talk), (job, load, life), waits, load.in_flight);
         }

@@ -7,7 +7,7 @@ use tollgate_results::outcome::Failure;
 use super::flights::Flights;
 use super::talk::Talk;
 use crate::clock::Moment;
-use crate::probe::transport::{Transport, cause};
+use crate::probe::transport::Transport;
 
 /// A connection, the requests under way on it, and what was heard of the next reply.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ fn write(link: &mut impl Transport, bytes: &[u8]) -> Result<usize, Failure> {
     match link.send(bytes) {
         Ok(sent) => Ok(sent),
         Err(error) if waits(error.kind()) => Ok(0),
-        Err(error) => Err(cause(&error)),
+        Err(error) => link.cause(&error).map_or(Ok(0), Err),
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) fn read(link: &mut impl Transport, buffer: &mut [u8]) -> Result<Optio
     match link.recv(buffer) {
         Ok(received) => Ok(Some(received)),
         Err(error) if waits(error.kind()) => Ok(None),
-        Err(error) => Err(cause(&error)),
+        Err(error) => link.cause(&error).map_or(Ok(None), Err),
     }
 }
 

@@ -34,6 +34,11 @@ pub(crate) trait Talk {
 
     /// Returns the payload of a reply, in bytes.
     fn reply(&self) -> u64;
+
+    /// Returns how long the far end had the request of this reply, in nanoseconds, if it was asked and says so.
+    fn far_end_ns(&self, _reply: &[u8]) -> Option<u64> {
+        None
+    }
 }
 
 /// What bytes are.
@@ -139,6 +144,7 @@ impl Talk for Pipeline {
 pub(crate) struct Datagrams {
     frame: Vec<u8>,
     token: u64,
+    kind: Kind,
 }
 
 impl Datagrams {
@@ -148,7 +154,16 @@ impl Datagrams {
         let mut frame = vec![0; size];
         random.fill_bytes(&mut frame);
         let token = random.next_u64();
-        Self { frame, token }
+        let kind = Kind::Request;
+        Self { frame, token, kind }
+    }
+
+    /// Has the far end say how long it had each request, which its replies have room for from 40 bytes on.
+    pub(crate) fn asking_far_end(mut self) -> Self {
+        self.kind = Kind::StampedRequest;
+        // A responder that doesn't know, leaves this.
+        Header::write_far_end(&mut self.frame, None);
+        self
     }
 }
 
@@ -162,7 +177,7 @@ impl Talk for Datagrams {
     #[inline]
     fn ask(&mut self, sequence: u64, _first: bool) -> &[u8] {
         let header = Header {
-            kind: Kind::Request,
+            kind: self.kind,
             token: self.token,
             sequence,
         };
@@ -183,6 +198,12 @@ impl Talk for Datagrams {
 
     fn reply(&self) -> u64 {
         self.frame.len() as u64
+    }
+
+    #[inline]
+    fn far_end_ns(&self, reply: &[u8]) -> Option<u64> {
+        let asked = self.kind == Kind::StampedRequest;
+        asked.then(|| Header::read_far_end(reply)).flatten()
     }
 }
 

@@ -2,79 +2,69 @@
 
 mod replies;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use tollgate_results::outcome::Failure;
 
 use self::replies::Replies;
 use super::Probe;
+use super::open::talk::{Heard, Talk};
 use super::transport::{Dial, Transport, pass};
 use super::window::{Fault, Patience, Window};
 use crate::clock::{Clock, Moment};
 use crate::recorder::Recorder;
-use crate::wire::{Header, Kind, MAX_DATAGRAM};
+
+/// Receives replies, in bytes: more than the longest datagram, with its IP header where the kernel hands it over.
+const BUFFER: usize = 64 * 1024;
 
 /// A closed loop that goes on to the next request when a reply is overdue.
 #[derive(Debug)]
-pub(crate) struct UdpRr<D: Dial, C> {
+pub(crate) struct DatagramRr<D: Dial, T, C> {
     dial: D,
+    talk: T,
     clock: C,
     link: Option<D::Link>,
     timeout_ns: u64,
     replies: Replies,
-    kind: Kind,
-    request: Vec<u8>,
     buffer: Vec<u8>,
 }
 
-impl<D: Dial, C: Clock> UdpRr<D, C> {
-    /// Prepares datagrams of `size` bytes, their content and the job's token drawn from `seed`.
-    pub(crate) fn new(dial: D, clock: C, size: usize, timeout_ns: u64, seed: u64) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut request = vec![0; size];
-        random.fill_bytes(&mut request);
+impl<D: Dial, T: Talk<Ear = ()>, C: Clock> DatagramRr<D, T, C> {
+    /// Prepares a loop in which a reply that takes longer than `timeout_ns` is lost.
+    pub(crate) fn new(dial: D, talk: T, clock: C, timeout_ns: u64) -> Self {
         Self {
             dial,
+            talk,
             clock,
             link: None,
             timeout_ns,
-            replies: Replies::new(random.next_u64(), size),
-            kind: Kind::Request,
-            request,
-            // One byte more than the longest datagram, so that a longer one shows.
-            buffer: vec![0; MAX_DATAGRAM + 1],
+            replies: Replies::new(),
+            buffer: vec![0; BUFFER],
         }
-    }
-
-    /// Has the far end say how long it had each request, which its replies have room for from 40 bytes on.
-    pub(crate) fn asking_far_end(mut self) -> Self {
-        self.kind = Kind::StampedRequest;
-        // A responder that doesn't know, leaves this.
-        Header::write_far_end(&mut self.request, None);
-        self
     }
 
     /// Splits a round trip where the kernel stamped it; returns when the next one starts.
     #[inline]
-    fn split(&mut self, started: Moment, done: Moment, recorder: &mut Recorder) -> Moment {
+    fn split(
+        &mut self,
+        started: Moment,
+        (done, len): (Moment, usize),
+        recorder: &mut Recorder,
+    ) -> Moment {
         let Some(stamps) = self.link.as_mut().and_then(Transport::stamps) else {
             return done;
         };
-        let asked = self.kind == Kind::StampedRequest;
-        let reply = &self.buffer[..self.request.len()];
-        let far_end_ns = asked.then(|| Header::read_far_end(reply)).flatten();
+        let far_end_ns = self.talk.far_end_ns(&self.buffer[..len]);
         recorder.split(started, done, &stamps, far_end_ns);
         self.clock.now()
     }
 
-    /// Makes one exchange; returns when its reply came.
+    /// Makes one exchange; returns when its reply came, and how long it is in the buffer.
     #[inline]
     fn exchange(
         &mut self,
         window: &Window<'_>,
         now: Moment,
         recorder: &mut Recorder,
-    ) -> Result<Moment, Fault> {
+    ) -> Result<(Moment, usize), Fault> {
         let patience = Patience {
             clock: &self.clock,
             aborted: window.aborted,
@@ -84,32 +74,36 @@ impl<D: Dial, C: Clock> UdpRr<D, C> {
             Some(link) => link,
             none => none.insert(self.dial.dial(&patience)?.0),
         };
-        let kind = self.kind;
-        let header = self.replies.ask();
-        Header { kind, ..header }.write_to(&mut self.request);
-        while let Err(error) = link.send(&self.request) {
-            pass(&error)?;
+        let request = self.talk.ask(self.replies.ask(), false);
+        while let Err(error) = link.send(request) {
+            pass(link, &error)?;
             patience.check()?;
         }
-        recorder.counts_mut().bytes_sent += self.request.len() as u64;
+        recorder.counts_mut().bytes_sent += self.talk.reply();
         loop {
             match link.recv(&mut self.buffer) {
                 Ok(len) => {
                     let done = self.clock.now();
                     let in_time = done <= patience.deadline;
+                    let heard = self.talk.hear(&mut (), 0, &self.buffer[..len]);
+                    let sequence = match heard {
+                        Ok((_, Heard::Reply(sequence))) => Some(sequence),
+                        _ => None,
+                    };
                     let counts = recorder.counts_mut();
-                    if self.replies.sort(&self.buffer[..len], in_time, counts) {
-                        return Ok(done);
+                    if self.replies.sort(sequence, in_time, counts) {
+                        counts.bytes_received += self.talk.reply();
+                        return Ok((done, len));
                     }
                 }
-                Err(error) => pass(&error)?,
+                Err(error) => pass(link, &error)?,
             }
             patience.check()?;
         }
     }
 }
 
-impl<D: Dial, C: Clock> Probe for UdpRr<D, C> {
+impl<D: Dial, T: Talk<Ear = ()>, C: Clock> Probe for DatagramRr<D, T, C> {
     fn open(&mut self, window: &Window<'_>) {
         let patience = window.patience(&self.clock, self.clock.now());
         self.link = self.dial.dial(&patience).ok().map(|(link, _)| link);
@@ -121,9 +115,9 @@ impl<D: Dial, C: Clock> Probe for UdpRr<D, C> {
         recorder.counts_mut().started = Some(now);
         while window.is_open(now) {
             match self.exchange(window, now, recorder) {
-                Ok(done) => {
-                    recorder.replied(done.since(now));
-                    now = self.split(now, done, recorder);
+                Ok(reply) => {
+                    recorder.replied(reply.0.since(now));
+                    now = self.split(now, reply, recorder);
                 }
                 Err(Fault::Aborted) => break,
                 Err(Fault::Failed(failure)) => {

@@ -5,11 +5,16 @@ use tollgate_results::outcome::{Outcome, Timed};
 
 use super::*;
 use crate::probe::memory::{Event, MemoryDial, Virtual, run};
+use crate::probe::open::talk::Datagrams;
 use crate::wire::Header;
 
 const SECOND: u64 = 1_000_000_000;
 const TIMEOUT: u64 = 5_000_000;
 const SIZE: usize = 64;
+
+fn prober(dial: MemoryDial, clock: &Virtual) -> DatagramRr<MemoryDial, Datagrams, Virtual> {
+    DatagramRr::new(dial, Datagrams::new(SIZE, 1), clock.clone(), TIMEOUT)
+}
 
 /// What the far end, or the path, does to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +56,7 @@ fn outcome(fates: Vec<Fate>) -> Outcome {
     let dial = MemoryDial::new(&clock, move |sent| {
         events(fates.next().unwrap_or(Fate::Slowly), sent)
     });
-    let mut probe = UdpRr::new(dial, clock.clone(), SIZE, TIMEOUT, 1);
+    let mut probe = prober(dial, &clock);
     let report = run(&mut probe, &clock, SECOND);
     assert_eq!(
         report.histograms[&Timed::Latency].len(),
@@ -91,7 +96,7 @@ fn a_reply_that_was_overtaken_is_reordered() {
             events(Fate::Answered, sent)
         }
     });
-    let mut probe = UdpRr::new(dial, clock.clone(), SIZE, TIMEOUT, 1);
+    let mut probe = prober(dial, &clock);
     let outcome = run(&mut probe, &clock, SECOND).outcome;
     assert_eq!((outcome.lost, outcome.late, outcome.reordered), (1, 1, 1));
 }
@@ -104,7 +109,7 @@ fn a_reply_that_comes_in_the_same_turn_but_too_late_is_lost() {
         events[0].0 = TIMEOUT + 1;
         events
     });
-    let mut probe = UdpRr::new(dial, clock.clone(), SIZE, TIMEOUT, 1);
+    let mut probe = prober(dial, &clock);
     let outcome = run(&mut probe, &clock, SECOND).outcome;
     assert_eq!(outcome.replied, 0);
     assert_eq!(outcome.late, outcome.lost);
@@ -116,7 +121,7 @@ fn a_port_without_listener_is_refused_at_a_bounded_rate() {
     let clock = Virtual::default();
     let refused = Event::Error(ErrorKind::ConnectionRefused);
     let dial = MemoryDial::new(&clock, move |_| vec![(1_000, refused.clone())]);
-    let mut probe = UdpRr::new(dial, clock.clone(), SIZE, TIMEOUT, 1);
+    let mut probe = prober(dial, &clock);
     let outcome = run(&mut probe, &clock, SECOND).outcome;
     assert_eq!(outcome.failures[&Failure::Refused], outcome.sent);
     assert!((90..=100).contains(&outcome.sent), "{}", outcome.sent);

@@ -1,7 +1,6 @@
 //! Tells late, duplicated, reordered and foreign datagrams apart.
 
 use crate::recorder::Counts;
-use crate::wire::{Header, Kind};
 
 /// How many requests back a reply is recognised: at 1 ms per lost request more than a minute.
 const SPAN: u64 = 1 << 16;
@@ -9,8 +8,6 @@ const SPAN: u64 = 1 << 16;
 /// The requests of a job and which of the last [`SPAN`] were answered. Allocates only in [`Replies::new`].
 #[derive(Debug)]
 pub(super) struct Replies {
-    token: u64,
-    size: usize,
     /// The request that is under way.
     present: u64,
     /// First request of the window.
@@ -21,12 +18,10 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    /// Starts with no request made; `size` is the length of each datagram.
-    pub(super) fn new(token: u64, size: usize) -> Self {
+    /// Starts with no request made.
+    pub(super) fn new() -> Self {
         let words = usize::try_from(SPAN / 64).expect("a small constant");
         Self {
-            token,
-            size,
             present: 0,
             first: 0,
             highest: 0,
@@ -39,31 +34,27 @@ impl Replies {
         self.first = self.present + 1;
     }
 
-    /// Returns the header of the next request.
+    /// Returns the number of the next request.
     #[inline]
-    pub(super) fn ask(&mut self) -> Header {
+    pub(super) fn ask(&mut self) -> u64 {
         self.present += 1;
         let (word, bit) = place(self.present);
         self.answered[word] &= !bit;
-        Header {
-            kind: Kind::Request,
-            token: self.token,
-            sequence: self.present,
-        }
+        self.present
     }
 
-    /// Returns whether a datagram is the reply to the present request and came in time; counts what it
-    /// is otherwise.
+    /// Returns whether what came is the reply to the present request, and in time; counts what it is otherwise.
+    /// `sequence` is the request that it answers, `None` for a datagram that answers none of the job's.
     #[inline]
-    pub(super) fn sort(&mut self, datagram: &[u8], in_time: bool, counts: &mut Counts) -> bool {
-        let header = Header::read_from(datagram).ok().filter(|header| {
-            header.kind == Kind::Reply
-                && header.token == self.token
-                && header.sequence <= self.present
-                && self.present - header.sequence < SPAN
-                && datagram.len() == self.size
-        });
-        let Some(Header { sequence, .. }) = header else {
+    pub(super) fn sort(
+        &mut self,
+        sequence: Option<u64>,
+        in_time: bool,
+        counts: &mut Counts,
+    ) -> bool {
+        let known =
+            sequence.filter(|&sequence| sequence <= self.present && self.present - sequence < SPAN);
+        let Some(sequence) = known else {
             counts.stray += 1;
             return false;
         };
@@ -73,7 +64,6 @@ impl Replies {
         let overtaken = sequence < self.highest;
         self.highest = self.highest.max(sequence);
         if sequence == self.present && in_time && !again {
-            counts.bytes_received += datagram.len() as u64;
             return true;
         }
         if sequence >= self.first {
@@ -99,23 +89,14 @@ const fn place(sequence: u64) -> (usize, u64) {
 mod tests {
     use super::*;
 
-    const TOKEN: u64 = 7;
-
     /// Hands in a reply; returns whether it was the awaited one.
     fn reply(replies: &mut Replies, counts: &mut Counts, sequence: u64, in_time: bool) -> bool {
-        let mut datagram = [0; 64];
-        let header = Header {
-            kind: Kind::Reply,
-            token: TOKEN,
-            sequence,
-        };
-        header.write_to(&mut datagram);
-        replies.sort(&datagram, in_time, counts)
+        replies.sort(Some(sequence), in_time, counts)
     }
 
     #[test]
     fn late_duplicated_and_reordered_are_told_apart() {
-        let mut replies = Replies::new(TOKEN, 64);
+        let mut replies = Replies::new();
         let mut counts = Counts::default();
         replies.start_window();
         for _ in 1..=3 {
@@ -140,7 +121,7 @@ mod tests {
 
     #[test]
     fn replies_from_before_the_window_do_not_count() {
-        let mut replies = Replies::new(TOKEN, 64);
+        let mut replies = Replies::new();
         let mut counts = Counts::default();
         replies.ask();
         replies.start_window();
@@ -151,39 +132,21 @@ mod tests {
 
     #[test]
     fn what_answers_no_request_of_the_job_is_stray() {
-        let mut replies = Replies::new(TOKEN, 64);
+        let mut replies = Replies::new();
         let mut counts = Counts::default();
         replies.start_window();
         let request = replies.ask();
-        let mut datagram = [0; 64];
-        for header in [
-            request,
-            Header {
-                kind: Kind::Reply,
-                token: 8,
-                ..request
-            },
-            Header {
-                kind: Kind::Reply,
-                sequence: 2,
-                ..request
-            },
-        ] {
-            header.write_to(&mut datagram);
-            assert!(!replies.sort(&datagram, true, &mut counts), "{header:?}");
-        }
-        assert!(!replies.sort(b"garbage", true, &mut counts));
-        assert!(!replies.sort(&[], true, &mut counts));
-        let mut long = [0; 65];
-        let kind = Kind::Reply;
-        Header { kind, ..request }.write_to(&mut long);
-        assert!(!replies.sort(&long, true, &mut counts));
-        assert_eq!(counts.stray, 6);
+        assert!(!replies.sort(None, true, &mut counts));
+        assert!(
+            !reply(&mut replies, &mut counts, request + 1, true),
+            "not asked yet"
+        );
+        assert_eq!(counts.stray, 2);
     }
 
     #[test]
     fn a_slot_is_used_again_after_the_span() {
-        let mut replies = Replies::new(TOKEN, 64);
+        let mut replies = Replies::new();
         let mut counts = Counts::default();
         replies.start_window();
         replies.ask();
