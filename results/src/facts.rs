@@ -57,13 +57,18 @@ impl Facts {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let text = serde_json::to_string(self).expect("plain strings and numbers serialise");
-        let digest = Sha256::digest(text.as_bytes());
-        let head = digest
-            .iter()
-            .take(6)
-            .fold(0_u64, |head, &byte| head << 8 | u64::from(byte));
-        format!("{head:012x}")
+        short_digest(&text)
     }
+}
+
+/// Returns the first 12 hexadecimal digits of the SHA-256 of a text.
+pub(crate) fn short_digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let head = digest
+        .iter()
+        .take(6)
+        .fold(0_u64, |head, &byte| head << 8 | u64::from(byte));
+    format!("{head:012x}")
 }
 
 /// Facts of one deployed arm.

@@ -106,13 +106,39 @@ impl Histogram {
     /// A lost reply is an infinite delay: where the rank falls among the lost, and where nothing
     /// was sent, the answer is `None`.
     #[must_use]
+    pub fn quantile_of_sent(&self, quantile: f64, lost: u64) -> Option<u64> {
+        let share = self.share_at(quantile, lost)?;
+        Some(self.0.value_at_quantile(share))
+    }
+
+    /// Returns the same for many quantiles in one pass. They must ascend; of those that don't, each costs a pass of
+    /// its own.
+    #[must_use]
+    pub fn quantiles_of_sent(&self, quantiles: &[f64], lost: u64) -> Vec<Option<u64>> {
+        let shares: Vec<Option<f64>> = quantiles
+            .iter()
+            .map(|quantile| self.share_at(*quantile, lost))
+            .collect();
+        let mut values = self.0.value_at_quantiles(shares.iter().copied().flatten());
+        shares
+            .iter()
+            .map(|share| {
+                let share = (*share)?;
+                // The pass ends where shares stop to ascend.
+                let value = values.next();
+                Some(value.unwrap_or_else(|| self.0.value_at_quantile(share)))
+            })
+            .collect()
+    }
+
+    /// Returns the share of those received that lies up to a quantile of all sent; `None` among the lost.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "counts stay far below 2^53 and the quantile is in [0, 1]"
     )]
-    pub fn quantile_of_sent(&self, quantile: f64, lost: u64) -> Option<u64> {
+    fn share_at(&self, quantile: f64, lost: u64) -> Option<f64> {
         let received = self.0.len();
         let sent = received.saturating_add(lost);
         if sent == 0 {
@@ -120,12 +146,8 @@ impl Histogram {
         }
         // The small slack keeps 0.9 * 1000 at rank 900 though 0.9 is not exact in binary.
         let rank = ((quantile * sent as f64 - 1e-9).ceil() as u64).clamp(1, sent);
-        if rank > received {
-            return None;
-        }
         // Half a rank below names the rank whatever the division rounds to.
-        let share = (rank as f64 - 0.5) / received as f64;
-        Some(self.0.value_at_quantile(share))
+        (rank <= received).then(|| (rank as f64 - 0.5) / received as f64)
     }
 
     /// Returns every latency that occurs, upwards, with how often it does: the highest equivalent value in
@@ -360,6 +382,22 @@ mod tests {
             let exact = values[rank - 1];
             let got = of(&values).quantile_of_sent(quantile, 0).unwrap();
             prop_assert!(got.abs_diff(exact) * 1000 <= exact, "{got} against {exact}");
+        }
+
+        #[test]
+        fn many_quantiles_at_once_are_those_one_by_one(
+            values in prop::collection::vec(1..HIGHEST_NS, 0..100),
+            lost in 0..20_u64,
+            mut quantiles in prop::collection::vec(0.0..=1.0_f64, 0..20),
+            ascending in any::<bool>(),
+        ) {
+            if ascending {
+                quantiles.sort_unstable_by(f64::total_cmp);
+            }
+            let histogram = of(&values);
+            let single: Vec<_> =
+                quantiles.iter().map(|quantile| histogram.quantile_of_sent(*quantile, lost)).collect();
+            prop_assert_eq!(histogram.quantiles_of_sent(&quantiles, lost), single);
         }
 
         #[test]

@@ -17,6 +17,7 @@
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
 //! - [`mod@slice`] and [`run`]: the record of a campaign
+//! - [`history`]: what a history keeps of a campaign
 
 pub mod agent;
 pub mod arm;
@@ -25,6 +26,7 @@ pub mod counters;
 pub mod evidence;
 pub mod facts;
 pub mod histogram;
+pub mod history;
 pub mod http;
 pub mod outcome;
 pub mod plan;

@@ -55,6 +55,36 @@ pub enum StoreErrorKind {
     /// A slice that is there already.
     #[error("slice {0} is there already; each is measured once")]
     Duplicate(String),
+    /// There is no history yet.
+    #[error("there is no history; make one with `tollgate history add FOLDER`")]
+    NoHistory,
+    /// A file that is something else.
+    #[error("it is not a history of Tollgate; name another file")]
+    NotHistory,
+    /// It was written by a later version of Tollgate.
+    #[error(
+        "history format {found}, and this version of Tollgate reads up to {known}; use the version that wrote it"
+    )]
+    NewerHistory {
+        /// The format that was found.
+        found: i64,
+        /// The latest that this version knows.
+        known: i64,
+    },
+    /// Its pages or values are not what they should be.
+    #[error(
+        "the history is damaged ({0}); restore it from a copy, or remove it and add the campaigns again"
+    )]
+    DamagedHistory(String),
+    /// Another process holds it.
+    #[error("another process has been writing to it for {0} seconds; try again later")]
+    Busy(u64),
+    /// A campaign that is not in the history.
+    #[error("there is no campaign {0} in it; `tollgate history --campaigns` lists them")]
+    NoCampaign(i64),
+    /// What `SQLite` says of anything else.
+    #[error("{0}")]
+    Sqlite(String),
     /// A report's name that would not stay in the folder, or that is a record's.
     #[error("`{0}` is no name for a report; write a plain file name, for example report.html")]
     ReportName(String),

@@ -12,18 +12,21 @@
 //!
 //! - [`CampaignDir`]: a folder to read and to put reports into
 //! - [`Recording`]: a folder that a campaign is being written to, by one writer at a time
+//! - [`HistoryDb`]: what campaigns said, one after the other, in one file
 //! - [`StoreError`]: what went wrong, where, and how to mend it
 
 mod assemble;
 mod atomic;
 mod error;
 mod folder;
+mod history;
 mod hlog;
 mod lines;
 mod recording;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use folder::CampaignDir;
+pub use history::{Added, HistoryDb, Kept};
 pub use lines::SliceLine;
 pub use recording::Recording;
 

@@ -2,6 +2,7 @@
 
 mod damage;
 mod folder;
+mod history;
 mod torn;
 
 use std::collections::BTreeMap;
