@@ -22,6 +22,7 @@ pub mod gate;
 pub mod history;
 pub mod model;
 pub mod pairs;
+mod parallel;
 pub mod pooled;
 pub mod raw;
 pub mod render;

@@ -1,6 +1,7 @@
 //! The statistics that verdicts rest on (statistics §2): plain functions on slices of numbers.
 
 pub(crate) mod binomial;
+pub(crate) mod by_count;
 pub(crate) mod calibrated;
 pub(crate) mod change_points;
 pub(crate) mod components;

@@ -165,7 +165,7 @@ impl Inference {
             holm_attainable: true,
             p_equivalence: self.walsh.p_equivalence(self.scale.margin(margin)),
             t_interval: PairedT::of(&self.effects).map(|t| {
-                let (low, high) = t.interval(0.05);
+                let (low, high) = t.interval95();
                 Interval {
                     low: self.scale.print(low),
                     high: self.scale.print(high),
@@ -181,7 +181,7 @@ impl Inference {
         let Some(t) = PairedT::of(&self.effects) else {
             return false;
         };
-        let (low, high) = t.interval(0.05);
+        let (low, high) = t.interval95();
         let excluded = |low: f64, high: f64| low > 0.0 || high < 0.0;
         excluded(low, high) != excluded(self.bounds95.low, self.bounds95.high)
     }

@@ -9,6 +9,7 @@ use tollgate_results::workload::{Cpu, Workload};
 use super::context::Context;
 use super::values;
 use crate::model::{Cell, Direction, Estimate, Interval, Metric, Typical, Undropped, Verdict};
+use crate::parallel;
 use crate::stats::rounds::FEWEST;
 use crate::stats::{holm, median, order, real, real64};
 use crate::verdict::{Inference, Scale};
@@ -21,7 +22,7 @@ const LOSS_MARGIN: f64 = 0.001;
 /// Compares every arm with its reference on every workload and metric, in the plan's order.
 pub(crate) fn compare(context: &Context<'_>) -> Vec<Cell> {
     let plan = &context.campaign.run.plan;
-    let mut cells = Vec::new();
+    let mut compared = Vec::new();
     for workload in &plan.workloads {
         for &metric in values::metrics(workload) {
             for arm in &plan.arms {
@@ -30,11 +31,14 @@ pub(crate) fn compare(context: &Context<'_>) -> Vec<Cell> {
                 };
                 let runs = |arm: &Arm| arm.workloads.contains(&workload.name);
                 if runs(arm) && runs(reference) {
-                    cells.push(cell(context, workload, metric, arm, reference));
+                    compared.push((workload, metric, arm, reference));
                 }
             }
         }
     }
+    let mut cells = parallel::map(&compared, |&(workload, metric, arm, reference)| {
+        cell(context, workload, metric, arm, reference)
+    });
     adjust(&mut cells);
     cells
 }
@@ -56,7 +60,7 @@ pub(crate) fn typical_of(
 /// Returns the median with its order-statistic interval.
 pub(crate) fn typical(values: &[f64]) -> Option<Typical> {
     let sorted = crate::stats::sorted(values);
-    let interval = order::ranks(values.len(), 0.5, 0.05).map(|ranks| Interval {
+    let interval = order::ranks_of_median(values.len()).map(|ranks| Interval {
         low: sorted[ranks.low - 1],
         high: sorted[ranks.high - 1],
         confidence: ranks.confidence,

@@ -1,5 +1,6 @@
 //! Series for plots: percentile spectra, and slices in the order measured.
 
+use tollgate_results::arm::Name;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Outcome, Timed};
 use tollgate_results::run::Campaign;
@@ -10,6 +11,7 @@ use super::context::Context;
 use super::load;
 use super::values::{self, RoundKey};
 use crate::model::{SlicePoint, Spectrum, SpectrumPoint};
+use crate::parallel;
 use crate::stats::{real, real64};
 
 /// Samples that must lie beyond a point of a spectrum.
@@ -18,36 +20,45 @@ const BEYOND: f64 = 10.0;
 /// Pools the histograms of each arm and workload over the rounds that count.
 pub(crate) fn spectra(context: &Context<'_>) -> Vec<Spectrum> {
     let plan = &context.campaign.run.plan;
-    let mut spectra = Vec::new();
+    let mut timed = Vec::new();
     for workload in &plan.workloads {
-        for timed in Timed::ALL {
-            for arm in &plan.arms {
-                let mut pooled = Histogram::new();
-                let (mut rounds, mut sent) = (0, 0_u64);
-                for (_, observation) in context.kept(&workload.name, &arm.name) {
-                    if let Some(histogram) = observation.slice.histograms.get(&timed) {
-                        pooled.merge(histogram);
-                        rounds += 1;
-                        let outcome = &observation.measured.outcome;
-                        sent = sent.saturating_add(asked(timed, outcome, histogram));
-                    }
-                }
-                if rounds > 0 {
-                    let lost = sent.saturating_sub(pooled.len());
-                    spectra.push(Spectrum {
-                        workload: workload.name.clone(),
-                        arm: arm.name.clone(),
-                        timed,
-                        rounds,
-                        sent,
-                        lost,
-                        points: points(&pooled, lost),
-                    });
-                }
-            }
+        for kind in Timed::ALL {
+            timed.extend(
+                plan.arms
+                    .iter()
+                    .map(|arm| (&workload.name, kind, &arm.name)),
+            );
         }
     }
-    spectra
+    let spectra = parallel::map(&timed, |&(workload, timed, arm)| {
+        spectrum(context, workload, timed, arm)
+    });
+    spectra.into_iter().flatten().collect()
+}
+
+/// `None` where nothing of the kind was timed.
+fn spectrum(context: &Context<'_>, workload: &Name, timed: Timed, arm: &Name) -> Option<Spectrum> {
+    let mut pooled: Option<Histogram> = None;
+    let (mut rounds, mut sent) = (0, 0_u64);
+    for (_, observation) in context.kept(workload, arm) {
+        if let Some(histogram) = observation.slice.histograms.get(&timed) {
+            pooled.get_or_insert_default().merge(histogram);
+            rounds += 1;
+            let outcome = &observation.measured.outcome;
+            sent = sent.saturating_add(asked(timed, outcome, histogram));
+        }
+    }
+    let pooled = pooled?;
+    let lost = sent.saturating_sub(pooled.len());
+    Some(Spectrum {
+        workload: workload.clone(),
+        arm: arm.clone(),
+        timed,
+        rounds,
+        sent,
+        lost,
+        points: points(&pooled, lost),
+    })
 }
 
 /// Returns how many requests the percentiles of a histogram are of.
@@ -71,13 +82,15 @@ fn asked(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u64 {
 
 fn points(pooled: &Histogram, lost: u64) -> Vec<SpectrumPoint> {
     let sent = pooled.len().saturating_add(lost);
-    quantiles()
+    let told: Vec<f64> = quantiles()
         .filter(|quantile| real64(sent) * (1.0 - quantile) >= BEYOND)
-        .map(|quantile| SpectrumPoint {
+        .collect();
+    let values = pooled.quantiles_of_sent(&told, lost);
+    told.into_iter()
+        .zip(values)
+        .map(|(quantile, ns)| SpectrumPoint {
             quantile,
-            ns: pooled
-                .quantile_of_sent(quantile, lost)
-                .map_or(f64::INFINITY, real64),
+            ns: ns.map_or(f64::INFINITY, real64),
         })
         .collect()
 }

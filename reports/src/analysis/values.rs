@@ -9,6 +9,7 @@ use tollgate_results::slice::{Measured, Slice, SliceResult};
 use tollgate_results::workload::{Connections, Traffic, Workload};
 
 use crate::model::Metric;
+use crate::parallel;
 use crate::stats::real64;
 
 /// A round on one install: what may be paired.
@@ -48,20 +49,9 @@ impl<'a> Observations<'a> {
     /// Takes the figures of every measured slice.
     pub(crate) fn of(slices: &'a [Slice]) -> Self {
         let mut by_key: BTreeMap<_, BTreeMap<_, BTreeMap<_, _>>> = BTreeMap::new();
-        for slice in slices {
-            let SliceResult::Measured(measured) = &slice.record.result else {
-                continue;
-            };
+        for observation in parallel::map(slices, observe).into_iter().flatten() {
+            let slice = observation.slice;
             let key = &slice.record.key;
-            let observation = Observation {
-                slice,
-                measured,
-                bottleneck: measured.outcome.bottleneck(&slice.histograms),
-                values: Metric::ALL
-                    .into_iter()
-                    .filter_map(|metric| Some((metric, value(metric, slice, measured)?)))
-                    .collect(),
-            };
             by_key
                 .entry(&key.workload)
                 .or_default()
@@ -97,6 +87,22 @@ impl<'a> Observations<'a> {
     fn of_arm(&self, workload: &Name, arm: &Name) -> Option<&BTreeMap<RoundKey, Observation<'a>>> {
         self.by_key.get(workload)?.get(arm)
     }
+}
+
+/// Takes the figures of a slice; `None` where it was not measured.
+fn observe(slice: &Slice) -> Option<Observation<'_>> {
+    let SliceResult::Measured(measured) = &slice.record.result else {
+        return None;
+    };
+    Some(Observation {
+        slice,
+        measured,
+        bottleneck: measured.outcome.bottleneck(&slice.histograms),
+        values: Metric::ALL
+            .into_iter()
+            .filter_map(|metric| Some((metric, value(metric, slice, measured)?)))
+            .collect(),
+    })
 }
 
 /// Returns the metrics of a workload, the main one first. An open loop has no CPU per request: its generator

@@ -2,12 +2,20 @@
 
 use statrs::distribution::{Binomial, DiscreteCDF as _};
 
+use super::by_count::ByCount;
+
 /// The ranks, from 1, that bound a quantile, with the exact confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Ranks {
     pub(crate) low: usize,
     pub(crate) high: usize,
     pub(crate) confidence: f64,
+}
+
+/// Returns the ranks of the 95 % interval of a median: [`ranks`], each number of values once.
+pub(crate) fn ranks_of_median(n: usize) -> Option<Ranks> {
+    static RANKS: ByCount<Option<Ranks>> = ByCount::new();
+    RANKS.of(n, |n| ranks(n, 0.5, 0.05))
 }
 
 /// Returns the equal-tailed ranks of a quantile in (0, 1) among n values: each side errs with at most

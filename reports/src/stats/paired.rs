@@ -1,5 +1,6 @@
 //! The paired t on finite rounds: a cross-check of the signed-rank interval, never a verdict.
 
+use super::by_count::ByCount;
 use super::{mean, real, sorted, spread, student};
 
 /// Mean and standard error of finite rounds.
@@ -7,7 +8,7 @@ use super::{mean, real, sorted, spread, student};
 pub(crate) struct PairedT {
     pub(crate) mean: f64,
     pub(crate) standard_error: f64,
-    degrees: f64,
+    rounds: usize,
 }
 
 impl PairedT {
@@ -20,21 +21,35 @@ impl PairedT {
         Some(Self {
             mean: mean(&sorted(rounds)),
             standard_error: spread(rounds)? / n.sqrt(),
-            degrees: n - 1.0,
+            rounds: rounds.len(),
         })
     }
 
+    /// Returns the 95 % interval.
+    pub(crate) fn interval95(&self) -> (f64, f64) {
+        static QUANTILES: ByCount<f64> = ByCount::new();
+        let quantile = |rounds: usize| student::quantile(0.975, real(rounds) - 1.0);
+        let reach = QUANTILES.of(self.rounds, quantile) * self.standard_error;
+        (self.mean - reach, self.mean + reach)
+    }
+
     /// Returns the interval of confidence `1 - alpha`.
+    #[cfg(test)]
     pub(crate) fn interval(&self, alpha: f64) -> (f64, f64) {
-        let reach = student::quantile(1.0 - alpha / 2.0, self.degrees) * self.standard_error;
+        let reach = student::quantile(1.0 - alpha / 2.0, self.degrees()) * self.standard_error;
         (self.mean - reach, self.mean + reach)
     }
 
     /// Returns the p of the two one-sided t tests of lying within ±margin.
     #[cfg(test)]
     pub(crate) fn p_equivalence(&self, margin: f64) -> f64 {
-        let p = |distance: f64| student::at_least(distance / self.standard_error, self.degrees);
+        let p = |distance: f64| student::at_least(distance / self.standard_error, self.degrees());
         p(margin - self.mean).max(p(margin + self.mean))
+    }
+
+    #[cfg(test)]
+    fn degrees(&self) -> f64 {
+        real(self.rounds) - 1.0
     }
 }
 
@@ -60,6 +75,7 @@ mod tests {
             assert!((found.0 - low).abs() < 5e-5, "{found:?}");
             assert!((found.1 - high).abs() < 5e-5, "{found:?}");
         }
+        assert_eq!(t.interval95(), t.interval(0.05));
         for (margin, p) in [(0.01, 0.257_298), (0.02, 0.002_036), (0.03, 3.392e-5)] {
             let found = t.p_equivalence(f64::ln_1p(margin));
             let digits: f64 = if margin > 0.025 { 5e-9 } else { 5e-7 };

@@ -1,5 +1,6 @@
 //! How many rounds a margin needs, and how small a difference a number of rounds can tell (statistics §2.7).
 
+use super::by_count::ByCount;
 use super::{real, student};
 
 /// Fewest rounds with a 95 % interval.
@@ -14,8 +15,11 @@ pub(crate) fn needed(spread: f64, reach: f64) -> Option<usize> {
 /// Returns the smallest difference that this many rounds find in nine of ten campaigns, on the scale
 /// of `spread`.
 pub(crate) fn resolved(spread: f64, rounds: usize) -> f64 {
-    let degrees = real(rounds.max(2) - 1);
-    let reach = student::quantile(0.975, degrees) + student::quantile(0.90, degrees);
+    static REACH: ByCount<f64> = ByCount::new();
+    let reach = REACH.of(rounds, |rounds| {
+        let degrees = real(rounds.max(2) - 1);
+        student::quantile(0.975, degrees) + student::quantile(0.90, degrees)
+    });
     reach * spread / real(rounds.max(1)).sqrt()
 }
 
