@@ -3,6 +3,9 @@
 //! A change point opens a question, it never fails a gate. Values of different machines or record formats never
 //! stand in one stretch, and a campaign without a value is a gap, not a value.
 
+mod entry;
+mod overview;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,12 @@ use crate::model::Interval;
 use crate::stats::calibrated::{self, FEWEST_AFTER, FEWEST_BEFORE};
 use crate::stats::change_points::{self, Flavour, Settings};
 use crate::words;
+
+pub use entry::entry_of;
+pub use overview::{
+    CampaignSummary, HISTORY_SCHEMA, History, Range, Series, SeriesPoint, SinceRelease, Telling,
+    tell,
+};
 
 /// The smallest change that is told, where a machine's noise floor is lower.
 const LEAST_MAGNITUDE: f64 = 0.02;
@@ -153,7 +162,7 @@ fn notes(values: usize, gaps: usize) -> Vec<String> {
 pub struct Budget {
     /// How much worse than the last release is allowed in all (θ - 1).
     pub allowed: f64,
-    /// θ of now against the last release, measured in one campaign, with its 95 % interval.
+    /// Interval of θ of now against the last release.
     pub interval: Interval,
     /// Pass: proved to be within. Suspect: proved worse, and estimated beyond. Inconclusive: neither.
     pub finding: Finding,
@@ -165,6 +174,10 @@ pub struct Budget {
 /// nothing by itself: a suspicion asks for a gate.
 #[must_use]
 pub fn budget(ratio: f64, interval: Interval, allowed: f64) -> Budget {
+    budget_since(ratio, interval, allowed, "the last release")
+}
+
+fn budget_since(ratio: f64, interval: Interval, allowed: f64, release: &str) -> Budget {
     let limit = 1.0 + allowed;
     let finding = if interval.high < limit {
         Finding::Pass
@@ -184,7 +197,7 @@ pub fn budget(ratio: f64, interval: Interval, allowed: f64) -> Budget {
         interval,
         finding,
         words: format!(
-            "{} since the last release, {said} the budget of {}",
+            "{} since {release}, {said} the budget of {}",
             words::percent(ratio - 1.0),
             margin.trim_start_matches('±')
         ),

@@ -5,6 +5,7 @@
 
 mod figures;
 mod glossary;
+pub mod history;
 mod html;
 mod json;
 mod layout;

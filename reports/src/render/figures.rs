@@ -2,6 +2,7 @@
 //! method.
 
 mod forest;
+mod history;
 mod programming;
 mod rounds;
 mod scaling;
@@ -12,6 +13,7 @@ use maud::{Markup, PreEscaped};
 use tollgate_results::arm::Name;
 
 pub(super) use forest::forest;
+pub(super) use history::{MOST_DRAWN, history, legend_words};
 pub(super) use programming::programming;
 pub(super) use rounds::rounds;
 pub(super) use scaling::panels;

@@ -2,6 +2,7 @@
 
 mod basis;
 mod first;
+mod history;
 mod method;
 mod parts;
 mod pictures;
@@ -12,6 +13,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::legend::Legend;
 use super::number;
 use crate::model::{Analysis, Renderer};
+
+pub use history::history_page;
 
 /// Renders one self-contained HTML page: light and dark, for a desk, a phone and paper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,21 +32,28 @@ impl Renderer for Html {
     }
 }
 
+/// What stands in the head of every page.
+fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            link rel="icon" href="data:,";
+            title { (title) }
+            style { (PreEscaped(STYLE)) }
+        }
+    }
+}
+
 fn page(analysis: &Analysis) -> Markup {
     let legend = Legend::of(analysis);
     let subject = &analysis.subject;
     html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                link rel="icon" href="data:,";
-                title { (subject.scenario) " – Tollgate report" }
-                style { (PreEscaped(STYLE)) }
-            }
+            (head(&format!("{} – Tollgate report", subject.scenario)))
             body {
                 a.skip href="#answer" { "Skip to the answer" }
                 (first::header(analysis))

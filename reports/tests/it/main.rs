@@ -6,6 +6,7 @@ mod analysis;
 mod description;
 mod evidence;
 mod gate;
+mod history;
 mod html;
 mod open;
 mod pairs;
