@@ -39,6 +39,9 @@ pub enum Command {
     /// Give the verdict for paired numbers from any tool
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(CompareArgs),
+    /// Follow what campaigns said from one to the next: changes, and a budget
+    #[command(after_help = HISTORY_EXAMPLES)]
+    History(HistoryArgs),
     /// Keep a lab for any tool of yours: namespaces with a real datapath between them
     #[command(
         subcommand,
@@ -64,6 +67,15 @@ const COMPARE_EXAMPLES: &str =
     "The file has the columns round,arm,value; the first arm in it is the reference.
 
 Example: tollgate compare --pairs rounds.csv --margin 5%";
+
+const HISTORY_EXAMPLES: &str =
+    "Nothing is recorded unless you add it; adding a campaign again replaces it.
+
+Examples:
+  tollgate history add campaigns
+  tollgate history add --label 3f2a91c campaigns/overlay-tax-8
+  tollgate history add --release v1.2 campaigns/overlay-tax-9
+  tollgate history overlay-tax --html campaigns/index.html";
 
 /// Choices that override a scenario's.
 #[derive(Debug, Args)]
@@ -151,6 +163,85 @@ pub struct CompareArgs {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `tollgate history`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct HistoryArgs {
+    /// What to do instead of telling it.
+    #[command(subcommand)]
+    pub command: Option<HistoryCommand>,
+    /// Only this scenario
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Option<Name>,
+    /// The history's file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "campaigns/history.sqlite"
+    )]
+    pub db: PathBuf,
+    /// List the campaigns instead
+    #[arg(long, conflicts_with = "json")]
+    pub campaigns: bool,
+    /// All metrics instead of each workload's main one
+    #[arg(long)]
+    pub all: bool,
+    /// Smallest change that is told, where it is above 2 %: the noise floor of a calibration
+    #[arg(long, value_name = "SHARE", default_value = "2%")]
+    pub floor: Share,
+    /// How much worse than the last release is allowed in all
+    #[arg(long, value_name = "SHARE", default_value = "10%")]
+    pub budget: Share,
+    /// Write a page with pictures and an index of campaigns
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print the history as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be done to a history.
+#[derive(Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Add campaigns from their folders, or from folders that have them
+    #[command(
+        visible_alias = "import",
+        after_help = "Examples:\n  tollgate history add campaigns\n  tollgate history add --release v1.2 campaigns/overlay-tax-9"
+    )]
+    Add(HistoryAddArgs),
+    /// Say that a campaign measured a release (`none`: that it didn't)
+    #[command(after_help = "Example: tollgate history release v1.2 9")]
+    Release {
+        /// Name of the release
+        name: String,
+        /// The campaign's number, as `tollgate history --campaigns` lists it
+        #[arg(value_name = "NUMBER")]
+        campaign: i64,
+    },
+    /// Remove campaigns from the history; their folders stay
+    #[command(after_help = "Example: tollgate history remove 3 4")]
+    Remove {
+        /// The campaigns' numbers, as `tollgate history --campaigns` lists them
+        #[arg(required = true, value_name = "NUMBER")]
+        campaigns: Vec<i64>,
+    },
+}
+
+/// `tollgate history add`.
+#[derive(Debug, Args)]
+pub struct HistoryAddArgs {
+    /// Folders of campaigns, or folders with such in them
+    #[arg(required = true, value_name = "FOLDER")]
+    pub folders: Vec<PathBuf>,
+    /// What was measured, as you call it: a commit, a version [default: the folder's name]
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+    /// It measured this release: later campaigns are judged against it
+    #[arg(long, value_name = "NAME")]
+    pub release: Option<String>,
 }
 
 /// `tollgate lab`.

@@ -12,6 +12,7 @@ use crate::exit::{self, Exit};
 use crate::output;
 
 mod compare;
+mod history;
 mod interrupt;
 mod lab;
 mod plan;
@@ -57,6 +58,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan::plan(&args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
+        Command::History(args) => history::history(&args),
         Command::Lab(command) => lab::lab(command),
         Command::LabHolder { .. } => Ok(Exit::Failure),
     }

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
+use tollgate_reports::history::History;
 use tollgate_reports::model::Analysis;
 use tollgate_results::run::RunRecord;
 use tollgate_store::SliceLine;
 
 /// Returns each schema with its place in the repository.
-fn all() -> [(&'static str, Schema); 4] {
+fn all() -> [(&'static str, Schema); 5] {
     [
         (
             "scenarios/scenario.schema.json",
@@ -20,6 +21,7 @@ fn all() -> [(&'static str, Schema); 4] {
         ("results/schema/run.schema.json", schema_for!(RunRecord)),
         ("results/schema/slice.schema.json", schema_for!(SliceLine)),
         ("results/schema/report.schema.json", schema_for!(Analysis)),
+        ("results/schema/history.schema.json", schema_for!(History)),
     ]
 }
 
@@ -61,7 +63,7 @@ mod tests {
     #[test]
     fn what_is_written_is_up_to_date_until_it_is_changed() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(check(root.path()).unwrap_err().lines().count(), 4);
+        assert_eq!(check(root.path()).unwrap_err().lines().count(), all().len());
         write(root.path()).unwrap();
         assert_eq!(check(root.path()), Ok(()));
         let path = root.path().join("results/schema/run.schema.json");

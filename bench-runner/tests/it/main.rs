@@ -4,5 +4,6 @@
 
 mod campaign;
 mod cli;
+mod history;
 mod lying;
 mod support;
