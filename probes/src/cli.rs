@@ -10,6 +10,7 @@ mod open;
 mod print;
 mod selftest;
 mod split;
+mod streams;
 mod summary;
 mod traffic;
 
@@ -60,7 +61,7 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, ProbeError> {
         planted: None,
     };
     let max_response = u32::try_from(args.max_response.0).unwrap_or(u32::MAX);
-    let responder = Responder::start_bounded(&serve, max_response)?;
+    let responder = Responder::start_bounded(&serve, max_response, args.send_streams)?;
     let address = SocketAddr::new(args.bind, responder.port());
     print::listening(address, args.json);
     interrupt.wait();

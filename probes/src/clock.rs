@@ -75,6 +75,12 @@ impl Clock for Monotonic {
     }
 }
 
+/// Returns the CPU time that the calling thread has taken so far, in nanoseconds.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("the kernel has this clock");
+    now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned()
+}
+
 /// The kernel's `CLOCK_REALTIME`, in which it stamps packets, against [`Monotonic`]. Both run at one rate, so
 /// that their distance holds until the wall clock is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

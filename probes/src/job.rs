@@ -10,7 +10,7 @@ use tollgate_results::agent::Job;
 use tollgate_results::outcome::JobReport;
 use tollgate_results::workload::{SocketKind, Traffic};
 
-pub(crate) use self::check::faults;
+pub(crate) use self::check::{faults, stream_faults};
 use self::sender::Sender;
 use crate::error::ProbeError;
 use crate::probe::icmp;
@@ -54,8 +54,8 @@ impl Aborter {
 ///
 /// # Errors
 ///
-/// When the job is impossible (all faults are named), its kind of socket is not allowed here, or a thread cannot
-/// be started or pinned.
+/// When the job is impossible (all faults are named), its kind of socket is not allowed here, an end of a stream
+/// refuses what was asked for, or a thread cannot be started or pinned.
 pub fn arm(job: &Job) -> Result<ArmedJob, ProbeError> {
     arm_abortable(job, &Aborter::default())
 }
@@ -68,14 +68,17 @@ pub fn arm(job: &Job) -> Result<ArmedJob, ProbeError> {
 pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeError> {
     check::check(job)?;
     let (job, socket) = choose_socket(job)?;
-    let flows = match job.traffic {
-        Traffic::TcpStream { flows, .. } => flows,
-        _ => 1,
-    };
-    let senders = (0..flows).map(|flow| Sender::start(&job, flow, aborter));
+    let lanes = sender::lanes(&job.traffic);
+    let senders = (0..lanes).map(|flow| Sender::start(&job, flow, aborter));
     let senders: Vec<Sender> = senders.collect::<Result<_, _>>()?;
-    for sender in &senders {
-        sender.collect();
+    let mut refusals: Vec<String> = senders
+        .iter()
+        .filter_map(|sender| sender.collect().err())
+        .collect();
+    refusals.dedup();
+    if !refusals.is_empty() {
+        let context = format!("arm a {} job", job.traffic.kind());
+        return Err(ProbeError::invalid(context, refusals));
     }
     Ok(ArmedJob {
         senders,
@@ -117,7 +120,9 @@ impl ArmedJob {
     pub fn run(&mut self) -> JobReport {
         let duration_ns = self.duration_ns;
         self.senders.iter().for_each(|s| s.release(duration_ns));
-        let recorders: Vec<Recorder> = self.senders.iter().map(Sender::collect).collect();
+        let recorders = self.senders.iter().map(Sender::collect);
+        // An end refuses as the job is armed, or never.
+        let recorders: Vec<Recorder> = recorders.filter_map(Result::ok).collect();
         let mut report = Recorder::report(&recorders);
         report.outcome.socket = self.socket;
         report

@@ -8,6 +8,7 @@
 //! - [`counters`]: counters of the node, the network namespace and the probe's threads
 //! - [`agent`]: jobs, responder and counters as a service over any byte stream
 //! - [`pacer`]: when the requests of an open loop are planned
+//! - `datagrams` and `bulk`: the ends of streams, the same at client and responder
 //! - [`recorder`]: what one sending thread counts and times
 //! - [`selftest`]: measures what is known beforehand, and says whether this machine can measure
 //! - [`wire`]: what both ends of the traffic agree on
@@ -18,9 +19,11 @@
 //! The sending loops run on OS threads of their own, without async runtime, allocation, lock or log.
 
 pub mod agent;
+mod bulk;
 pub mod clock;
 mod complaint;
 pub mod counters;
+mod datagrams;
 pub mod error;
 pub mod job;
 pub mod pacer;

@@ -61,7 +61,7 @@ pub struct Constant {
 
 impl Constant {
     /// Plans `rate` requests per second.
-    fn new(rate: u64, start: Moment, seed: u64) -> Self {
+    pub(crate) fn new(rate: u64, start: Moment, seed: u64) -> Self {
         let phase = ChaCha8Rng::seed_from_u64(seed).next_u64() % SECOND;
         Self {
             next: start.plus(phase / rate),
@@ -127,7 +127,7 @@ impl Pacer for Poisson {
 }
 
 /// The planned requests of one window, of which some are due.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Agenda<P> {
     pacer: P,
     next: Moment,

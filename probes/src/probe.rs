@@ -4,17 +4,23 @@
 //! - [`fresh`]: a connection for each exchange (tcp-crr, http)
 //! - [`datagrams`]: requests and replies by datagrams (udp-rr, icmp-echo)
 //! - [`open`]: requests on a schedule, many under way at once (tcp-rr, udp-rr, icmp-echo, http)
-//! - [`stream`]: blocks in one direction, confirmed by the far end
+//! - [`stream`]: blocks to the far end, which confirms them
+//! - [`fetch`]: blocks from the far end
+//! - [`udp_stream`]: datagrams in one direction, without replies
+//! - [`arranged`]: the connection over which a stream is arranged
 //! - [`echo`] and [`http`]: what is exchanged over a connection
 //! - [`icmp`]: ICMP echo messages and the sockets that carry them
+//! - [`tuned`]: connections that are sent on or received from in another way
 //! - [`transport`] and [`socket`]: the seam to the network, and the kernel behind it
 //! - [`stamped`]: connections whose packets the kernel stamps
 //!
 //! A loop does one write, one read, one reading of the clock and one record per request: the end of a reply
 //! is the start of the next request, so that nothing between them goes unmeasured.
 
+pub(crate) mod arranged;
 pub(crate) mod datagrams;
 pub(crate) mod echo;
+pub(crate) mod fetch;
 pub(crate) mod fresh;
 pub(crate) mod http;
 pub(crate) mod icmp;
@@ -26,6 +32,8 @@ pub(crate) mod socket;
 pub(crate) mod stamped;
 pub(crate) mod stream;
 pub(crate) mod transport;
+pub(crate) mod tuned;
+pub(crate) mod udp_stream;
 pub(crate) mod window;
 
 use window::Window;
@@ -36,6 +44,11 @@ use crate::recorder::Recorder;
 pub(crate) trait Probe {
     /// Opens what can be opened before traffic. A failure shows in the window.
     fn open(&mut self, window: &Window<'_>);
+
+    /// Returns why the job can't be had as it was asked for, if either end refuses. Asked once, after [`Probe::open`].
+    fn refusal(&mut self) -> Option<String> {
+        None
+    }
 
     /// Sends until the window closes, and waits for what is under way.
     fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder);

@@ -9,6 +9,8 @@ use tollgate_results::outcome::{
 
 pub(crate) use self::split::KernelStamps;
 use self::split::Split;
+use tollgate_results::stream::{Datagrams, StreamTotals, TcpSample};
+
 use crate::clock::Moment;
 
 /// Counts and times of one thread and one window. Recording does not allocate.
@@ -22,6 +24,31 @@ pub struct Recorder {
     counts: Counts,
     /// Where round trips are split.
     split: Option<Split>,
+    /// What streams give besides.
+    streamed: Streamed,
+}
+
+/// What streams give besides counts, when a window is over.
+#[derive(Debug, Default)]
+pub(crate) struct Streamed {
+    pub(crate) datagrams: Option<Datagrams>,
+    pub(crate) histograms: Histograms,
+    pub(crate) samples: Vec<TcpSample>,
+    totals: Option<StreamTotals>,
+}
+
+impl Streamed {
+    /// Adds payload that arrived, and the CPU time that this end and the far one took.
+    pub(crate) fn spend(&mut self, (up, bytes): (bool, u64), (near_ns, far_ns): (u64, u64)) {
+        let (bytes_up, bytes_down) = if up { (bytes, 0) } else { (0, bytes) };
+        let more = StreamTotals {
+            bytes_up,
+            bytes_down,
+            near_cpu_ns: near_ns,
+            far_cpu_ns: far_ns,
+        };
+        add(self.totals.get_or_insert_default(), more);
+    }
 }
 
 /// What probes count beside replies and failures.
@@ -69,6 +96,7 @@ impl Recorder {
             failures: [0; Failure::ALL.len()],
             counts: Counts::default(),
             split: None,
+            streamed: Streamed::default(),
         }
     }
 
@@ -124,6 +152,11 @@ impl Recorder {
         &mut self.counts
     }
 
+    /// Returns what streams give besides, to add to it.
+    pub(crate) const fn streamed_mut(&mut self) -> &mut Streamed {
+        &mut self.streamed
+    }
+
     /// Returns how many replies came in time.
     #[must_use]
     pub const fn replies(&self) -> u64 {
@@ -141,8 +174,12 @@ impl Recorder {
     pub fn report(recorders: &[Self]) -> JobReport {
         let mut outcome = Outcome::default();
         let mut histograms = Histograms::new();
-        for recorder in recorders {
+        for (flow, recorder) in (0..).zip(recorders) {
             recorder.add_to(&mut outcome);
+            recorder.streamed.add_to(flow, &mut outcome);
+            for (timed, histogram) in &recorder.streamed.histograms {
+                histograms.entry(*timed).or_default().merge(histogram);
+            }
             for (timed, histogram) in Timed::ALL.into_iter().zip(&recorder.times) {
                 if let Some(histogram) = histogram {
                     histograms.entry(timed).or_default().merge(histogram);
@@ -196,6 +233,38 @@ impl Recorder {
                 *outcome.failures.entry(*failure).or_default() += count;
             }
         }
+    }
+}
+
+impl Streamed {
+    fn add_to(&self, flow: u32, outcome: &mut Outcome) {
+        if let Some(own) = &self.datagrams {
+            let all = outcome.datagrams.get_or_insert_default();
+            all.up = own.up.or(all.up);
+            all.down = own.down.or(all.down);
+        }
+        let samples = self.samples.iter();
+        let room = TcpSample::MOST.saturating_sub(outcome.tcp.len());
+        outcome.tcp.extend(
+            samples
+                .take(room)
+                .map(|&sample| TcpSample { flow, ..sample }),
+        );
+        if let Some(own) = self.totals {
+            add(outcome.stream.get_or_insert_default(), own);
+        }
+    }
+}
+
+/// Adds what the far end says, too, so that sums may not overflow.
+fn add(all: &mut StreamTotals, more: StreamTotals) {
+    for (all, more) in [
+        (&mut all.bytes_up, more.bytes_up),
+        (&mut all.bytes_down, more.bytes_down),
+        (&mut all.near_cpu_ns, more.near_cpu_ns),
+        (&mut all.far_cpu_ns, more.far_cpu_ns),
+    ] {
+        *all = all.saturating_add(more);
     }
 }
 

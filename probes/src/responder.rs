@@ -3,13 +3,15 @@
 //! TCP connections are served by blocking threads, one each, so that a request costs one read and one
 //! write; threads are added when the last idle one is taken, up to [`MAX_CONNECTIONS`]. The first bytes of a
 //! connection tell the probe's own protocol from HTTP. Every wait has an end, every buffer a fixed size, and
-//! nothing is sent beyond what was received, but for HTTP responses up to a bound.
+//! nothing is sent beyond what was received, but for HTTP responses up to a bound and streams to whom it is allowed.
 
+mod arranged;
 mod connection;
 mod http;
 mod listen;
 mod peer;
 mod pool;
+mod sessions;
 mod stamping;
 mod toll;
 mod udp;
@@ -21,6 +23,7 @@ use tollgate_results::agent::Serve;
 
 use self::listen::listen;
 use self::pool::Pool;
+use self::sessions::Sessions;
 use self::toll::Toll;
 use self::udp::UdpThread;
 use crate::error::ProbeError;
@@ -51,24 +54,30 @@ pub struct Ignored {
 
 impl Responder {
     /// Starts to answer on behalf of an authorised session: HTTP responses may have any size that a
-    /// job can ask for (1 MiB).
+    /// job can ask for (1 MiB), and streams go to whoever asks for them over TCP.
     ///
     /// # Errors
     ///
     /// When the port cannot be had for both TCP and UDP, or a thread cannot be started or pinned.
     pub fn start(serve: &Serve) -> Result<Self, ProbeError> {
-        Self::start_bounded(serve, MAX_TCP_PAYLOAD)
+        Self::start_bounded(serve, MAX_TCP_PAYLOAD, true)
     }
 
-    /// Starts to answer whoever asks: HTTP responses have at most `max_response` bytes, at most 1 MiB.
+    /// Starts to answer whoever asks: HTTP responses have at most `max_response` bytes, at most 1 MiB; streams are
+    /// sent to this machine, and with `send_streams` to whoever asks for them over TCP.
     ///
     /// # Errors
     ///
     /// See [`Responder::start`].
-    pub fn start_bounded(serve: &Serve, max_response: u32) -> Result<Self, ProbeError> {
+    pub fn start_bounded(
+        serve: &Serve,
+        max_response: u32,
+        send_streams: bool,
+    ) -> Result<Self, ProbeError> {
         let limits = Limits {
             max_response: max_response.min(MAX_TCP_PAYLOAD),
             toll: Toll::of(serve),
+            send_streams,
             ..Limits::default()
         };
         Self::start_limited(serve, limits)
@@ -76,8 +85,13 @@ impl Responder {
 
     fn start_limited(serve: &Serve, limits: Limits) -> Result<Self, ProbeError> {
         let (tcp, udp, port) = listen(serve)?;
-        let udp = UdpThread::start(udp, serve.cpu, limits.toll)?;
-        let pool = Pool::start(tcp, serve.cpu, limits)?;
+        let second = udp.try_clone().map_err(|error| {
+            let mend = "raise the limit on open files (ulimit -n)";
+            ProbeError::refused("listen for datagrams", error, mend)
+        })?;
+        let sessions = Arc::new(Sessions::new(second));
+        let udp = UdpThread::start(udp, Arc::clone(&sessions), serve.cpu, limits.toll)?;
+        let pool = Pool::start(tcp, serve.cpu, limits, sessions)?;
         Ok(Self { port, pool, udp })
     }
 
@@ -125,6 +139,8 @@ struct Limits {
     max_response: u32,
     /// What is planted before each reply.
     toll: Toll,
+    /// Whether everybody may be sent streams, not this machine alone.
+    send_streams: bool,
 }
 
 impl Default for Limits {
@@ -135,6 +151,7 @@ impl Default for Limits {
             idle_ns: 30_000_000_000,
             max_response: OPEN_RESPONSE,
             toll: Toll::default(),
+            send_streams: false,
         }
     }
 }

@@ -5,16 +5,19 @@
 //! |---|---|---|
 //! | 0 | magic `TLGT` | magic `TLGU` |
 //! | 4 | protocol version | protocol version |
-//! | 8 | mode: 1 RR, 2 stream | kind: 1 request, 2 reply, 3 request to say the time at the far end |
+//! | 8 | mode: 1 RR, 2 stream, 3 arranged stream | kind: 1 request, 2 reply, 3 request to say the time at the far end, 4 part of a stream, 5 hello, 6 reply to it |
 //! | 9 | 3 zeros | 3 zeros |
-//! | 12 | size of each request or block | size of the datagram |
+//! | 12 | size of each request, block or datagram | size of the datagram |
 //! | 16 | | token of the job, 8 B |
 //! | 24 | | sequence number, 8 B |
 //! | 32 | | reply to kind 3, if it is long enough: nanoseconds at the far end, 8 B; 0 if unknown |
+//! | 32 | | kind 4: when it was sent, by the sender's monotonic clock in nanoseconds, 8 B |
 //!
 //! Numbers are in network order. The preamble goes out with the first request, so that it costs no round
 //! trip. An RR reply has the size of its request and starts with the request's first 64 bytes. The first
-//! byte of each block of a stream is 0, or 1 to ask for the count of bytes received so far: 8 bytes.
+//! byte of each block of a stream is 0, or 1 to ask for the count of bytes received so far, and the CPU time in
+//! nanoseconds that the receiving thread took so far: 8 bytes each. How a stream is arranged that is sent in another
+//! way says the module `datagrams::control`; there a first byte of 1 ends a window.
 
 use tollgate_results::agent::PROTOCOL;
 
@@ -25,7 +28,9 @@ pub const HEADER_LEN: usize = 32;
 /// Least length of a datagram whose reply can say the time at the far end, in bytes.
 pub const FAR_END_LEN: usize = HEADER_LEN + 8;
 /// Length of a stream's confirmation, in bytes.
-pub const CONFIRMATION_LEN: usize = 8;
+pub const CONFIRMATION_LEN: usize = 16;
+/// Least length of a stream's datagram, in bytes.
+pub const STREAM_HEADER_LEN: usize = HEADER_LEN + 8;
 /// Largest request, reply or block on TCP, in bytes.
 pub const MAX_TCP_PAYLOAD: u32 = 1 << 20;
 /// Largest datagram, in bytes.
@@ -61,8 +66,10 @@ pub enum WireError {
 pub enum Mode {
     /// Requests, each answered by a reply of the same size.
     RequestResponse,
-    /// Blocks in one direction.
+    /// Blocks from the client.
     Stream,
+    /// What both ends agree on next.
+    Arranged,
 }
 
 /// Opens a TCP connection.
@@ -81,6 +88,7 @@ impl Preamble {
         let mode = match self.mode {
             Mode::RequestResponse => 1,
             Mode::Stream => 2,
+            Mode::Arranged => 3,
         };
         let mut bytes = [0; PREAMBLE_LEN];
         bytes[..12].copy_from_slice(&start(PREAMBLE_MAGIC, mode));
@@ -99,6 +107,7 @@ impl Preamble {
         let mode = match check_start(bytes, PREAMBLE_MAGIC)? {
             1 => Mode::RequestResponse,
             2 => Mode::Stream,
+            3 => Mode::Arranged,
             _ => return Err(WireError::Mode),
         };
         let size = number(bytes, 12);
@@ -128,6 +137,12 @@ pub enum Kind {
     Reply,
     /// To the responder, which writes into its reply how long it had the request.
     StampedRequest,
+    /// Part of a stream, in either direction. Never answered.
+    Stream,
+    /// To the responder, from where a stream's datagrams will come or go.
+    Hello,
+    /// From the responder: its sequence is a number that only whoever receives there can know.
+    HelloReply,
 }
 
 impl Kind {
@@ -136,6 +151,9 @@ impl Kind {
             Self::Request => 1,
             Self::Reply => 2,
             Self::StampedRequest => 3,
+            Self::Stream => 4,
+            Self::Hello => 5,
+            Self::HelloReply => 6,
         }
     }
 }
@@ -180,6 +198,9 @@ impl Header {
             1 => Kind::Request,
             2 => Kind::Reply,
             3 => Kind::StampedRequest,
+            4 => Kind::Stream,
+            5 => Kind::Hello,
+            6 => Kind::HelloReply,
             _ => return Err(WireError::Mode),
         };
         let size = number(bytes, 12);
@@ -193,6 +214,40 @@ impl Header {
             token: long(16),
             sequence: long(24),
         })
+    }
+
+    /// How much of its header a window's datagrams have in common, in bytes: all before the sequence number.
+    pub(crate) const STREAM_START: usize = 24;
+
+    /// Returns what all datagrams of a window start with.
+    pub(crate) fn stream_start(self, size: usize) -> [u8; Self::STREAM_START] {
+        let mut bytes = [0; Self::STREAM_START];
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        bytes[..12].copy_from_slice(&start(HEADER_MAGIC, self.kind.code()));
+        bytes[12..16].copy_from_slice(&size.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.token.to_be_bytes());
+        bytes
+    }
+
+    /// Writes what differs from one datagram of a window to the next: its number, and when it is sent.
+    ///
+    /// # Panics
+    ///
+    /// When the datagram is shorter than [`STREAM_HEADER_LEN`].
+    #[inline]
+    pub(crate) fn write_stream(datagram: &mut [u8], number: u64, sent_ns: u64) {
+        datagram[24..32].copy_from_slice(&number.to_be_bytes());
+        datagram[32..40].copy_from_slice(&sent_ns.to_be_bytes());
+    }
+
+    /// Reads the same; zeros where the datagram is too short.
+    #[inline]
+    pub(crate) fn read_stream(datagram: &[u8]) -> (u64, u64) {
+        let long = |at: usize| {
+            let bytes = datagram.get(at..at + 8).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+        };
+        (long(24), long(32))
     }
 
     /// Turns a request into its reply, in place.
@@ -309,10 +364,29 @@ mod tests {
         assert_eq!(Header::read_far_end(&short), None);
     }
 
+    #[test]
+    fn datagrams_of_a_window_start_alike() {
+        let header = Header {
+            kind: Kind::Stream,
+            token: 7,
+            sequence: 0,
+        };
+        let mut datagram = [0; 64];
+        header.write_to(&mut datagram);
+        Header::write_stream(&mut datagram, 5, 6);
+        assert_eq!(datagram[..Header::STREAM_START], header.stream_start(64));
+        assert_eq!(Header::read_stream(&datagram), (5, 6));
+        assert_eq!(
+            Header::read_from(&datagram).map(|read| read.sequence),
+            Ok(5)
+        );
+        assert_eq!(Header::read_stream(&datagram[..39]).1, 0);
+    }
+
     proptest! {
         #[test]
-        fn a_preamble_is_read_back(stream: bool, size in 1..=MAX_TCP_PAYLOAD) {
-            let mode = if stream { Mode::Stream } else { Mode::RequestResponse };
+        fn a_preamble_is_read_back(mode in 0..3_usize, size in 1..=MAX_TCP_PAYLOAD) {
+            let mode = [Mode::RequestResponse, Mode::Stream, Mode::Arranged][mode];
             let preamble = Preamble { mode, size };
             prop_assert_eq!(Preamble::decode(&preamble.encode()), Ok(preamble));
             prop_assert!(Preamble::may_start_with(&preamble.encode()));

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tollgate_probes::job;
 use tollgate_probes::responder::Responder;
 use tollgate_results::agent::{Job, Serve};
+use tollgate_results::stream::{Direction, TcpOptions, UdpStream};
 use tollgate_results::units::{Bytes, Nanoseconds, Rate};
 use tollgate_results::workload::{Connections, Http, Load, OpenLoad, Traffic};
 
@@ -33,6 +34,32 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// Every kind of stream.
+fn streams(payload: Bytes) -> [Traffic; 4] {
+    let tcp = |direction| Traffic::TcpStream {
+        flows: 1,
+        payload,
+        options: TcpOptions {
+            direction,
+            ..TcpOptions::default()
+        },
+    };
+    let udp = |rate| {
+        Traffic::UdpStream(UdpStream {
+            payload,
+            direction: Direction::Both,
+            rate,
+            ..UdpStream::default()
+        })
+    };
+    [
+        tcp(Direction::Up),
+        tcp(Direction::Down),
+        udp(None),
+        udp(Some(Rate(5_000))),
+    ]
+}
+
 #[test]
 fn a_longer_window_allocates_no_more() {
     let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -53,11 +80,15 @@ fn a_longer_window_allocates_no_more() {
         ..OpenLoad::new(Rate(5_000))
     });
     let closed = Load::Closed;
+    let [up, down, flood, paced] = streams(payload);
     for (traffic, load, timestamps) in [
         (Traffic::TcpRr { payload }, closed, false),
         (Traffic::TcpRr { payload }, open, false),
         (Traffic::TcpRr { payload }, closed, true),
-        (Traffic::TcpStream { flows: 1, payload }, closed, false),
+        (up, closed, false),
+        (down, closed, false),
+        (flood, closed, false),
+        (paced, closed, false),
         (Traffic::UdpRr { payload, timeout }, closed, false),
         (Traffic::UdpRr { payload, timeout }, open, false),
         (Traffic::UdpRr { payload, timeout }, closed, true),

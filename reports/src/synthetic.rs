@@ -21,6 +21,7 @@ use tollgate_results::outcome::{Flow, Protocol};
 use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Campaign, Install, RunRecord, TargetKind};
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
+use tollgate_results::stream::TcpOptions;
 use tollgate_results::units::{Bytes, Nanoseconds, Rate, Share};
 use tollgate_results::workload::{
     Close, Connections, Cpu, Http, Load, OpenLoad, Traffic, Workload,
@@ -350,6 +351,7 @@ pub fn stream() -> Workload {
     let traffic = Traffic::TcpStream {
         flows: 1,
         payload: Bytes(131_072),
+        options: TcpOptions::default(),
     };
     workload("tcp-stream", traffic)
 }

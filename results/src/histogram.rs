@@ -72,6 +72,11 @@ impl Histogram {
         self.0.saturating_record(ns.max(1));
     }
 
+    /// Records the same latency in nanoseconds so many times. Does not allocate.
+    pub fn record_many(&mut self, ns: u64, count: u64) {
+        self.0.saturating_record_n(ns.max(1), count);
+    }
+
     /// Returns how many latencies were recorded.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -8,6 +8,7 @@
 //! - [`arm`]: arms and their dimensions
 //! - [`change`]: what is done to an arm beyond its datapath
 //! - [`workload`]: the traffic, its load and its CPU placement
+//! - [`stream`]: what is particular to streams: how they are sent, and what is counted of them
 //! - [`plan`]: a scenario resolved for one machine
 //! - [`histogram`]: latency histograms
 //! - [`agent`]: what the runner and a probe agent say to each other
@@ -32,6 +33,7 @@ pub mod outcome;
 pub mod plan;
 pub mod run;
 pub mod slice;
+pub mod stream;
 pub mod units;
 pub mod workload;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 pub use crate::http::HttpOutcome;
+use crate::stream::{Datagrams, StreamTotals, TcpSample};
 use crate::workload::SocketKind;
 
 /// What an agent reports of one job: the counts and, apart from them, the histograms.
@@ -59,11 +60,26 @@ pub enum Timed {
     FirstByte,
     /// HTTP: from the first byte of the response to its last one; 1 ns where both came at once.
     LastByte,
+    /// Paced datagrams, client to server: from before the send call to after the receive call. Only where both
+    /// ends read one clock ([`crate::stream::OneWay::one_clock`]).
+    OneWayUp,
+    /// The same, server to client.
+    OneWayDown,
+    /// Packet delay variation (RFC 5481 §4.2), client to server: one-way delay minus the least one of the window.
+    /// Needs no common clock.
+    PdvUp,
+    /// The same, server to client.
+    PdvDown,
+    /// Inter-packet delay variation (RFC 5481 §4.1), client to server: size of the difference of the one-way delays
+    /// of a datagram and the one sent before it, where both came. Needs no common clock.
+    IpdvUp,
+    /// The same, server to client.
+    IpdvDown,
 }
 
 impl Timed {
     /// Everything that can be timed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::Latency,
         Self::Connect,
         Self::FromPlan,
@@ -77,6 +93,12 @@ impl Timed {
         Self::Tls,
         Self::FirstByte,
         Self::LastByte,
+        Self::OneWayUp,
+        Self::OneWayDown,
+        Self::PdvUp,
+        Self::PdvDown,
+        Self::IpdvUp,
+        Self::IpdvDown,
     ];
 
     /// Returns the name as it stands in records.
@@ -96,6 +118,12 @@ impl Timed {
             Self::Tls => "tls",
             Self::FirstByte => "first-byte",
             Self::LastByte => "last-byte",
+            Self::OneWayUp => "one-way-up",
+            Self::OneWayDown => "one-way-down",
+            Self::PdvUp => "pdv-up",
+            Self::PdvDown => "pdv-down",
+            Self::IpdvUp => "ipdv-up",
+            Self::IpdvDown => "ipdv-down",
         }
     }
 }
@@ -105,7 +133,7 @@ impl Timed {
 pub struct Outcome {
     /// Length of the measured window by the monotonic clock.
     pub window_ns: u64,
-    /// Requests sent; for a stream, writes.
+    /// Requests sent; for a stream, blocks or datagrams.
     pub sent: u64,
     /// Requests with a reply in time.
     pub replied: u64,
@@ -140,6 +168,16 @@ pub struct Outcome {
     /// Through what kind of socket it went, where there is a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<SocketKind>,
+    /// What became of the datagrams of a stream, by direction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub datagrams: Option<Datagrams>,
+    /// What TCP's sending ends knew: of a stream all along, of a kept connection at the end of the window. At most
+    /// [`TcpSample::MOST`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tcp: Vec<TcpSample>,
+    /// What a stream took and gave; `None` for other traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamTotals>,
 }
 
 /// Which kernel timestamps came, of the requests with a reply in time. A socket accepts options for stamps

@@ -189,6 +189,52 @@ impl fmt::Display for Rate {
     }
 }
 
+/// An amount of data per second in bits, written `"100 Mbit/s"`, `"2.5 Gbit/s"`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct BitRate(pub u64);
+
+/// Units of a bit rate, with their number of bits per second.
+const BIT_RATE_UNITS: [(&str, u64); 4] = [
+    ("Gbit/s", 1_000_000_000),
+    ("Mbit/s", 1_000_000),
+    ("kbit/s", 1_000),
+    ("bit/s", 1),
+];
+
+impl FromStr for BitRate {
+    type Err = UnitError;
+
+    fn from_str(input: &str) -> Result<Self, UnitError> {
+        let error = |example: String| UnitError {
+            input: input.to_owned(),
+            expected: "a bit rate with a unit (bit/s, kbit/s, Mbit/s, Gbit/s)",
+            example,
+        };
+        let (number, unit) = split(input);
+        if unit.is_empty() && !number.is_empty() {
+            return Err(error(format!("\"{number} bit/s\" for bits per second")));
+        }
+        let scale = BIT_RATE_UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .map(|(_, scale)| *scale);
+        scale
+            .and_then(|scale| scaled(number, scale))
+            .map(Self)
+            .ok_or_else(|| error("for example \"100 Mbit/s\"".to_owned()))
+    }
+}
+
+impl fmt::Display for BitRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        display_exact(f, self.0, &BIT_RATE_UNITS, " ")
+    }
+}
+
 /// A share of a whole as a fraction (0.05), written `"5%"`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -244,7 +290,7 @@ macro_rules! string_serde {
         }
     )+};
 }
-string_serde!(Nanoseconds, Bytes, Rate, Share);
+string_serde!(Nanoseconds, Bytes, Rate, BitRate, Share);
 
 /// Splits a quantity into its number and its unit, both trimmed.
 fn split(input: &str) -> (&str, &str) {
@@ -343,6 +389,20 @@ mod tests {
     }
 
     #[test]
+    fn bit_rates_are_read_with_their_unit() {
+        for (text, expected) in [
+            ("9 bit/s", 9),
+            ("2.5 Gbit/s", 2_500_000_000),
+            ("10Mbit/s", 10_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(BitRate(expected)), "{text}");
+        }
+        for text in ["10 Mbps", "10 MB/s", "-1 bit/s", "Gbit/s", "0.5 bit/s"] {
+            assert!(text.parse::<BitRate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_share_prints_as_it_was_written() {
         assert_eq!("7%".parse::<Share>().unwrap().to_string(), "7%");
         assert_eq!("0.1%".parse::<Share>().unwrap().to_string(), "0.1%");
@@ -354,6 +414,7 @@ mod tests {
             prop_assert_eq!(Nanoseconds(value).to_string().parse(), Ok(Nanoseconds(value)));
             prop_assert_eq!(Bytes(value).to_string().parse(), Ok(Bytes(value)));
             prop_assert_eq!(Rate(value).to_string().parse(), Ok(Rate(value)));
+            prop_assert_eq!(BitRate(value).to_string().parse(), Ok(BitRate(value)));
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arm::Name;
 pub use crate::http::{Connections, Http, HttpVersion, Resource, Trust};
+use crate::stream::{Direction, TcpOptions, UdpStream};
 use crate::units::{Bytes, Nanoseconds, Rate};
 
 /// One named workload of a plan.
@@ -41,13 +42,18 @@ pub enum Traffic {
         /// How the client closes.
         close: Close,
     },
-    /// One-way bulk data, client to server.
+    /// Bulk data, client to server where nothing else is said.
     TcpStream {
-        /// Parallel connections: 1 to 128.
+        /// Parallel connections: 1 to 128; as many in each direction.
         flows: u32,
         /// Size of each write: 1 B to 1 MiB.
         payload: Bytes,
+        /// How the connections are used.
+        #[serde(default, skip_serializing_if = "TcpOptions::is_default")]
+        options: TcpOptions,
     },
+    /// Datagrams in one direction or both, without replies.
+    UdpStream(UdpStream),
     /// Request and response by datagrams.
     UdpRr {
         /// Size of the datagram's payload, at least the probe's header: 32 B to 64,000 B.
@@ -79,6 +85,17 @@ impl Traffic {
             Self::UdpRr { .. } => "udp-rr",
             Self::IcmpEcho { .. } => "icmp-echo",
             Self::Http(_) => "http",
+            Self::UdpStream(_) => "udp-stream",
+        }
+    }
+
+    /// Returns the direction of a stream; `None` for requests and their replies.
+    #[must_use]
+    pub const fn direction(&self) -> Option<Direction> {
+        match self {
+            Self::TcpStream { options, .. } => Some(options.direction),
+            Self::UdpStream(stream) => Some(stream.direction),
+            _ => None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! what is missing. Numbers are read wide and checked there too.
 
 mod load;
+mod stream;
 mod value;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub(crate) use stream::{TcpStream, UdpStream};
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Position, Service, Wire};
 use tollgate_results::change::Place;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
@@ -221,8 +223,10 @@ pub(crate) enum WorkloadTable {
     TcpRr(TcpRr),
     /// Connect, request, response, close.
     TcpCrr(TcpCrr),
-    /// One-way bulk data, client to server.
+    /// Bulk data over TCP.
     TcpStream(TcpStream),
+    /// Datagrams without replies.
+    UdpStream(UdpStream),
     /// Request and response by datagrams.
     UdpRr(UdpRr),
     /// ICMP echo requests, answered by the far end's kernel.
@@ -289,35 +293,6 @@ impl Default for TcpCrr {
             close: Close::Rst,
             cpu: Cpu::Shared,
             load: Load::default(),
-        }
-    }
-}
-
-/// One-way bulk data, client to server. It has no `load`: it sends as fast as the path takes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    default,
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "a table"
-)]
-pub(crate) struct TcpStream {
-    /// Parallel connections.
-    #[schemars(range(min = 1, max = 128))]
-    pub(crate) flows: i64,
-    /// Size of each write: `"1 B"` to `"1 MiB"`.
-    #[serde(deserialize_with = "quantity")]
-    pub(crate) payload: Bytes,
-    /// Which CPUs client and server run on.
-    pub(crate) cpu: Cpu,
-}
-
-impl Default for TcpStream {
-    fn default() -> Self {
-        Self {
-            flows: 1,
-            payload: Bytes(64 << 10),
-            cpu: Cpu::Shared,
         }
     }
 }

@@ -76,6 +76,7 @@ fn accept(context: &str, faults: Vec<String>) -> Result<(), ProbeError> {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_results::stream::{TcpOptions, UdpStream};
     use tollgate_results::units::Bytes;
     use tollgate_results::workload::{Close, Connections, Http, Load, Traffic};
 
@@ -94,7 +95,7 @@ mod tests {
         }
     }
 
-    fn every_traffic(payload: u64) -> [Traffic; 5] {
+    fn every_traffic(payload: u64) -> [Traffic; 6] {
         let payload = Bytes(payload);
         let timeout = Nanoseconds(SECOND);
         [
@@ -103,7 +104,15 @@ mod tests {
                 payload,
                 close: Close::Rst,
             },
-            Traffic::TcpStream { flows: 1, payload },
+            Traffic::TcpStream {
+                flows: 1,
+                payload,
+                options: TcpOptions::default(),
+            },
+            Traffic::UdpStream(UdpStream {
+                payload,
+                ..UdpStream::default()
+            }),
             Traffic::UdpRr { payload, timeout },
             Traffic::Http(Http::new(Connections::Kept, payload)),
         ]

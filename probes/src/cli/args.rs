@@ -1,10 +1,14 @@
 //! The arguments of every command.
 
+mod streams;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tollgate_results::units::{Bytes, Nanoseconds, Rate};
 use tollgate_results::workload::OpenLoad;
+
+pub(crate) use self::streams::{TcpStreamArgs, UdpStreamArgs};
 
 /// Measures the latency of a network path, or answers such a measurement.
 #[derive(Debug, Parser)]
@@ -92,6 +96,9 @@ pub(crate) struct ServeArgs {
     /// Name that HTTP responses give the responder, in x-tollgate-backend; the host's by default
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Send streams to whoever asks for them over TCP, beyond loopback too
+    #[arg(long)]
+    pub(crate) send_streams: bool,
     /// Say where it listens in JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -141,20 +148,25 @@ With FIN the local ports run out after some 28,000 connections a minute.")]
         #[arg(long, value_name = "HOW", default_value = "rst")]
         close: Close,
     },
-    /// Bulk data, client to server; counts what the far end confirms
+    /// Bulk data over TCP; counts what arrived
     #[command(after_help = "\
 Example:
-  tollgate-probe tcp-stream 192.0.2.2:8080 --duration 10s --flows 4")]
-    TcpStream {
-        #[command(flatten)]
-        common: Common,
-        /// Parallel connections, 1 to 128
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        flows: u32,
-        /// Size of each write, 1 B to 1 MiB
-        #[arg(long, value_name = "BYTES", default_value = "128 KiB", value_parser = bytes)]
-        payload: Bytes,
-    },
+  tollgate-probe tcp-stream 192.0.2.2:8080 --duration 10s --flows 4
+  tollgate-probe tcp-stream 192.0.2.2:8080 --direction down --congestion cubic --pacing '1 Gbit/s'
+
+Down streams need a far end that may send them: `serve --send-streams`. Pacing is TCP's
+own where the device has no fq queueing discipline.")]
+    TcpStream(TcpStreamArgs),
+    /// Datagrams without replies: loss, order and delay variation of each direction
+    #[command(after_help = "\
+Example:
+  tollgate-probe udp-stream 192.0.2.2:8080 --rate 50k/s --payload 200
+  tollgate-probe udp-stream 192.0.2.2:8080 --direction both --gso 16 --gro
+
+Both ends agree on it over TCP, on the port given; the receiver's counts come that way too.
+With --rate delays count: PDV and IPDV as of RFC 5481; one-way delays only where both ends
+read one clock. Down streams need a far end that may send them: `serve --send-streams`.")]
+    UdpStream(UdpStreamArgs),
     /// Request and response by datagrams
     #[command(after_help = "\
 Example:

@@ -59,15 +59,8 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     let address = summary.address();
     writeln!(out, "{kind} to {address} for {seconds:.2} s{socket}")?;
     writeln!(out)?;
-    if kind == "tcp-stream" {
-        let gigabits = summary.bytes_per_s.map(|bytes| bytes * 8.0 / 1e9);
-        let megabytes = to_float(summary.bytes_received) / 1e6;
-        writeln!(
-            out,
-            "throughput {} Gbit/s; {megabytes:.1} MB confirmed; {sent} writes, {lost} lost",
-            gigabits.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.3}")),
-        )?;
-        return Ok(());
+    if let Some(streams) = &summary.streams {
+        return streams.write(out, summary);
     }
     let header = ["p50", "p90", "p99", "p99.9", "max", "mean"].map(str::to_owned);
     write_row(out, ("µs", 9), &header)?;

@@ -8,10 +8,12 @@ use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::agent::Job;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, Flow, HttpOutcome, JobReport, Outcome, Timed};
+use tollgate_results::stream::TcpSample;
 use tollgate_results::workload::SocketKind;
 
 use super::open::Open;
 use super::split::Split;
+use super::streams::Streams;
 
 /// The figures of a measurement. A percentile is `None` where its rank falls among the lost requests.
 #[derive(Debug, Serialize)]
@@ -59,6 +61,12 @@ pub(crate) struct Summary {
     /// Through what kind of socket, where there is a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) socket: Option<SocketKind>,
+    /// Of a stream.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) streams: Option<Streams>,
+    /// What TCP's sending ends knew.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tcp: Vec<TcpSample>,
     flow: Option<Flow>,
 }
 
@@ -109,9 +117,12 @@ impl Summary {
             bytes_received,
             flow,
             socket,
-            open: _,   // In `open`.
-            stamps: _, // In `split`.
             ref http,
+            open: _,      // In `open`.
+            stamps: _,    // In `split`.
+            datagrams: _, // In `streams`.
+            ref tcp,
+            stream: _, // In `streams`.
         } = report.outcome;
         let times = |timed| {
             let histogram = report.histograms.get(&timed)?;
@@ -155,6 +166,8 @@ impl Summary {
             http: http.clone(),
             split: Split::new(report),
             socket,
+            streams: Streams::new(job, report),
+            tcp: tcp.clone(),
             flow,
         }
     }

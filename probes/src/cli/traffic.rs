@@ -73,7 +73,7 @@ fn load(traffic: &Traffic) -> Result<(workload::Load, Option<u64>), ProbeError> 
             Connections::Many(number) => (open, *number),
             Connections::Kept | Connections::New => (open, 1),
         },
-        Traffic::TcpCrr { .. } | Traffic::TcpStream { .. } => {
+        Traffic::TcpCrr { .. } | Traffic::TcpStream(_) | Traffic::UdpStream(_) => {
             return Ok((workload::Load::Closed, None));
         }
     };
@@ -116,11 +116,15 @@ fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
             };
             (common, workload::Traffic::TcpCrr { payload, close })
         }
-        Traffic::TcpStream {
-            ref common,
-            flows,
-            payload,
-        } => (common, workload::Traffic::TcpStream { flows, payload }),
+        Traffic::TcpStream(ref args) => {
+            let stream = workload::Traffic::TcpStream {
+                flows: args.flows,
+                payload: args.payload,
+                options: args.options(),
+            };
+            (&args.common, stream)
+        }
+        Traffic::UdpStream(ref args) => (&args.common, workload::Traffic::UdpStream(args.stream())),
         Traffic::UdpRr {
             ref common,
             payload,

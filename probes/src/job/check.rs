@@ -2,10 +2,12 @@
 
 mod http;
 
+use std::fmt::Display;
 use std::net::Ipv4Addr;
 
 use tollgate_results::agent::Job;
-use tollgate_results::units::{Bytes, Nanoseconds};
+use tollgate_results::stream::{TcpOptions, UdpStream};
+use tollgate_results::units::{Bytes, Nanoseconds, Rate};
 use tollgate_results::workload::{Load, OpenLoad, Traffic};
 
 use crate::error::ProbeError;
@@ -32,29 +34,39 @@ pub(super) fn check(job: &Job) -> Result<(), ProbeError> {
 
 /// Returns every fault of a job, each as a part of a sentence.
 pub(crate) fn faults(job: &Job) -> Vec<String> {
-    let tcp = (1, u64::from(MAX_TCP_PAYLOAD));
+    let tcp = (Bytes(1), Bytes(u64::from(MAX_TCP_PAYLOAD)));
+    let timeouts = (Nanoseconds(MILLISECOND), Nanoseconds(10 * SECOND));
     let mut faults = Vec::new();
     match &job.traffic {
         Traffic::TcpRr { payload } | Traffic::TcpCrr { payload, .. } => {
-            bytes(&mut faults, "payload", *payload, tcp);
+            number(&mut faults, "payload", *payload, tcp);
         }
-        Traffic::TcpStream { flows, payload } => {
-            bytes(&mut faults, "payload", *payload, tcp);
-            if !(1..=128).contains(flows) {
-                faults.push(format!("flows is {flows} (allowed: 1 to 128)"));
+        Traffic::TcpStream {
+            flows,
+            payload,
+            options,
+        } => {
+            number(&mut faults, "payload", *payload, tcp);
+            number(&mut faults, "flows", *flows, (1, 128));
+            tcp_options(&mut faults, options);
+        }
+        Traffic::UdpStream(stream) => {
+            stream_faults(&mut faults, stream);
+            if let Some(rate) = stream.rate {
+                planned(&mut faults, rate, job.duration);
             }
         }
         Traffic::UdpRr { payload, timeout } => {
-            let udp = (HEADER_LEN as u64, MAX_DATAGRAM as u64);
-            bytes(&mut faults, "payload", *payload, udp);
-            time(&mut faults, "timeout", *timeout, (MILLISECOND, 10 * SECOND));
+            let udp = (Bytes(HEADER_LEN as u64), Bytes(MAX_DATAGRAM as u64));
+            number(&mut faults, "payload", *payload, udp);
+            number(&mut faults, "timeout", *timeout, timeouts);
         }
         Traffic::IcmpEcho {
             payload, timeout, ..
         } => {
-            let icmp = (MARK_LEN as u64, MAX_DATAGRAM as u64);
-            bytes(&mut faults, "payload", *payload, icmp);
-            time(&mut faults, "timeout", *timeout, (MILLISECOND, 10 * SECOND));
+            let icmp = (Bytes(MARK_LEN as u64), Bytes(MAX_DATAGRAM as u64));
+            number(&mut faults, "payload", *payload, icmp);
+            number(&mut faults, "timeout", *timeout, timeouts);
         }
         Traffic::Http(traffic) => http::faults(&mut faults, traffic),
     }
@@ -62,11 +74,48 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
         open_load(&mut faults, job, open);
     }
     timestamps(&mut faults, job);
-    time(&mut faults, "warmup", job.warmup, (0, HOUR));
-    let day = (MILLISECOND, 24 * HOUR);
-    time(&mut faults, "duration", job.duration, day);
+    let hour = (Nanoseconds(0), Nanoseconds(HOUR));
+    number(&mut faults, "warmup", job.warmup, hour);
+    let day = (Nanoseconds(MILLISECOND), Nanoseconds(24 * HOUR));
+    number(&mut faults, "duration", job.duration, day);
     target(&mut faults, job);
     faults
+}
+
+fn tcp_options(faults: &mut Vec<String>, options: &TcpOptions) {
+    if let Some(name) = &options.congestion
+        && let Some(fault) = TcpOptions::congestion_fault(name)
+    {
+        faults.push(format!("congestion {name:?} {fault}"));
+    }
+    if let Some(pacing) = options.pacing {
+        number(faults, "pacing", pacing, TcpOptions::PACING);
+    }
+}
+
+/// Adds the faults of a stream of datagrams; the far end looks for them, too.
+pub(crate) fn stream_faults(faults: &mut Vec<String>, stream: &UdpStream) {
+    let before = faults.len();
+    number(faults, "payload", stream.payload, UdpStream::PAYLOADS);
+    if let Some(rate) = stream.rate {
+        number(faults, "rate", rate, UdpStream::RATES);
+    }
+    number(faults, "batch", stream.batch, UdpStream::BATCHES);
+    number(faults, "gso", stream.gso, UdpStream::SEGMENTS);
+    if faults.len() == before {
+        faults.extend(stream.buffer_fault());
+    }
+}
+
+fn number<T: PartialOrd + Display + Copy>(
+    faults: &mut Vec<String>,
+    name: &str,
+    value: T,
+    (least, most): (T, T),
+) {
+    if value < least || value > most {
+        faults.push(format!("{name} is {value} (allowed: {least} to {most})"));
+    }
 }
 
 fn open_load(faults: &mut Vec<String>, job: &Job, open: &OpenLoad) {
@@ -99,11 +148,14 @@ fn open_load(faults: &mut Vec<String>, job: &Job, open: &OpenLoad) {
             "in-flight is {in_flight} (allowed: {least} to {most})"
         ));
     }
-    let planned = u128::from(rate.0) * u128::from(job.duration.0) / u128::from(SECOND);
+    planned(faults, rate, job.duration);
+}
+
+fn planned(faults: &mut Vec<String>, rate: Rate, duration: Nanoseconds) {
+    let planned = u128::from(rate.0) * u128::from(duration.0) / u128::from(SECOND);
     if planned > MOST_PLANNED {
         faults.push(format!(
-            "{rate} for {} is {planned} requests (allowed: {MOST_PLANNED}); make it slower or shorter",
-            job.duration
+            "{rate} for {duration} is {planned} requests (allowed: {MOST_PLANNED}); make it slower or shorter"
         ));
     }
 }
@@ -125,23 +177,9 @@ fn target(faults: &mut Vec<String>, job: &Job) {
     }
 }
 
-fn bytes(faults: &mut Vec<String>, name: &str, value: Bytes, (least, most): (u64, u64)) {
-    if !(least..=most).contains(&value.0) {
-        let (least, most) = (Bytes(least), Bytes(most));
-        faults.push(format!("{name} is {value} (allowed: {least} to {most})"));
-    }
-}
-
-fn time(faults: &mut Vec<String>, name: &str, value: Nanoseconds, (least, most): (u64, u64)) {
-    if !(least..=most).contains(&value.0) {
-        let (least, most) = (Nanoseconds(least), Nanoseconds(most));
-        faults.push(format!("{name} is {value} (allowed: {least} to {most})"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tollgate_results::units::Rate;
+    use tollgate_results::units::BitRate;
     use tollgate_results::workload::OpenLoad;
 
     use super::*;
@@ -161,8 +199,16 @@ mod tests {
 
     #[test]
     fn all_faults_are_named_at_once() {
-        let (flows, payload) = (0, Bytes(0));
-        let mut job = job(Traffic::TcpStream { flows, payload });
+        let options = TcpOptions {
+            congestion: Some("../cubic".to_owned()),
+            pacing: Some(BitRate(1)),
+            ..TcpOptions::default()
+        };
+        let mut job = job(Traffic::TcpStream {
+            flows: 0,
+            payload: Bytes(0),
+            options,
+        });
         job.duration = Nanoseconds(0);
         job.warmup = Nanoseconds(u64::MAX);
         job.target = "0.0.0.0:0".parse().unwrap();
@@ -170,6 +216,8 @@ mod tests {
         for part in [
             "payload is 0 B",
             "flows is 0",
+            "pacing is 1 bit/s",
+            "congestion \"../cubic\" is not the name",
             "duration is 0ns",
             "warmup is",
             "port is 0",
@@ -226,7 +274,12 @@ mod tests {
             let line = open(change).unwrap_err();
             assert!(line.contains(told), "{line}");
         }
-        let mut job = job(Traffic::TcpStream { flows: 1, payload });
+        let options = TcpOptions::default();
+        let mut job = job(Traffic::TcpStream {
+            flows: 1,
+            payload,
+            options,
+        });
         job.load = Load::Open(OpenLoad::new(Rate(1_000_000)));
         job.duration = Nanoseconds(HOUR);
         let line = check(&job).unwrap_err().line();

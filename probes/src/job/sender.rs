@@ -8,15 +8,18 @@ use std::sync::mpsc::{self, Receiver};
 
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::Timed;
+use tollgate_results::stream::{Direction, TcpOptions};
 use tollgate_results::units::Bytes;
 use tollgate_results::workload::{Close, Traffic};
 
 use super::Aborter;
+use crate::bulk::Sampler;
 use crate::clock::{Monotonic, WallClock};
 use crate::error::ProbeError;
 use crate::probe::Probe;
 use crate::probe::datagrams::DatagramRr;
 use crate::probe::echo::Echo;
+use crate::probe::fetch::Fetch;
 use crate::probe::fresh::Fresh;
 use crate::probe::icmp::{Echoes, IcmpDial};
 use crate::probe::kept::Kept;
@@ -24,6 +27,8 @@ use crate::probe::open::talk::Datagrams;
 use crate::probe::socket::{TcpDial, UdpDial};
 use crate::probe::stamped::{Numbered, StampedDial};
 use crate::probe::stream::Stream;
+use crate::probe::tuned::TunedDial;
+use crate::probe::udp_stream::UdpStreaming;
 use crate::probe::window::Window;
 use crate::recorder::Recorder;
 use crate::thread::{self, Started};
@@ -35,7 +40,7 @@ pub(super) struct Sender {
     /// The length of each window, in nanoseconds; `None` once the thread is to end.
     windows: Option<mpsc::Sender<u64>>,
     /// One for the warm-up, then one for each window.
-    recorders: Receiver<Recorder>,
+    recorders: Receiver<Result<Recorder, String>>,
     /// `None` only while it is dropped.
     thread: Option<Started>,
 }
@@ -55,7 +60,7 @@ impl Sender {
         };
         let job_of_thread = job.clone();
         let started = thread::spawn(&format!("tg-send-{flow}"), job.cpu, move || {
-            live(&job_of_thread, &life);
+            live(&job_of_thread, flow, &life);
         })?;
         Ok(Self {
             aborter: aborter.clone(),
@@ -78,7 +83,11 @@ impl Sender {
     }
 
     /// Waits for the end of the warm-up, or of a window; returns what was recorded.
-    pub(super) fn collect(&self) -> Recorder {
+    ///
+    /// # Errors
+    ///
+    /// After the warm-up, where an end refuses what was asked for: the reason.
+    pub(super) fn collect(&self) -> Result<Recorder, String> {
         let recorder = self.recorders.recv();
         recorder.expect("a sending thread lives until its job is dropped")
     }
@@ -101,7 +110,7 @@ struct Life {
     timestamps: bool,
     aborter: Aborter,
     lengths: Receiver<u64>,
-    reports: mpsc::Sender<Recorder>,
+    reports: mpsc::Sender<Result<Recorder, String>>,
 }
 
 impl Life {
@@ -109,6 +118,11 @@ impl Life {
         let window = |duration_ns| Window::open(&Monotonic, duration_ns, self.aborter.flag());
         let mut recorder = Recorder::new(self.times);
         probe.open(&window(0));
+        if let Some(reason) = probe.refusal() {
+            // An arming that was given up has nobody to tell.
+            let _ = self.reports.send(Err(reason));
+            return;
+        }
         let mut duration_ns = self.warmup_ns;
         loop {
             if self.timestamps {
@@ -119,7 +133,7 @@ impl Life {
                 probe.run(&window(duration_ns), &mut recorder);
             }
             let full = std::mem::replace(&mut recorder, Recorder::new(self.times));
-            if self.reports.send(full).is_err() {
+            if self.reports.send(Ok(full)).is_err() {
                 return;
             }
             duration_ns = match self.lengths.recv() {
@@ -149,11 +163,32 @@ const SPLIT_DATAGRAMS: &[Timed] = &[
     Timed::DriverToUser,
 ];
 
+/// Returns how many threads send or receive.
+pub(super) fn lanes(traffic: &Traffic) -> u32 {
+    let flows = match traffic {
+        Traffic::TcpStream { flows, .. } => *flows,
+        _ => 1,
+    };
+    match traffic.direction() {
+        Some(Direction::Both) => 2 * flows,
+        _ => flows,
+    }
+}
+
+/// Returns whether a thread's data goes up. Those that send come first.
+fn is_up(traffic: &Traffic, flow: u32) -> bool {
+    match traffic.direction() {
+        Some(Direction::Both) => flow < lanes(traffic) / 2,
+        Some(Direction::Down) => false,
+        Some(Direction::Up) | None => true,
+    }
+}
+
 /// Returns what is timed.
 const fn times(job: &Job) -> &'static [Timed] {
     match &job.traffic {
         _ if job.load.open().is_some() => open::TIMES,
-        Traffic::TcpStream { .. } => &[],
+        Traffic::TcpStream { .. } | Traffic::UdpStream(_) => &[],
         Traffic::TcpCrr { .. } => &[Timed::Latency, Timed::Connect],
         Traffic::Http(http) => http::times(http),
         Traffic::TcpRr { .. } | Traffic::IcmpEcho { .. } if job.timestamps => SPLIT,
@@ -165,7 +200,7 @@ const fn times(job: &Job) -> &'static [Timed] {
 }
 
 /// Sends the job's traffic until the job is dropped.
-fn live(job: &Job, life: &Life) {
+fn live(job: &Job, flow: u32, life: &Life) {
     if let Some(load) = job.load.open() {
         return open::live(job, load, life);
     }
@@ -184,8 +219,30 @@ fn live(job: &Job, life: &Life) {
             let echo = Echo::new(size(payload), job.seed);
             life.drive(Fresh::new(TcpDial::new(target, close), echo, Monotonic));
         }
-        Traffic::TcpStream { payload, .. } => {
-            life.drive(Stream::new(kept(target), Monotonic, size(payload)));
+        Traffic::TcpStream {
+            payload,
+            ref options,
+            ..
+        } => {
+            let size = size(payload);
+            let interval_ns = Sampler::interval_ns(job.duration.0, lanes(&job.traffic));
+            let plain = TcpOptions {
+                direction: options.direction,
+                ..TcpOptions::default()
+            };
+            if !is_up(&job.traffic, flow) {
+                life.drive(Fetch::new(target, options, size, interval_ns));
+            } else if *options == plain {
+                life.drive(Stream::new(kept(target), Monotonic, size, interval_ns));
+            } else {
+                let dial = TunedDial::new(target, options, size);
+                life.drive(Stream::new(dial, Monotonic, size, interval_ns));
+            }
+        }
+        Traffic::UdpStream(stream) => {
+            let up = is_up(&job.traffic, flow);
+            let seed = job.seed.wrapping_add(u64::from(flow));
+            life.drive(UdpStreaming::new(target, stream, up, seed));
         }
         Traffic::UdpRr { payload, timeout } => {
             let dial = UdpDial::new(target, timeout.duration());

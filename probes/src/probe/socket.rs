@@ -9,10 +9,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use socket2::{Domain, SockRef, Socket, Type};
 use tollgate_results::outcome::{Failure, Flow, Protocol};
+use tollgate_results::stream::TcpSample;
 use tollgate_results::workload::Close;
 
 use super::transport::{Dial, Transport, cause};
 use super::window::{Fault, Patience};
+use crate::bulk::tcp_info;
 use crate::clock::Clock;
 
 /// Longest time that a call blocks, so that an abort is seen within 100 ms.
@@ -146,6 +148,10 @@ impl Transport for TcpStream {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read(buffer)
+    }
+
+    fn tcp_info(&self) -> Option<TcpSample> {
+        tcp_info(self)
     }
 }
 

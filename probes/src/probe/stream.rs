@@ -1,4 +1,4 @@
-//! Blocks in one direction, as fast as the path takes them; the far end confirms what arrived.
+//! Blocks to the far end, as fast as the path takes them; it confirms what arrived.
 
 use std::sync::atomic::AtomicBool;
 
@@ -6,16 +6,11 @@ use tollgate_results::outcome::Failure;
 
 use super::Probe;
 use super::transport::{Dial, Transport, pass, recv_all, send_all};
-use super::window::{Fault, Patience, Window};
-use crate::clock::{Clock, Moment};
+use super::window::{DRAIN_ABORTED_NS, DRAIN_NS, Fault, Patience, Window};
+use crate::bulk::Sampler;
+use crate::clock::{Clock, Moment, thread_cpu_ns};
 use crate::recorder::Recorder;
 use crate::wire::{CONFIRM, CONFIRMATION_LEN, Mode, Preamble};
-
-/// Longest wait, after the window, for the confirmation of what is still under way.
-const DRAIN_NS: u64 = 5_000_000_000;
-
-/// The same after an abort.
-const DRAIN_ABORTED_NS: u64 = 40_000_000;
 
 /// One flow of a stream.
 ///
@@ -28,17 +23,22 @@ pub(crate) struct Stream<D: Dial, C> {
     link: Option<D::Link>,
     preamble: Preamble,
     block: Vec<u8>,
+    /// The block that asks for a confirmation.
+    last: Vec<u8>,
     /// Bytes of the present block that went out; an abort may leave a block in the middle.
     offset: usize,
     /// Bytes of the present connection that were confirmed.
     confirmed: u64,
+    /// CPU time that the far end has said it took for it.
+    far_cpu_ns: u64,
     /// Blocks that were begun since then.
     pending: u64,
+    sampler: Sampler,
 }
 
 impl<D: Dial, C: Clock> Stream<D, C> {
-    /// Prepares blocks of `size` bytes.
-    pub(crate) fn new(dial: D, clock: C, size: u32) -> Self {
+    /// Prepares blocks of `size` bytes, and to note every `interval_ns` what TCP knows.
+    pub(crate) fn new(dial: D, clock: C, size: u32, interval_ns: u64) -> Self {
         let mode = Mode::Stream;
         Self {
             dial,
@@ -46,9 +46,12 @@ impl<D: Dial, C: Clock> Stream<D, C> {
             link: None,
             preamble: Preamble { mode, size },
             block: vec![0; size as usize],
+            last: last_block(size),
             offset: 0,
             confirmed: 0,
+            far_cpu_ns: 0,
             pending: 0,
+            sampler: Sampler::new(interval_ns),
         }
     }
 
@@ -61,16 +64,30 @@ impl<D: Dial, C: Clock> Stream<D, C> {
             Some(link) => link,
             none => {
                 let mut link = self.dial.dial(&patience)?.0;
-                send_all(&mut link, &self.preamble.encode(), &patience)?;
-                self.confirmed = 0;
+                if !link.is_arranged() {
+                    send_all(&mut link, &self.preamble.encode(), &patience)?;
+                }
+                (self.confirmed, self.far_cpu_ns) = (0, 0);
                 none.insert(link)
             }
         };
         push(link, &self.block, &mut self.offset, &patience)
     }
 
+    /// Notes what TCP knows.
+    #[cold]
+    fn sample(&mut self, now: Moment) {
+        let sample = self.link.as_ref().and_then(Transport::tcp_info);
+        self.sampler.take(sample, now);
+    }
+
     /// Sends a last block that asks for the count, and waits for it.
-    fn confirm(&mut self, window: &Window<'_>, recorder: &mut Recorder) -> Result<(), Fault> {
+    fn confirm(
+        &mut self,
+        window: &Window<'_>,
+        near_cpu_ns: u64,
+        recorder: &mut Recorder,
+    ) -> Result<(), Fault> {
         let Some(link) = &mut self.link else {
             self.pending = 0;
             return Ok(());
@@ -91,18 +108,24 @@ impl<D: Dial, C: Clock> Stream<D, C> {
             push(link, &self.block, &mut self.offset, &patience)?;
         }
         self.pending += 1;
-        self.block[0] = CONFIRM;
-        let sent = push(link, &self.block, &mut self.offset, &patience);
-        self.block[0] = 0;
-        sent?;
-        let mut count = [0; CONFIRMATION_LEN];
-        recv_all(link, &mut count, &patience)?;
-        let total = u64::from_be_bytes(count);
+        send_all(link, &self.last, &patience)?;
+        let mut confirmation = [0; CONFIRMATION_LEN];
+        recv_all(link, &mut confirmation, &patience)?;
+        let number = |at: usize| {
+            let bytes = confirmation[at..].first_chunk().copied();
+            u64::from_be_bytes(bytes.unwrap_or_default())
+        };
+        let (total, far_cpu_ns) = (number(0), number(8));
         let bytes = self.pending * self.block.len() as u64;
         if total.checked_sub(self.confirmed) != Some(bytes) {
             return Err(Fault::Failed(Failure::Malformed));
         }
-        self.confirmed = total;
+        let far_ns = far_cpu_ns.saturating_sub(self.far_cpu_ns);
+        let near_ns = thread_cpu_ns().saturating_sub(near_cpu_ns);
+        recorder
+            .streamed_mut()
+            .spend((true, bytes), (near_ns, far_ns));
+        (self.confirmed, self.far_cpu_ns) = (total, far_cpu_ns);
         let counts = recorder.counts_mut();
         counts.confirmed += self.pending;
         counts.bytes_sent += bytes;
@@ -137,7 +160,7 @@ fn push<C: Clock>(
     patience: &Patience<'_, C>,
 ) -> Result<(), Fault> {
     loop {
-        match link.send(&block[*offset..]) {
+        match link.send_block(block, *offset) {
             Ok(sent) => *offset += sent,
             Err(error) => pass(link, &error)?,
         }
@@ -149,7 +172,18 @@ fn push<C: Clock>(
     }
 }
 
+/// Makes a block that asks for a confirmation.
+pub(crate) fn last_block(size: u32) -> Vec<u8> {
+    let mut block = vec![0; size as usize];
+    block[0] = CONFIRM;
+    block
+}
+
 impl<D: Dial, C: Clock> Probe for Stream<D, C> {
+    fn refusal(&mut self) -> Option<String> {
+        self.dial.refusal()
+    }
+
     fn open(&mut self, window: &Window<'_>) {
         if let Err(fault) = self.send(window, window.start) {
             self.give_up(fault, &mut Recorder::new(&[]));
@@ -159,6 +193,8 @@ impl<D: Dial, C: Clock> Probe for Stream<D, C> {
     fn run(&mut self, window: &Window<'_>, recorder: &mut Recorder) {
         let mut now = window.start;
         recorder.counts_mut().started = Some(now);
+        self.sampler.start(now);
+        let cpu_ns = thread_cpu_ns();
         while window.is_open(now) {
             match self.send(window, now) {
                 Ok(()) => {}
@@ -169,13 +205,18 @@ impl<D: Dial, C: Clock> Probe for Stream<D, C> {
                 }
             }
             now = self.clock.now();
+            if self.sampler.is_due(now) {
+                self.sample(now);
+            }
         }
-        if let Err(fault) = self.confirm(window, recorder) {
+        self.sample(now);
+        if let Err(fault) = self.confirm(window, cpu_ns, recorder) {
             self.give_up(fault, recorder);
         }
         let open = self.link.as_ref().and_then(|link| self.dial.flow(link));
         let counts = recorder.counts_mut();
         counts.finished = Some(self.clock.now());
         counts.flow = open.or(counts.flow);
+        recorder.streamed_mut().samples = self.sampler.samples().to_vec();
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use nix::errno::Errno;
 use tollgate_results::outcome::{Failure, Flow};
+use tollgate_results::stream::TcpSample;
 
 use super::window::{Fault, Patience};
 use crate::clock::Clock;
@@ -25,6 +26,22 @@ pub(crate) trait Transport {
         Some(cause(error))
     }
 
+    /// Sends what is left of a stream's block from `offset` on; returns how many bytes went out.
+    #[inline]
+    fn send_block(&mut self, block: &[u8], offset: usize) -> io::Result<usize> {
+        self.send(&block[offset..])
+    }
+
+    /// Returns what TCP knows of the connection; `None` where there is no TCP.
+    fn tcp_info(&self) -> Option<TcpSample> {
+        None
+    }
+
+    /// Returns whether both ends have agreed on what the connection carries, so that no preamble follows.
+    fn is_arranged(&self) -> bool {
+        false
+    }
+
     /// Takes the kernel's timestamps of what was sent last and received last; `None` where none are asked for.
     /// To be called when the reply is in and its time is taken, since it costs calls.
     #[inline]
@@ -43,6 +60,11 @@ pub(crate) trait Dial {
 
     /// Returns the addresses of a connection: its own and the one that was asked for.
     fn flow(&self, link: &Self::Link) -> Option<Flow>;
+
+    /// Returns why connections can't be had as they were asked for, if that is why dialling failed.
+    fn refusal(&mut self) -> Option<String> {
+        None
+    }
 
     /// Closes a connection.
     fn hang_up(&mut self, link: Self::Link);

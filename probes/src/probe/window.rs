@@ -13,6 +13,12 @@ pub(crate) const REPLY_TIMEOUT_NS: u64 = 5_000_000_000;
 /// first retransmission of a SYN (1 s), so that the delay that it causes is measured wherever it falls.
 pub(crate) const GRACE_NS: u64 = 1_500_000_000;
 
+/// Longest wait, after the window of a stream, for word of what is still under way.
+pub(crate) const DRAIN_NS: u64 = 5_000_000_000;
+
+/// The same after an abort.
+pub(crate) const DRAIN_ABORTED_NS: u64 = 40_000_000;
+
 /// Pause after a failure: a target that refuses sees 100 attempts a second.
 const PAUSE_NS: u64 = 10_000_000;
 

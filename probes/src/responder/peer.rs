@@ -2,11 +2,15 @@
 //! they take too long.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
 
 use super::Limits;
+use super::sessions::Sessions;
 use super::toll::Toll;
 use super::watch::Slot;
+use crate::bulk::{BUFFER, Blocks};
+use crate::wire::WireError;
 
 /// What one thread reads into and writes from; its memory is taken by the system only when it is used.
 #[derive(Debug)]
@@ -19,7 +23,7 @@ pub(super) struct Buffers {
 
 impl Buffers {
     /// Length of the inbox, in bytes.
-    const INBOX: usize = 64 * 1024;
+    const INBOX: usize = BUFFER;
 
     pub(super) fn new() -> Self {
         Self {
@@ -33,11 +37,19 @@ impl Buffers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
 
+impl From<WireError> for Gone {
+    fn from(_: WireError) -> Self {
+        Self
+    }
+}
+
 /// A connection that is being served.
 #[derive(Debug)]
 pub(super) struct Peer<'a> {
     stream: &'a TcpStream,
     slot: &'a Slot,
+    limits: &'a Limits,
+    sessions: &'a Arc<Sessions>,
     /// Largest HTTP response, in bytes.
     pub(super) max_response: u32,
     /// What is planted before each reply.
@@ -45,12 +57,57 @@ pub(super) struct Peer<'a> {
 }
 
 impl<'a> Peer<'a> {
-    pub(super) const fn new(stream: &'a TcpStream, slot: &'a Slot, limits: &Limits) -> Self {
+    pub(super) const fn new(
+        stream: &'a TcpStream,
+        slot: &'a Slot,
+        limits: &'a Limits,
+        sessions: &'a Arc<Sessions>,
+    ) -> Self {
         Self {
             stream,
             slot,
+            limits,
+            sessions,
             max_response: limits.max_response,
             toll: limits.toll,
+        }
+    }
+
+    /// Returns the connection itself.
+    pub(super) const fn stream(&self) -> &'a TcpStream {
+        self.stream
+    }
+
+    /// Returns the streams of datagrams.
+    pub(super) const fn sessions(&self) -> &'a Arc<Sessions> {
+        self.sessions
+    }
+
+    /// Returns whether this client may be sent streams: it was authorised, or is this machine itself.
+    pub(super) fn sends_streams(&self) -> bool {
+        let local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        self.limits.send_streams || self.stream.peer_addr().is_ok_and(local)
+    }
+
+    /// Returns the responder's own address on this connection.
+    pub(super) fn local_ip(&self) -> Result<IpAddr, String> {
+        let address = self.stream.local_addr();
+        let ip = address.map(|address| address.ip());
+        ip.map_err(|error| format!("no address of its own: {error}"))
+    }
+
+    /// Takes in what a stream brings next.
+    #[inline]
+    pub(super) fn take(
+        &self,
+        blocks: &mut Blocks,
+        inbox: &mut [u8],
+        truncate: bool,
+    ) -> Result<Option<u64>, Gone> {
+        match blocks.take_from(self.stream, inbox, truncate) {
+            Ok(asked) => Ok(asked),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
+            Err(_) => Err(Gone),
         }
     }
 

@@ -11,6 +11,7 @@ use socket2::SockRef;
 
 use super::connection::serve;
 use super::peer::{Buffers, Peer};
+use super::sessions::Sessions;
 use super::watch::{Seen, Slot};
 use super::{Limits, MAX_CONNECTIONS};
 use crate::clock::{Clock as _, Monotonic};
@@ -26,6 +27,7 @@ pub(super) struct Pool {
     listener: TcpListener,
     cpu: Option<u32>,
     limits: Limits,
+    sessions: Arc<Sessions>,
     stopping: AtomicBool,
     /// Threads that wait for a connection, or soon will.
     idle: AtomicUsize,
@@ -54,11 +56,13 @@ impl Pool {
         listener: TcpListener,
         cpu: Option<u32>,
         limits: Limits,
+        sessions: Arc<Sessions>,
     ) -> Result<Arc<Self>, ProbeError> {
         let pool = Arc::new(Self {
             listener,
             cpu,
             limits,
+            sessions,
             stopping: AtomicBool::new(false),
             idle: AtomicUsize::new(0),
             ignored: AtomicU64::new(0),
@@ -148,7 +152,7 @@ impl Pool {
             slot.fill(&stream);
             // Looked at after the slot is filled: either this sees the end, or `stop` sees the slot.
             if !self.is_stopping() {
-                let peer = Peer::new(&stream, slot, &self.limits);
+                let peer = Peer::new(&stream, slot, &self.limits, &self.sessions);
                 if serve(&peer, &mut buffers).is_err() {
                     self.ignored.fetch_add(1, Ordering::Relaxed);
                 }

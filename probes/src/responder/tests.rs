@@ -100,7 +100,7 @@ fn a_wrong_preamble_closes_the_connection_at_once_and_is_counted() {
     let mut version = good;
     version[7] = 9;
     let mut mode = good;
-    mode[8] = 3;
+    mode[8] = 99;
     let sizes = [0, u32::MAX, 1 << 21].map(|size| greeting(Mode::Stream, size).to_vec());
     let mut bad = vec![version.to_vec(), mode.to_vec(), vec![0xFF; 70_000]];
     bad.push(b"POST / HTTP/1.1\r\n\r\n".to_vec());

@@ -1,7 +1,7 @@
 //! Answers datagrams of the probe's protocol, each with one of its own size.
 
 use std::io::IoSlice;
-use std::net::{Shutdown, UdpSocket};
+use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendmsg, sendto};
 use socket2::SockRef;
 
+use super::sessions::Sessions;
 use super::stamping::Stamping;
 use super::toll::Toll;
 use crate::clock::{Clock as _, Monotonic};
@@ -32,6 +33,7 @@ pub(super) struct UdpThread {
 struct Shared {
     socket: UdpSocket,
     toll: Toll,
+    sessions: Arc<Sessions>,
     stopping: AtomicBool,
     ignored: AtomicU64,
 }
@@ -39,12 +41,14 @@ struct Shared {
 impl UdpThread {
     pub(super) fn start(
         socket: UdpSocket,
+        sessions: Arc<Sessions>,
         cpu: Option<u32>,
         toll: Toll,
     ) -> Result<Self, ProbeError> {
         let shared = Arc::new(Shared {
             socket,
             toll,
+            sessions,
             stopping: AtomicBool::new(false),
             ignored: AtomicU64::new(0),
         });
@@ -93,17 +97,44 @@ impl Shared {
         }
     }
 
+    /// Answers the hello of a session that exists, by a datagram of its size. The client asks again where it is lost.
+    fn greet(
+        &self,
+        datagram: &mut [u8],
+        hello: Header,
+        received: &Received<SockaddrStorage>,
+    ) -> bool {
+        let from = received.from.filter(|_| hello.kind == Kind::Hello);
+        let number = from
+            .and_then(address)
+            .and_then(|from| self.sessions.hello(hello.token, from));
+        let (Some(from), Some(sequence)) = (from, number) else {
+            return false;
+        };
+        let reply = Header {
+            kind: Kind::HelloReply,
+            sequence,
+            ..hello
+        };
+        reply.write_to(datagram);
+        self.send(datagram, &from, received);
+        true
+    }
+
     fn answer(
         &self,
         datagram: &mut [u8],
         received: &Received<SockaddrStorage>,
         stamping: &mut Stamping<'_>,
     ) {
-        let kind = Header::read_from(datagram).map(|header| header.kind);
+        let header = Header::read_from(datagram);
+        let kind = header.map(|header| header.kind);
         // A reply is never answered: two responders can't be set on each other.
         let (Ok(kind @ (Kind::Request | Kind::StampedRequest)), Some(from)) = (kind, received.from)
         else {
-            self.ignored.fetch_add(1, Ordering::Relaxed);
+            let greeted = header.is_ok_and(|header| self.greet(datagram, header, received));
+            self.ignored
+                .fetch_add(u64::from(!greeted), Ordering::Relaxed);
             return;
         };
         self.toll.exact();
@@ -113,17 +144,33 @@ impl Shared {
         } else {
             stamping.note_plain();
         }
-        // A reply that the kernel refuses is lost, as it may be on the wire.
+        self.send(datagram, &from, received);
+    }
+
+    /// Answers from the address that was asked. What the kernel refuses is lost, as it may be on the wire.
+    fn send(&self, datagram: &[u8], to: &SockaddrStorage, received: &Received<SockaddrStorage>) {
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
         let _ = match &received.to {
-            None => sendto(fd, datagram, &from, flags),
+            None => sendto(fd, datagram, to, flags),
             Some(place) => sendmsg(
                 fd,
                 &[IoSlice::new(datagram)],
                 &[place.order()],
                 flags,
-                Some(&from),
+                Some(to),
             ),
         };
     }
+}
+
+/// Reads an address of either family.
+fn address(from: SockaddrStorage) -> Option<SocketAddr> {
+    let four = from
+        .as_sockaddr_in()
+        .map(|from| SocketAddr::V4((*from).into()));
+    let six = || {
+        from.as_sockaddr_in6()
+            .map(|from| SocketAddr::V6((*from).into()))
+    };
+    four.or_else(six)
 }

@@ -12,6 +12,8 @@ mod icmp;
 mod namespace;
 mod open;
 mod selftest;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod streams;
 mod timestamps;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod traffic;

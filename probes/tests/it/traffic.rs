@@ -11,6 +11,7 @@ use tollgate_probes::wire::{Header, MAX_DATAGRAM};
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, JobReport, Protocol, Timed};
+use tollgate_results::stream::TcpOptions;
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::{Close, Connections, Http, Load, Traffic};
 
@@ -29,7 +30,12 @@ pub(crate) fn tcp_crr(payload: u64, close: Close) -> Traffic {
 
 pub(crate) fn tcp_stream(flows: u32, payload: u64) -> Traffic {
     let payload = Bytes(payload);
-    Traffic::TcpStream { flows, payload }
+    let options = TcpOptions::default();
+    Traffic::TcpStream {
+        flows,
+        payload,
+        options,
+    }
 }
 
 pub(crate) fn udp_rr(payload: u64, timeout_ms: u64) -> Traffic {

@@ -76,9 +76,13 @@ pub(crate) fn typical(values: &[f64]) -> Option<Typical> {
 pub(crate) fn margin(metric: Metric, plan: f64) -> f64 {
     match metric {
         Metric::P90 | Metric::PlanP90 => 1.4 * plan,
-        Metric::P99 | Metric::P999 | Metric::PlanP99 | Metric::PlanP999 | Metric::LatenessP99 => {
-            2.0 * plan
-        }
+        Metric::P99
+        | Metric::P999
+        | Metric::PlanP99
+        | Metric::PlanP999
+        | Metric::LatenessP99
+        | Metric::PdvUpP99
+        | Metric::PdvDownP99 => 2.0 * plan,
         Metric::Loss => LOSS_MARGIN,
         _ => plan,
     }

@@ -5,7 +5,6 @@ use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Outcome, Timed};
 use tollgate_results::run::Campaign;
 use tollgate_results::slice::{Measured, Slice, SliceResult};
-use tollgate_results::workload::Traffic;
 
 use super::context::Context;
 use super::load;
@@ -76,7 +75,14 @@ fn asked(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u64 {
         | Timed::DriverToDriver
         | Timed::FarEnd
         | Timed::DriverToUser
-        | Timed::LastByte => histogram.len(),
+        | Timed::LastByte
+        // Delays are those of datagrams that arrived.
+        | Timed::OneWayUp
+        | Timed::OneWayDown
+        | Timed::PdvUp
+        | Timed::PdvDown
+        | Timed::IpdvUp
+        | Timed::IpdvDown => histogram.len(),
     }
 }
 
@@ -117,8 +123,7 @@ pub(crate) fn timeline(context: &Context<'_>) -> Vec<SlicePoint> {
         .map(|(index, slice)| {
             let kept = context.validity.kept.contains(&RoundKey::of(slice));
             let workload = campaign.run.plan.workload(&slice.record.key.workload);
-            let stream = workload
-                .is_some_and(|workload| matches!(workload.traffic, Traffic::TcpStream { .. }));
+            let stream = workload.is_some_and(|workload| workload.traffic.direction().is_some());
             SlicePoint {
                 throughput: measured(slice).filter(|_| stream).and_then(throughput),
                 ..point(index, slice, start, kept)

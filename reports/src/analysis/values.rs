@@ -6,6 +6,7 @@ use tollgate_results::arm::Name;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Bottleneck, Outcome, Timed};
 use tollgate_results::slice::{Measured, Slice, SliceResult};
+use tollgate_results::stream::Direction;
 use tollgate_results::workload::{Connections, Traffic, Workload};
 
 use crate::model::Metric;
@@ -110,8 +111,8 @@ fn observe(slice: &Slice) -> Option<Observation<'_>> {
 pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
     use Metric::{
         ConnectP50, CpuPerMib, CpuPerRequest, FirstByteP50, LastByteP50, LatenessP50, LatenessP99,
-        Loss, P50, P90, P99, P999, PlanP50, PlanP90, PlanP99, PlanP999, Rate, ServiceP50,
-        Throughput, TlsP50,
+        Loss, P50, P90, P99, P999, PdvDownP50, PdvDownP99, PdvUpP50, PdvUpP99, PlanP50, PlanP90,
+        PlanP99, PlanP999, Rate, ServiceP50, Throughput, TlsP50,
     };
     if workload.load.open().is_some() {
         return &[
@@ -170,6 +171,14 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
         Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::IcmpEcho { .. } => {
             &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss]
         }
+        Traffic::UdpStream(stream) => match (stream.rate, stream.direction) {
+            (None, _) => &[Throughput, Rate, CpuPerMib, Loss],
+            (Some(_), Direction::Up) => &[Throughput, CpuPerMib, Loss, PdvUpP50, PdvUpP99],
+            (Some(_), Direction::Down) => &[Throughput, CpuPerMib, Loss, PdvDownP50, PdvDownP99],
+            (Some(_), Direction::Both) => &[
+                Throughput, CpuPerMib, Loss, PdvUpP50, PdvUpP99, PdvDownP50, PdvDownP99,
+            ],
+        },
     }
 }
 
@@ -178,6 +187,7 @@ pub(crate) fn samples(metric: Metric, observation: &Observation<'_>) -> u64 {
     let outcome = &observation.measured.outcome;
     match metric.timed() {
         Some(Timed::FromPlan) => outcome.open.map_or(outcome.sent, |open| open.planned),
+        Some(Timed::PdvUp | Timed::PdvDown) => outcome.replied,
         Some(_) => outcome.sent,
         None => u64::MAX,
     }
@@ -201,7 +211,11 @@ fn value(metric: Metric, slice: &Slice, measured: &Measured) -> Option<f64> {
         | Metric::ConnectP50
         | Metric::TlsP50
         | Metric::FirstByteP50
-        | Metric::LastByteP50 => {
+        | Metric::LastByteP50
+        | Metric::PdvUpP50
+        | Metric::PdvUpP99
+        | Metric::PdvDownP50
+        | Metric::PdvDownP99 => {
             let timed = metric.timed()?;
             let histogram = slice.histograms.get(&timed)?;
             let lost = lost(timed, outcome, histogram);

@@ -45,7 +45,7 @@ pub enum Metric {
     FirstByteP50,
     /// Median time from the first byte of a response to its last one.
     LastByteP50,
-    /// Replies per second.
+    /// Replies per second; of a stream of datagrams, those that arrived.
     Rate,
     /// Payload that reached the far end.
     Throughput,
@@ -55,6 +55,14 @@ pub enum Metric {
     CpuPerRequest,
     /// CPU time of the client's and the server's threads for one MiB of payload.
     CpuPerMib,
+    /// Paced datagrams, client to server: median packet delay variation (RFC 5481).
+    PdvUpP50,
+    /// Paced datagrams, client to server: 99th percentile of the packet delay variation.
+    PdvUpP99,
+    /// Paced datagrams, server to client: median packet delay variation (RFC 5481).
+    PdvDownP50,
+    /// Paced datagrams, server to client: 99th percentile of the packet delay variation.
+    PdvDownP99,
 }
 
 /// The unit of a figure; words for people are the renderer's.
@@ -83,7 +91,7 @@ pub enum Direction {
 
 impl Metric {
     /// Every metric, the most telling first.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::P50,
         Self::PlanP50,
         Self::Throughput,
@@ -102,6 +110,10 @@ impl Metric {
         Self::CpuPerRequest,
         Self::CpuPerMib,
         Self::Loss,
+        Self::PdvUpP50,
+        Self::PdvUpP99,
+        Self::PdvDownP50,
+        Self::PdvDownP99,
         Self::LatenessP50,
         Self::LatenessP99,
     ];
@@ -130,6 +142,10 @@ impl Metric {
             Self::Loss => "loss",
             Self::CpuPerRequest => "CPU per request",
             Self::CpuPerMib => "CPU per MiB",
+            Self::PdvUpP50 => "PDV up p50",
+            Self::PdvUpP99 => "PDV up p99",
+            Self::PdvDownP50 => "PDV down p50",
+            Self::PdvDownP99 => "PDV down p99",
         }
     }
 
@@ -153,7 +169,11 @@ impl Metric {
             | Self::FirstByteP50
             | Self::LastByteP50
             | Self::CpuPerRequest
-            | Self::CpuPerMib => Unit::Nanoseconds,
+            | Self::CpuPerMib
+            | Self::PdvUpP50
+            | Self::PdvUpP99
+            | Self::PdvDownP50
+            | Self::PdvDownP99 => Unit::Nanoseconds,
             Self::Rate => Unit::PerSecond,
             Self::Throughput => Unit::BitsPerSecond,
             Self::Loss => Unit::Share,
@@ -180,9 +200,13 @@ impl Metric {
             | Self::ConnectP50
             | Self::TlsP50
             | Self::FirstByteP50
-            | Self::LastByteP50 => Some(0.5),
+            | Self::LastByteP50
+            | Self::PdvUpP50
+            | Self::PdvDownP50 => Some(0.5),
             Self::P90 | Self::PlanP90 => Some(0.9),
-            Self::P99 | Self::PlanP99 | Self::LatenessP99 => Some(0.99),
+            Self::P99 | Self::PlanP99 | Self::LatenessP99 | Self::PdvUpP99 | Self::PdvDownP99 => {
+                Some(0.99)
+            }
             Self::P999 | Self::PlanP999 => Some(0.999),
             Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
                 None
@@ -204,6 +228,8 @@ impl Metric {
             Self::TlsP50 => Some(Timed::Tls),
             Self::FirstByteP50 => Some(Timed::FirstByte),
             Self::LastByteP50 => Some(Timed::LastByte),
+            Self::PdvUpP50 | Self::PdvUpP99 => Some(Timed::PdvUp),
+            Self::PdvDownP50 | Self::PdvDownP99 => Some(Timed::PdvDown),
             Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
                 None
             }

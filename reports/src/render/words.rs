@@ -4,6 +4,8 @@
 use tollgate_results::arm::Name;
 use tollgate_results::facts::{Facts, Privilege};
 use tollgate_results::run::TargetKind;
+use tollgate_results::stream::{Direction as Streaming, Receiving, Sending, TcpOptions, UdpStream};
+use tollgate_results::units::Bytes;
 use tollgate_results::workload::{
     Arrivals, Close, Connections, Cpu, Http, HttpVersion, Load, OpenLoad, Traffic, Workload,
 };
@@ -77,13 +79,12 @@ fn traffic(traffic: &Traffic) -> String {
                 "connect, a request of {payload}, its reply, {close}: a TCP connection for each request"
             )
         }
-        Traffic::TcpStream { flows, payload } => {
-            let flows = match flows {
-                1 => "one TCP connection".to_owned(),
-                flows => format!("{flows} TCP connections"),
-            };
-            format!("bulk data over {flows}, written {payload} at a time")
-        }
+        Traffic::TcpStream {
+            flows,
+            payload,
+            options,
+        } => tcp_stream(*flows, *payload, options),
+        Traffic::UdpStream(stream) => udp_stream(stream),
         Traffic::UdpRr { payload, timeout } => {
             format!("a datagram of {payload} and its reply, over and over; lost after {timeout}")
         }
@@ -115,6 +116,71 @@ fn http(http: &Http) -> String {
     };
     let response = http.response;
     format!("{protocol} GET with a response of {response}{over}{streams}")
+}
+
+fn tcp_stream(flows: u32, payload: Bytes, options: &TcpOptions) -> String {
+    let flows = match flows {
+        1 => "one TCP connection".to_owned(),
+        flows => format!("{flows} TCP connections"),
+    };
+    let direction = direction(options.direction, " in each direction");
+    let congestion = options.congestion.as_ref();
+    let congestion = congestion.map_or_else(String::new, |name| format!(", under {name}"));
+    let pacing = options.pacing;
+    let pacing = pacing.map_or_else(String::new, |rate| format!(", each paced at {rate}"));
+    let send = match options.send {
+        Sending::Copy => "",
+        Sending::Zerocopy => ", sent without a copy (MSG_ZEROCOPY)",
+        Sending::Sendfile => ", sent without a copy (sendfile)",
+    };
+    let receive = match options.receive {
+        Receiving::Copy => "",
+        Receiving::Truncate => ", received without a copy (MSG_TRUNC)",
+    };
+    format!(
+        "bulk data over {flows}{direction}, written {payload} at a time{congestion}{pacing}{send}{receive}"
+    )
+}
+
+fn udp_stream(stream: &UdpStream) -> String {
+    let UdpStream {
+        payload,
+        direction: way,
+        rate,
+        batch,
+        gso,
+        gro,
+        zerocopy,
+    } = *stream;
+    let way = direction(way, " in each direction");
+    let rate = rate.map_or_else(
+        || "as fast as they go".to_owned(),
+        |rate| format!("{rate}, evenly spaced"),
+    );
+    let calls = match batch {
+        1 => "one buffer to a system call".to_owned(),
+        batch => format!("up to {batch} buffers to a system call"),
+    };
+    let gso = match gso {
+        1 => String::new(),
+        gso => format!(", {gso} datagrams to a buffer (GSO)"),
+    };
+    let gro = if gro { ", merged on receipt (GRO)" } else { "" };
+    let zerocopy = if zerocopy {
+        ", sent without a copy"
+    } else {
+        ""
+    };
+    format!("datagrams of {payload}{way}, {rate}; {calls}{gso}{gro}{zerocopy}")
+}
+
+/// Says which way a stream goes, unless it is the usual one.
+const fn direction(direction: Streaming, both: &'static str) -> &'static str {
+    match direction {
+        Streaming::Up => "",
+        Streaming::Down => " from server to client",
+        Streaming::Both => both,
+    }
 }
 
 /// Says what a workload sends and where client and server run, as a sentence.
@@ -189,6 +255,10 @@ pub(super) const fn metric(metric: Metric) -> &'static str {
         Metric::Loss => "loss",
         Metric::CpuPerRequest => "CPU time per request",
         Metric::CpuPerMib => "CPU time per MiB of payload",
+        Metric::PdvUpP50 => "median packet delay variation, client to server",
+        Metric::PdvUpP99 => "99th percentile of packet delay variation, client to server",
+        Metric::PdvDownP50 => "median packet delay variation, server to client",
+        Metric::PdvDownP99 => "99th percentile of packet delay variation, server to client",
     }
 }
 
@@ -429,7 +499,7 @@ pub(super) fn main_metric(analysis: &Analysis, workload: &Workload) -> Metric {
     let known = noise.iter().find(|noise| noise.workload == workload.name);
     known.map_or_else(
         || match workload.traffic {
-            Traffic::TcpStream { .. } => Metric::Throughput,
+            Traffic::TcpStream { .. } | Traffic::UdpStream(_) => Metric::Throughput,
             _ if workload.load.open().is_some() => Metric::PlanP50,
             _ => Metric::P50,
         },

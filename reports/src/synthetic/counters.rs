@@ -69,7 +69,7 @@ fn cpu(cpu: u32, window: u64, [user, system, softirq]: [u64; 3]) -> CpuCounters 
 /// Evidence of what really carried the packets.
 pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome) -> Evidence {
     let packets = match traffic {
-        Traffic::TcpStream { .. } => outcome.bytes_received / 60_000,
+        Traffic::TcpStream { .. } | Traffic::UdpStream(_) => outcome.bytes_received / 60_000,
         _ => outcome.replied + outcome.replied / 5,
     };
     let connections = match traffic {

@@ -32,6 +32,9 @@ pub(super) fn measure(
         Traffic::TcpStream { payload, .. } => {
             return (Histograms::new(), streamed(arm, factor, payload.0));
         }
+        Traffic::UdpStream(stream) => {
+            return (Histograms::new(), streamed(arm, factor, stream.payload.0));
+        }
     };
     if let Some(open) = workload.load.open() {
         let planned = open.rate.0 * WINDOW_NS / 1_000_000_000;

@@ -4,6 +4,7 @@ use tollgate_results::arm::{Arm, Service, Wire};
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::outcome::Outcome;
 use tollgate_results::plan::Plan;
+use tollgate_results::stream::Direction;
 use tollgate_results::workload::{Connections, Http, Traffic, Workload};
 
 use crate::analysis::values::{Observation, Observations};
@@ -232,6 +233,18 @@ impl Expected {
             // Several responses may travel in one packet.
             Traffic::Http(http) if http.streams > 1 && outcome.replied > 0 => {
                 ((outcome.bytes_received / LARGEST_PACKET).max(1), 1)
+            }
+            Traffic::UdpStream(stream) => {
+                let received = outcome.datagrams.as_ref().and_then(|both| both.up);
+                let received = received.map_or(0, |up| up.received);
+                let packets = received.saturating_mul(stream.payload.0) / LARGEST_PACKET;
+                // The connection that agrees on it goes up whatever the datagrams do.
+                (packets.max(outcome.replied.min(1)), outcome.replied.min(1))
+            }
+            Traffic::TcpStream { options, .. } if options.direction != Direction::Up => {
+                // Data that goes down has acknowledgements that go up, of which nothing says how many.
+                let some = outcome.bytes_received.min(1);
+                (some, some)
             }
             Traffic::TcpStream { flows, .. } => {
                 let packets = outcome.bytes_received / LARGEST_PACKET;

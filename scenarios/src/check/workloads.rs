@@ -1,6 +1,7 @@
 //! Workloads: ranges of their numbers, and that each runs somewhere.
 
 use tollgate_results::arm::{Arm, Name};
+use tollgate_results::stream::{TcpOptions, UdpStream};
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::{
     Connections, Http, HttpVersion, Load, OpenLoad, Traffic, Trust, Workload,
@@ -86,14 +87,22 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
         WorkloadTable::TcpStream(stream) => {
             // What doesn't fit is out of range, which `numbers` says.
             let flows = u32::try_from(stream.flows).unwrap_or(0);
-            (
-                Traffic::TcpStream {
-                    flows,
-                    payload: stream.payload,
-                },
-                stream.cpu,
-            )
+            let options = TcpOptions {
+                direction: stream.direction,
+                send: stream.send,
+                receive: stream.receive,
+                congestion: stream.congestion.clone(),
+                pacing: stream.pacing,
+            };
+            let payload = stream.payload;
+            let traffic = Traffic::TcpStream {
+                flows,
+                payload,
+                options,
+            };
+            (traffic, stream.cpu)
         }
+        WorkloadTable::UdpStream(stream) => (Traffic::UdpStream(datagrams(stream)), stream.cpu),
         WorkloadTable::UdpRr(rr) => (
             Traffic::UdpRr {
                 payload: rr.payload,
@@ -125,7 +134,10 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
         WorkloadTable::TcpRr(rr) => rr.timestamps,
         WorkloadTable::UdpRr(rr) => rr.timestamps,
         WorkloadTable::IcmpEcho(echo) => echo.timestamps,
-        WorkloadTable::TcpCrr(_) | WorkloadTable::TcpStream(_) | WorkloadTable::Http(_) => false,
+        WorkloadTable::TcpCrr(_)
+        | WorkloadTable::TcpStream(_)
+        | WorkloadTable::UdpStream(_)
+        | WorkloadTable::Http(_) => false,
     };
     Workload {
         name: name.clone(),
@@ -133,6 +145,20 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
         load: load(table),
         timestamps,
         cpu,
+    }
+}
+
+fn datagrams(table: &file::UdpStream) -> UdpStream {
+    // What doesn't fit is out of range, which `numbers` says.
+    let small = |number: i64| u32::try_from(number).unwrap_or(0);
+    UdpStream {
+        payload: table.payload,
+        direction: table.direction,
+        rate: table.rate,
+        batch: small(table.batch),
+        gso: small(table.gso),
+        gro: table.gro,
+        zerocopy: table.zerocopy,
     }
 }
 
@@ -161,7 +187,7 @@ const fn loads(table: &WorkloadTable) -> Option<&file::Load> {
         WorkloadTable::UdpRr(rr) => Some(&rr.load),
         WorkloadTable::IcmpEcho(echo) => Some(&echo.load),
         WorkloadTable::Http(http) => Some(&http.load),
-        WorkloadTable::TcpStream(_) => None,
+        WorkloadTable::TcpStream(_) | WorkloadTable::UdpStream(_) => None,
     }
 }
 
@@ -217,11 +243,33 @@ fn numbers(document: &mut Document<'_>, workload: &Workload, table: &WorkloadTab
         Traffic::TcpRr { payload } | Traffic::TcpCrr { payload, .. } => {
             note("payload", range(*payload, bytes(1, 1 << 20)));
         }
-        Traffic::TcpStream { payload, .. } => {
+        Traffic::TcpStream {
+            payload, options, ..
+        } => {
             note("payload", range(*payload, bytes(1, 1 << 20)));
             if let WorkloadTable::TcpStream(stream) = table {
                 note("flows", range(stream.flows, (1, 128)));
             }
+            let pacing = options.pacing;
+            note(
+                "pacing",
+                pacing.and_then(|rate| range(rate, TcpOptions::PACING)),
+            );
+            let name = options.congestion.as_deref();
+            note("congestion", name.and_then(TcpOptions::congestion_fault));
+        }
+        Traffic::UdpStream(stream) => {
+            let payload = range(stream.payload, UdpStream::PAYLOADS);
+            let rate = stream.rate.and_then(|rate| range(rate, UdpStream::RATES));
+            note("rate", rate);
+            if let WorkloadTable::UdpStream(table) = table {
+                let wide = |(least, most): (u32, u32)| (i64::from(least), i64::from(most));
+                note("batch", range(table.batch, wide(UdpStream::BATCHES)));
+                let segments = range(table.gso, wide(UdpStream::SEGMENTS));
+                let fits = payload.is_none().then(|| stream.buffer_fault()).flatten();
+                note("gso", segments.or(fits));
+            }
+            note("payload", payload);
         }
         Traffic::UdpRr { payload, timeout } => {
             note("payload", range(*payload, bytes(32, 64_000)));

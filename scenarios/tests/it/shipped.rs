@@ -87,6 +87,7 @@ fn the_defaults_file_says_what_the_code_does() {
         [workload.crr.tcp-crr]
         [workload.stream.tcp-stream]
         [workload.udp.udp-rr]
+        [workload.datagrams.udp-stream]
         [workload.ping.icmp-echo]
         [workload.http.http]
     "#;

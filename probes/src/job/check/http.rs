@@ -1,8 +1,9 @@
 //! Which HTTP jobs are possible.
 
+use tollgate_results::units::Bytes;
 use tollgate_results::workload::{Connections, Http, HttpVersion, Resource, Trust};
 
-use super::bytes;
+use super::number;
 use crate::tls;
 use crate::wire::MAX_TCP_PAYLOAD;
 
@@ -14,12 +15,8 @@ const LONGEST_PATH: usize = 4 * 1024;
 
 /// Adds every fault of HTTP traffic.
 pub(super) fn faults(faults: &mut Vec<String>, http: &Http) {
-    bytes(
-        faults,
-        "response",
-        http.response,
-        (0, MAX_TCP_PAYLOAD.into()),
-    );
+    let most = Bytes(MAX_TCP_PAYLOAD.into());
+    number(faults, "response", http.response, (Bytes(0), most));
     let (least, most) = Http::PARALLEL;
     let most = match http.connections {
         Connections::Kept => most,
@@ -64,16 +61,8 @@ fn resource(faults: &mut Vec<String>, resource: &Resource) {
     }
 }
 
-fn number(faults: &mut Vec<String>, name: &str, value: u32, (least, most): (u32, u32)) {
-    if !(least..=most).contains(&value) {
-        faults.push(format!("{name} is {value} (allowed: {least} to {most})"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tollgate_results::units::Bytes;
-
     use super::*;
 
     #[test]

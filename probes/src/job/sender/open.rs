@@ -50,7 +50,7 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
             // Servers answer pipelined requests one by one, and many not at all.
             drive((kept(job.target), talk), (job, load, life), Waits::TCP, 1);
         }
-        Traffic::TcpCrr { .. } | Traffic::TcpStream { .. } => {
+        Traffic::TcpCrr { .. } | Traffic::TcpStream { .. } | Traffic::UdpStream(_) => {
             unreachable!("`check` refuses an open loop of other traffic")
         }
     }

@@ -6,13 +6,14 @@ use tollgate_probes::agent;
 use tollgate_results::agent::{Hello, PROTOCOL};
 use tollgate_results::counters::Counters;
 use tollgate_results::outcome::{JobReport, Timed};
+use tollgate_results::stream::{Direction, TcpOptions, UdpStream};
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::{Close, Connections, Http, Traffic};
 
 use super::client::{Client, job};
 use super::soon;
 
-fn every_traffic() -> [Traffic; 7] {
+fn every_traffic() -> [Traffic; 8] {
     let payload = Bytes(64);
     [
         Traffic::TcpRr { payload },
@@ -33,7 +34,12 @@ fn every_traffic() -> [Traffic; 7] {
         Traffic::TcpStream {
             flows: 2,
             payload: Bytes(16_384),
+            options: TcpOptions::default(),
         },
+        Traffic::UdpStream(UdpStream {
+            direction: Direction::Both,
+            ..UdpStream::default()
+        }),
     ]
 }
 
@@ -64,7 +70,7 @@ fn check_report(kind: &str, report: &JobReport) {
     };
     let remote = flow.remote;
     assert!(remote.ip().is_loopback(), "{kind}: {remote}");
-    if kind == "tcp-stream" {
+    if kind.ends_with("-stream") {
         return;
     }
     assert!(outcome.replied > 0, "{kind}: {outcome:?}");

@@ -53,6 +53,12 @@ fn figure(legend: &Legend, workload: &Workload, timed: Timed, lines: &[&Spectrum
         Timed::DriverToDriver => "time from driver to driver, both ways and at the far end",
         Timed::FarEnd => "time at the far end",
         Timed::DriverToUser => "time from the driver to the end of the receive call",
+        Timed::OneWayUp => "one-way delay, client to server",
+        Timed::OneWayDown => "one-way delay, server to client",
+        Timed::PdvUp => "packet delay variation (PDV), client to server",
+        Timed::PdvDown => "packet delay variation (PDV), server to client",
+        Timed::IpdvUp => "inter-packet delay variation (IPDV), client to server",
+        Timed::IpdvDown => "inter-packet delay variation (IPDV), server to client",
     };
     let points = || lines.iter().flat_map(|line| &line.points);
     let y: Vec<f64> = points().map(|point| point.ns / 1e3).collect();
