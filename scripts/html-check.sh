@@ -4,7 +4,8 @@
 #   scripts/html-check.sh REPORT.html [FOLDER]
 #
 # Fails on any message in the browser's console, where the page scrolls sideways, where the colour scheme is not
-# followed or where no screenshot comes out. Prints where the screenshots are: look at them.
+# followed, where something can't be reached or named with the keyboard, above 2 MB, or where no screenshot comes out.
+# Prints what the browser says of the first paint, and where the screenshots are: look at them.
 set -euo pipefail
 
 die() {
@@ -17,6 +18,9 @@ report=$1
 [ -r "$report" ] || die "can't read $report; write a report first: tollgate run quickstart"
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
     die "needs Chromium; install the Debian package \`chromium\`"
+
+size=$(wc -c <"$report")
+[ "$size" -le 2000000 ] || die "$report has $size bytes, more than 2 MB"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -44,6 +48,49 @@ if (document.querySelectorAll("svg, h1, table").length < 3)
 </script>
 SCRIPT
 
+# The walk of a keyboard, from the first stop to the last, with all that unfolds unfolded: each stop takes the focus, shows it,
+# has a name, and none jumps the order of the page.
+sed "s|$policy||" "$report" >"$work/keyboard.html"
+cat >>"$work/keyboard.html" <<'SCRIPT'
+<script>
+const stops = "a[href], summary, button, input, select, [tabindex]";
+for (const summary of document.querySelectorAll("summary")) {
+    summary.focus();
+    summary.click();
+    if (!summary.parentElement.open) console.error(`"${summary.textContent}" doesn't unfold`);
+}
+let last = -1;
+for (const stop of document.querySelectorAll(stops)) {
+    stop.focus();
+    const name = stop.getAttribute("aria-label") || stop.textContent.trim();
+    const at = stop.outerHTML.slice(0, 90);
+    if (document.activeElement !== stop) console.error(`can't be reached: ${at}`);
+    if (!name) console.error(`has no name: ${at}`);
+    if (stop.tabIndex !== 0) console.error(`jumps the order: ${at}`);
+    const outline = getComputedStyle(stop);
+    if (outline.outlineStyle === "none" || parseFloat(outline.outlineWidth) < 2)
+        console.error(`doesn't show the focus: ${at}`);
+    const box = stop.getBoundingClientRect();
+    if (box.width < 1 || box.height < 1) console.error(`is invisible with the focus: ${at}`);
+}
+const first = document.querySelector(stops);
+if (first.getAttribute("href") !== "#answer") console.error("the first stop doesn't skip to the answer");
+for (const figure of document.querySelectorAll("figure svg"))
+    if (!figure.getAttribute("aria-label")) console.error("a figure has no name");
+</script>
+SCRIPT
+
+# The page as it is, but for a script that notes when it was painted first.
+sed "s|$policy||" "$report" >"$work/paint.html"
+cat >>"$work/paint.html" <<'SCRIPT'
+<script>
+new PerformanceObserver(seen => {
+    for (const paint of seen.getEntriesByName("first-contentful-paint"))
+        document.documentElement.dataset.paint = Math.round(paint.startTime);
+}).observe({ type: "paint", buffered: true });
+</script>
+SCRIPT
+
 # Chromium has no window narrower than 500 px: a phone is a frame of 375 px.
 frame() {
     printf '<!doctype html><title>phone</title><style>body{margin:0;background:#888}iframe{border:0;display:block}</style>'
@@ -67,9 +114,15 @@ shot() {
 }
 
 shot light-first-screen page.html 1280 900 1
+shot keyboard keyboard.html 1280 9000 1
 shot light page.html 1280 9000 1
 shot dark 'page.html?dark' 1280 9000 0
 shot phone phone.html 500 12000 1
 shot phone-dark phone.html 500 4000 0
 
+paint=$(timeout 120 "$browser" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+    --disable-background-networking --disable-component-update --disable-sync --allow-file-access-from-files \
+    --user-data-dir="$work/profile" --timeout=5000 --window-size=1280,900 --dump-dom "file://$work/paint.html" 2>/dev/null |
+    grep -o 'data-paint="[0-9]*"' | head -n 1 | tr -dc 0-9) || true
+echo "html-check: $size bytes; first paint ${paint:-not told by the browser}${paint:+ ms after it was opened}"
 echo "html-check: no console message; screenshots in $shots"

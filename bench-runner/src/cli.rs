@@ -34,7 +34,9 @@ pub enum Command {
     )]
     Plan(PlanArgs),
     /// Rebuild the reports of a campaign from its folder
-    #[command(after_help = "Example: tollgate report campaigns/quickstart-1")]
+    #[command(
+        after_help = "Examples:\n  tollgate report campaigns/quickstart-1\n  tollgate report campaigns/quickstart-1 --pictures"
+    )]
     Report(ReportArgs),
     /// Give the verdict for paired numbers from any tool
     #[command(after_help = COMPARE_EXAMPLES)]
@@ -143,6 +145,9 @@ pub struct ReportArgs {
     /// Folder of the campaign
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
+    /// Also write every picture into DIR/pictures, as SVG and PNG
+    #[arg(long)]
+    pub pictures: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,7 @@
 //! Renders a report to standard output, for work on renderers and for `scripts/html-check.sh`:
 //!
 //! ```text
-//! report html|markdown|terminal|json [quickstart|scaling|wide|FILE]
+//! report html|markdown|terminal|json|cells|rounds [quickstart|scaling|wide|FILE]
 //! ```
 //!
 //! FILE is a `report.json`; the others are synthetic campaigns, made in memory.
@@ -9,9 +9,9 @@
 use std::error::Error;
 use std::io::Write as _;
 
-use tollgate_reports::analyse;
+use tollgate_reports::analyse_in_full;
 use tollgate_reports::model::{Analysis, Renderer};
-use tollgate_reports::render::{Html, Json, Markdown, Terminal};
+use tollgate_reports::render::{CellsCsv, Html, Json, Markdown, RoundsCsv, Terminal};
 use tollgate_reports::synthetic::Synthetic;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,10 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         "markdown" => &Markdown,
         "terminal" => &Terminal { colour: false },
         "json" => &Json,
-        _ => return Err("write a format first: html, markdown, terminal or json".into()),
+        "cells" => &CellsCsv,
+        "rounds" => &RoundsCsv,
+        _ => {
+            return Err(
+                "write a format first: html, markdown, terminal, json, cells or rounds".into(),
+            );
+        }
     };
     let source = arguments.next().unwrap_or_else(|| "quickstart".to_owned());
-    let synthetic = |campaign: Synthetic| analyse(&campaign.campaign());
+    let synthetic = |campaign: Synthetic| analyse_in_full(&campaign.campaign());
     let analysis: Analysis = match source.as_str() {
         "quickstart" => synthetic(Synthetic::quickstart()),
         "scaling" => synthetic(Synthetic::scaling()),

@@ -25,6 +25,9 @@ pub use description::describe;
 pub(crate) use scaling::less_one;
 use values::Observations;
 
+/// Resampled campaigns behind each pooled percentile (statistics §2.5).
+const RESAMPLES: u32 = 10_000;
+
 /// Analyses a campaign: which rounds count, what the evidence says, every verdict and every series.
 ///
 /// The result depends on the campaign alone: the same campaign gives the same analysis, also long after it ran.
@@ -54,6 +57,17 @@ pub fn analyse(campaign: &Campaign) -> Analysis {
         scalings,
         spectra: series::spectra(&context),
         timeline: series::timeline(&context),
+        description: None,
+    }
+}
+
+/// As [`analyse`], with a [description](describe) drawn from the plan's seed: what reports are rendered from.
+#[must_use]
+pub fn analyse_in_full(campaign: &Campaign) -> Analysis {
+    let seed = campaign.run.plan.seed;
+    Analysis {
+        description: Some(describe(campaign, seed, RESAMPLES)),
+        ..analyse(campaign)
     }
 }
 

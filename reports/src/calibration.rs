@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_results::arm::Name;
 
 use crate::gate::{self, Finding, Policy};
-use crate::model::{Analysis, Cell, Estimate, Metric, Verdict};
+use crate::model::{Analysis, Cell, Estimate, FloorBasis, Metric, NoiseFloor, Verdict};
 use crate::stats::sequence::rank;
 use crate::stats::{binomial, components, median, real64, rounds, sorted};
 use crate::verdict::Scale;
@@ -177,6 +177,21 @@ impl Calibration {
         let cells = self.cells.iter();
         let mut cells = cells.filter(|cell| cell.workload == *workload && cell.metric == metric);
         cells.next().map(CellCalibration::floor)
+    }
+
+    /// Puts φ in place of the noise floors that a campaign told of itself.
+    pub fn apply(&self, noise: &mut NoiseFloor) {
+        for floor in &mut noise.floors {
+            let of_it = |cell: &&CellCalibration| {
+                cell.workload == floor.workload && cell.metric == floor.metric
+            };
+            if let Some(cell) = self.cells.iter().find(of_it) {
+                floor.distance = cell.phi;
+                floor.basis = FloorBasis::Calibration {
+                    campaigns: self.campaigns,
+                };
+            }
+        }
     }
 
     /// Returns why it doesn't count for a campaign, in one line that says how to mend it.

@@ -14,7 +14,7 @@
 //! - [`describe`], [`pooled`]: percentiles of all traffic and curves of ratios, for description only
 //! - [`raw`]: samples in order
 //! - [`pairs`]: the same statistics for figures of any tool
-//! - [`render`]: HTML, Markdown, terminal and JSON
+//! - [`render`]: HTML, Markdown, terminal, JSON, CSV, and pictures as SVG and PNG
 
 mod analysis;
 pub mod calibration;
@@ -33,4 +33,4 @@ mod validity;
 pub mod verdict;
 mod words;
 
-pub use analysis::{analyse, describe};
+pub use analysis::{analyse, analyse_in_full, describe};

@@ -63,6 +63,9 @@ pub struct Analysis {
     pub spectra: Vec<Spectrum>,
     /// Slices in the order measured.
     pub timeline: Vec<SlicePoint>,
+    /// What can be described beyond the verdicts, where it was asked for: it takes resampling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
 }
 
 impl Analysis {
@@ -114,6 +117,43 @@ pub struct NoiseFloor {
     pub statement: String,
     /// For the main metric of each workload.
     pub workloads: Vec<WorkloadNoise>,
+    /// For every metric of each workload that is compared by ratio, the best that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floors: Vec<Floor>,
+}
+
+/// How far apart equal arms may look: a difference below it isn't worth an argument.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Floor {
+    /// The workload.
+    pub workload: Name,
+    /// The metric.
+    pub metric: Metric,
+    /// The distance, as θ - 1.
+    pub distance: f64,
+    /// Where it is known from.
+    pub basis: FloorBasis,
+}
+
+/// Where a noise floor is known from, the best first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FloorBasis {
+    /// φ of this machine's calibration: the 95th percentile of the distance between equal arms.
+    Calibration {
+        /// A/A campaigns that it rests on.
+        campaigns: u32,
+    },
+    /// An arm of this campaign is its reference deployed a second time: the farther end of its 95 % interval.
+    Twin {
+        /// The arm.
+        arm: Name,
+    },
+    /// The spread of this campaign's rounds: the smallest difference that nine of ten campaigns like it find.
+    Spread {
+        /// Rounds compared.
+        rounds: u32,
+    },
 }
 
 /// How small a difference one workload could tell.

@@ -14,10 +14,11 @@ use crate::stats::{real, real64, student};
 pub struct Pool {
     /// Every latency that occurs, upwards.
     values: Vec<u64>,
-    /// For each value and round: how many latencies are at most as large.
-    up_to: Vec<u64>,
+    /// For each value and round: how many latencies are at most as large. Of 32 bits, so that the sum over rounds
+    /// is quick: it is taken a million times. A round of more requests is beyond what a slice may hold.
+    up_to: Vec<u32>,
     /// Requests sent in each round.
-    sent: Vec<u64>,
+    sent: Vec<u32>,
 }
 
 impl Pool {
@@ -29,15 +30,15 @@ impl Pool {
         for (histogram, lost) in rounds {
             let round = sent.len();
             counts.extend(histogram.buckets().map(|(ns, count)| (ns, round, count)));
-            sent.push(histogram.len().saturating_add(lost));
+            sent.push(narrow(histogram.len().saturating_add(lost)));
         }
         counts.sort_unstable();
         let mut values: Vec<u64> = Vec::new();
-        let mut up_to: Vec<u64> = Vec::new();
-        let mut total = vec![0_u64; sent.len()];
+        let mut up_to: Vec<u32> = Vec::new();
+        let mut total = vec![0_u32; sent.len()];
         for group in counts.chunk_by(|a, b| a.0 == b.0) {
             for &(_, round, count) in group {
-                total[round] = total[round].saturating_add(count);
+                total[round] = total[round].saturating_add(narrow(count));
             }
             values.push(group[0].0);
             up_to.extend_from_slice(&total);
@@ -58,19 +59,20 @@ impl Pool {
     /// Returns how many requests were sent in all of them.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.sent.iter().copied().fold(0, u64::saturating_add)
+        self.sent.iter().copied().map(u64::from).sum()
     }
 
     /// Returns the quantile of all sent requests where each round counts as often as its weight says; infinite among
     /// the lost, not a number where nothing was sent.
     #[must_use]
-    pub fn quantile(&self, weights: &[u64], quantile: f64) -> f64 {
-        let weigh = |counts: &[u64]| -> u64 {
-            let weighted = counts
-                .iter()
-                .zip(weights)
-                .map(|(count, weight)| count.saturating_mul(*weight));
-            weighted.fold(0, u64::saturating_add)
+    pub fn quantile(&self, weights: &[u32], quantile: f64) -> f64 {
+        // Two factors of 32 bits and at most a few thousand rounds: the sum stays below 2^64 by far where weights
+        // add up to the number of rounds, and wraps, harmlessly wrong, where they are absurd.
+        let weigh = |counts: &[u32]| -> u64 {
+            let counts = counts.iter().zip(weights);
+            counts.fold(0_u64, |sum, (&count, &weight)| {
+                sum.wrapping_add(u64::from(count) * u64::from(weight))
+            })
         };
         let sent = weigh(&self.sent);
         let Ok(all @ 1..) = usize::try_from(sent) else {
@@ -89,6 +91,11 @@ impl Pool {
         }
         self.values.get(low).map_or(f64::INFINITY, |&ns| real64(ns))
     }
+}
+
+/// A count in 32 bits: the largest where it is more.
+fn narrow(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// How much of the resampled ratios an interval of nominally 95 % leaves out.
@@ -143,7 +150,7 @@ pub fn ratio(
         return None;
     }
     let at =
-        |weights: &[u64]| arm.quantile(weights, quantile) / reference.quantile(weights, quantile);
+        |weights: &[u32]| arm.quantile(weights, quantile) / reference.quantile(weights, quantile);
     let mut weights = vec![1; rounds];
     let value = at(&weights);
     if value.is_nan() {

@@ -3,6 +3,8 @@
 //! All are pure: they read no clock, file or environment, and write equal bytes for equal analyses. They
 //! format what the analysis says and decide nothing.
 
+mod csv;
+mod differences;
 mod figures;
 mod glossary;
 pub mod history;
@@ -11,15 +13,20 @@ mod json;
 mod layout;
 mod legend;
 mod markdown;
+mod matrix;
 mod number;
 mod palette;
 mod paths;
+mod pictures;
+mod remarks;
 mod svg;
 mod table;
 mod terminal;
 mod words;
 
+pub use csv::{CellsCsv, RoundsCsv};
 pub use html::Html;
 pub use json::Json;
 pub use markdown::Markdown;
+pub use pictures::{Picture, PictureError, PictureErrorKind, pictures};
 pub use terminal::Terminal;

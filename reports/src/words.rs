@@ -23,7 +23,8 @@ pub(crate) fn change90(estimate: &Estimate) -> String {
     bracketed(value, interval90.low, interval90.high)
 }
 
-fn bracketed(value: f64, low: f64, high: f64) -> String {
+/// Writes a relative change with the bounds of its interval.
+pub(crate) fn bracketed(value: f64, low: f64, high: f64) -> String {
     let decimals = decimals(&[value, low, high]);
     let bound = |share: f64| unsigned_plus(share * 100.0, decimals);
     format!(

@@ -39,6 +39,40 @@ impl Nanoseconds {
     pub fn seconds(self) -> f64 {
         self.0 as f64 / 1e9
     }
+
+    /// Returns the length as people read it, where [`fmt::Display`] is exact: `200 ms`, `1.5 s`, `2 min 52 s`. At most
+    /// three decimals; whole seconds from two minutes on.
+    #[must_use]
+    pub fn words(self) -> String {
+        let Self(ns) = self;
+        let seconds = ns.saturating_add(500_000_000) / 1_000_000_000;
+        match ns {
+            0 => "0 s".to_owned(),
+            1..1_000 => format!("{ns} ns"),
+            1_000..1_000_000 => format!("{} µs", thousandths(ns)),
+            1_000_000..1_000_000_000 => format!("{} ms", thousandths(ns / 1_000)),
+            1_000_000_000..120_000_000_000 => format!("{} s", thousandths(ns / 1_000_000)),
+            120_000_000_000..7_200_000_000_000 => {
+                parts([(seconds / 60, "min"), (seconds % 60, "s")])
+            }
+            _ => parts([(seconds / 3600, "h"), (seconds % 3600 / 60, "min")]),
+        }
+    }
+}
+
+/// Writes a number of thousandths as a decimal without idle zeros.
+fn thousandths(count: u64) -> String {
+    let text = format!("{}.{:03}", count / 1000, count % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Writes a large part and, where there is any, a small one.
+fn parts([(large, unit), (small, rest)]: [(u64, &str); 2]) -> String {
+    if small == 0 {
+        format!("{large} {unit}")
+    } else {
+        format!("{large} {unit} {small} {rest}")
+    }
 }
 
 /// Time units, largest first, with their length in nanoseconds.
@@ -406,6 +440,26 @@ mod tests {
     fn a_share_prints_as_it_was_written() {
         assert_eq!("7%".parse::<Share>().unwrap().to_string(), "7%");
         assert_eq!("0.1%".parse::<Share>().unwrap().to_string(), "0.1%");
+    }
+
+    #[test]
+    fn lengths_read_as_people_write_them() {
+        for (ns, text) in [
+            (0, "0 s"),
+            (750, "750 ns"),
+            (50_000, "50 µs"),
+            (1_500_000, "1.5 ms"),
+            (200_000_000, "200 ms"),
+            (1_000_000_000, "1 s"),
+            (1_250_000_000, "1.25 s"),
+            (90_000_000_000, "90 s"),
+            (171_600_000_000, "2 min 52 s"),
+            (180_000_000_000, "3 min"),
+            (7_500_000_000_000, "2 h 5 min"),
+        ] {
+            assert_eq!(Nanoseconds(ns).words(), text);
+        }
+        assert!(Nanoseconds(u64::MAX).words().ends_with("min"));
     }
 
     proptest! {

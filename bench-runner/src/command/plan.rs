@@ -81,8 +81,8 @@ fn describe(plan: &Plan) -> String {
         "{} rounds after round 0, {} slices of {} (+ {} warm-up) in all, seed {}: about {}.",
         rounds.count,
         slices(plan),
-        rounds.slice,
-        rounds.warmup,
+        rounds.slice.words(),
+        rounds.warmup.words(),
         plan.seed,
         minutes(estimate(plan).duration()),
     );

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::ensure;
-use tollgate_reports::analyse;
+use tollgate_reports::analyse_in_full;
 use tollgate_reports::model::{Analysis, Renderer};
-use tollgate_reports::render::{Html, Json, Markdown, Terminal};
+use tollgate_reports::render::{CellsCsv, Html, Json, Markdown, RoundsCsv, Terminal, pictures};
 use tollgate_results::run::Campaign;
 use tollgate_store::CampaignDir;
 
@@ -17,6 +17,9 @@ use crate::output;
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
     let (folder, campaign) = open(&args.dir)?;
     let analysis = write(&folder, &campaign)?;
+    if args.pictures {
+        draw(&folder, &analysis)?;
+    }
     print(&folder, &analysis, args.json)?;
     Ok(ended(&analysis))
 }
@@ -47,13 +50,30 @@ pub(super) fn ended(analysis: &Analysis) -> Exit {
     }
 }
 
-/// Writes `report.html`, `report.md` and `report.json` into a campaign's folder.
+/// Writes every picture of the report as SVG and as PNG.
+fn draw(folder: &CampaignDir, analysis: &Analysis) -> anyhow::Result<()> {
+    let pictures = pictures(analysis);
+    for picture in &pictures {
+        folder.write_picture(&format!("{}.svg", picture.name), picture.svg.as_bytes())?;
+        folder.write_picture(&format!("{}.png", picture.name), &picture.png()?)?;
+    }
+    output::note(&format!(
+        "{} pictures, as SVG and PNG: {}",
+        pictures.len(),
+        folder.path().join("pictures").display()
+    ));
+    Ok(())
+}
+
+/// Writes `report.html`, `report.md`, `report.json`, `cells.csv` and `rounds.csv` into a campaign's folder.
 pub(super) fn write(folder: &CampaignDir, campaign: &Campaign) -> anyhow::Result<Analysis> {
-    let analysis = analyse(campaign);
-    let renderers: [(&str, &dyn Renderer); 3] = [
+    let analysis = analyse_in_full(campaign);
+    let renderers: [(&str, &dyn Renderer); 5] = [
         ("report.html", &Html),
         ("report.md", &Markdown),
         ("report.json", &Json),
+        ("cells.csv", &CellsCsv),
+        ("rounds.csv", &RoundsCsv),
     ];
     for (name, renderer) in renderers {
         folder.write_report(name, &renderer.render(&analysis))?;

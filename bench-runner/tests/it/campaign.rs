@@ -104,6 +104,8 @@ fn a_campaign_ends_in_a_verdict_with_evidence() {
         "report.html",
         "report.md",
         "report.json",
+        "cells.csv",
+        "rounds.csv",
     ] {
         assert!(out.join(file).is_file(), "{file}");
     }
@@ -118,7 +120,14 @@ fn a_campaign_ends_in_a_verdict_with_evidence() {
     assert!(!slices.contains("\"failed\""), "{slices}");
 
     let before = fs::read(out.join("report.json")).unwrap();
-    assert!(ended(&run(&["report", out.to_str().unwrap()])));
+    assert!(ended(&run(&[
+        "report",
+        out.to_str().unwrap(),
+        "--pictures"
+    ])));
+    for file in ["at-a-glance.svg", "at-a-glance.png"] {
+        assert!(out.join("pictures").join(file).is_file(), "{file}");
+    }
     assert!(
         fs::read(out.join("report.json")).unwrap() == before,
         "a rebuilt report differs"

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::values;
-use crate::model::{Cell, NoiseFloor, Verdict, WorkloadNoise};
+use crate::model::{Cell, Floor, FloorBasis, NoiseFloor, Verdict, WorkloadNoise};
 use crate::stats::{median, rounds};
 use crate::words;
 
@@ -38,7 +38,68 @@ pub(crate) fn state(context: &Context<'_>, cells: &[Cell]) -> NoiseFloor {
     NoiseFloor {
         statement: statement(context, cells, &workloads),
         workloads,
+        floors: floors(context, cells),
     }
+}
+
+/// The floor of every workload and metric that is compared by ratio.
+fn floors(context: &Context<'_>, cells: &[Cell]) -> Vec<Floor> {
+    let mut floors: Vec<Floor> = Vec::new();
+    for cell in cells {
+        let known = |floor: &Floor| floor.workload == cell.workload && floor.metric == cell.metric;
+        if floors.iter().any(known) {
+            continue;
+        }
+        let compared = cells.iter().filter(|other| {
+            other.workload == cell.workload
+                && other.metric == cell.metric
+                && other.verdict != Verdict::Invalid
+        });
+        let compared: Vec<&Cell> = compared.collect();
+        floors.extend(by_twin(context, &compared).or_else(|| by_spread(&compared)));
+    }
+    floors
+}
+
+/// The widest that an interval of arms with one and the same datapath reaches.
+fn by_twin(context: &Context<'_>, compared: &[&Cell]) -> Option<Floor> {
+    let distances = compared.iter().filter_map(|cell| {
+        let interval = cell.ratio.filter(|_| is_twin(context, cell))?.interval95;
+        let distance = (interval.high - 1.0).max(1.0 - interval.low);
+        distance.is_finite().then_some((distance, *cell))
+    });
+    let (distance, cell) = distances.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    Some(Floor {
+        workload: cell.workload.clone(),
+        metric: cell.metric,
+        distance,
+        basis: FloorBasis::Twin {
+            arm: cell.arm.clone(),
+        },
+    })
+}
+
+fn by_spread(compared: &[&Cell]) -> Option<Floor> {
+    let compared = compared.iter().filter(|cell| cell.ratio.is_some());
+    let compared: Vec<&&Cell> = compared.collect();
+    let spreads: Vec<f64> = compared.iter().filter_map(|cell| cell.spread).collect();
+    let rounds = compared.iter().map(|cell| cell.rounds).max()?;
+    let reach = rounds::resolved(median(&spreads)?, usize::try_from(rounds).ok()?);
+    let first = compared.first()?;
+    Some(Floor {
+        workload: first.workload.clone(),
+        metric: first.metric,
+        distance: reach.exp_m1(),
+        basis: FloorBasis::Spread { rounds },
+    })
+}
+
+fn is_twin(context: &Context<'_>, cell: &Cell) -> bool {
+    let plan = &context.campaign.run.plan;
+    let arms = plan.arm(&cell.arm).zip(plan.arm(&cell.reference));
+    arms.is_some_and(|(arm, reference)| {
+        (&arm.datapath, &arm.change) == (&reference.datapath, &reference.change)
+    })
 }
 
 fn statement(context: &Context<'_>, cells: &[Cell], workloads: &[WorkloadNoise]) -> String {
@@ -63,13 +124,7 @@ fn statement(context: &Context<'_>, cells: &[Cell], workloads: &[WorkloadNoise])
 
 /// Arms with one and the same datapath measure what installs alone differ by.
 fn twins(context: &Context<'_>, cells: &[Cell]) -> String {
-    let plan = &context.campaign.run.plan;
-    let twin = |cell: &&Cell| {
-        let arms = plan.arm(&cell.arm).zip(plan.arm(&cell.reference));
-        arms.is_some_and(|(arm, reference)| {
-            (&arm.datapath, &arm.change) == (&reference.datapath, &reference.change)
-        }) && workloads_main(context, cell)
-    };
+    let twin = |cell: &&Cell| is_twin(context, cell) && workloads_main(context, cell);
     let found: Vec<String> = cells
         .iter()
         .filter(twin)

@@ -1,32 +1,56 @@
 //! The figures of the HTML report. Each says in its caption what it shows: metric, unit, arms, n, interval,
 //! method.
 
+mod curve;
 mod forest;
+mod grid;
 mod history;
 mod programming;
+mod ratio;
 mod rounds;
 mod scaling;
 mod spectrum;
 mod timeline;
 
-use maud::{Markup, PreEscaped};
+use maud::Markup;
 use tollgate_results::arm::Name;
 
+use super::legend::Legend;
+use super::palette::Mark;
+use super::svg::Drawing;
+
+pub(super) use curve::curves;
 pub(super) use forest::forest;
+pub(super) use grid::grid;
 pub(super) use history::{MOST_DRAWN, history, legend_words};
 pub(super) use programming::programming;
 pub(super) use rounds::rounds;
 pub(super) use scaling::panels;
 pub(super) use spectrum::spectra;
-pub(super) use timeline::{softirq, steal};
+pub(super) use timeline::timeline;
 
 /// Nominal width of every figure in pixels: a phone shows it nearly at full size.
 const WIDTH: u32 = 380;
 
 /// A drawing with its caption.
 pub(super) struct Figure {
-    pub svg: PreEscaped<String>,
+    /// What a file of it is called, without the ending.
+    pub name: String,
+    pub svg: Drawing,
     pub caption: Markup,
+    /// Names with their marks, where the drawing itself doesn't name them.
+    pub key: Vec<(Name, Mark)>,
+}
+
+/// The marks of arms, each once.
+fn key<'a>(legend: &Legend, arms: impl IntoIterator<Item = &'a Name>) -> Vec<(Name, Mark)> {
+    let mut key: Vec<(Name, Mark)> = Vec::new();
+    for arm in arms {
+        if !key.iter().any(|(known, _)| known == arm) {
+            key.push((arm.clone(), legend.arm(arm)));
+        }
+    }
+    key
 }
 
 /// Shortens a name in its middle: what tells names apart often stands at their end.

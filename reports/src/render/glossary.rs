@@ -43,7 +43,8 @@ pub(super) const METHOD: [(&str, &str); 7] = [
         "The estimate and its interval",
         "Each round gives one ratio, arm to reference. The estimate is the Hodges-Lehmann estimator: the median of all pairwise \
          averages of their logarithms. The interval is the exact one of the Wilcoxon signed-rank test; it assumes neither normal noise nor \
-         the absence of outliers. Of twenty such 95 % intervals, nineteen hold the true ratio on average.",
+         the absence of outliers. Of twenty such 95 % intervals, nineteen hold the true ratio on average. A change is that of the value itself, in every table, figure and \
+         sentence: a throughput that falls by a fifth changes by -20 %. The verdict says which way is worse.",
     ),
     (
         "Noise",

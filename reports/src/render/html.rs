@@ -3,16 +3,18 @@
 mod basis;
 mod first;
 mod history;
+mod matrix;
 mod method;
 mod parts;
 mod pictures;
+mod tails;
 mod verdicts;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::legend::Legend;
 use super::number;
-use crate::model::{Analysis, Renderer};
+use crate::model::{Analysis, Renderer, SlicePoint};
 
 pub use history::history_page;
 
@@ -21,7 +23,7 @@ pub use history::history_page;
 pub struct Html;
 
 /// The style sheet, in the page.
-const STYLE: &str = include_str!("html/style.css");
+pub(super) const STYLE: &str = include_str!("html/style.css");
 
 /// Forbids the page everything that it doesn't need: whatever slipped in, a browser would load nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
@@ -59,6 +61,7 @@ fn page(analysis: &Analysis) -> Markup {
                 (first::header(analysis))
                 main {
                     (first::answer(analysis))
+                    (matrix::section(analysis, &legend))
                     div.pair {
                         (first::compared(analysis, &legend))
                         (first::rests(analysis))
@@ -66,14 +69,16 @@ fn page(analysis: &Analysis) -> Markup {
                     (contents(analysis))
                     (pictures::scaling(analysis, &legend))
                     (verdicts::section(analysis, &legend))
+                    (tails::installs(analysis, &legend))
+                    (tails::section(analysis, &legend))
                     (pictures::spectra(analysis, &legend))
                     (pictures::rounds(analysis, &legend))
-                    (pictures::processors(analysis, &legend))
+                    (pictures::timeline(analysis, &legend))
                     (pictures::programming(analysis, &legend))
                     (basis::evidence(analysis, &legend))
                     (basis::skipped(analysis))
                     (basis::rounds(analysis))
-                    (basis::facts(analysis))
+                    (basis::facts(analysis, &legend))
                     (method::section(analysis))
                     (method::glossary())
                 }
@@ -81,7 +86,8 @@ fn page(analysis: &Analysis) -> Markup {
                     p {
                         "Written by Tollgate " (subject.tool_version) " from the records of a campaign of "
                         (number::date(subject.started_unix_ms)) ". The report can be rebuilt from the "
-                        "campaign's folder, byte for byte."
+                        "campaign's folder, byte for byte: " code { "tollgate report FOLDER" } ". With " code { "--pictures" }
+                        " it writes every picture as SVG and PNG too; the figures stand in " code { "cells.csv" } " and " code { "rounds.csv" } " beside this page."
                     }
                 }
             }
@@ -92,23 +98,25 @@ fn page(analysis: &Analysis) -> Markup {
 /// Links to the sections below the first screen.
 fn contents(analysis: &Analysis) -> Markup {
     let has_programming = analysis.arms.iter().any(|arm| arm.programming.is_some());
+    let described = analysis.description.as_ref();
+    let has_curves = described.is_some_and(|it| !it.curves.is_empty() || !it.pooled.is_empty());
+    let has_installs = described.is_some_and(|it| !it.installs.is_empty());
+    let has_skipped = !analysis.subject.skipped.is_empty();
+    let has_slices = |slice: &SlicePoint| slice.p50_ns.is_some() || slice.throughput.is_some();
+    let has_timeline = analysis.timeline.iter().any(has_slices);
+    let has_scalings = !analysis.scalings.is_empty();
+    let has_cells = !analysis.cells.is_empty();
     let sections = [
-        (
-            "scaling",
-            "With the number of services",
-            !analysis.scalings.is_empty(),
-        ),
-        ("verdicts", "Verdicts", !analysis.cells.is_empty()),
+        ("scaling", "With the number of services", has_scalings),
+        ("verdicts", "Verdicts", has_cells),
+        ("installs", "Over installs", has_installs),
+        ("tails", "Typical request or tail", has_curves),
         ("spectra", "Percentiles", !analysis.spectra.is_empty()),
-        ("rounds", "Round by round", !analysis.cells.is_empty()),
-        ("processors", "Processors", !analysis.timeline.is_empty()),
+        ("rounds", "Round by round", has_cells),
+        ("timeline", "Over time", has_timeline),
         ("programming", "Programming time", has_programming),
         ("evidence", "Evidence", true),
-        (
-            "skipped",
-            "Skipped arms",
-            !analysis.subject.skipped.is_empty(),
-        ),
+        ("skipped", "Skipped arms", has_skipped),
         ("conduct", "Rounds that count", true),
         ("facts", "Facts", true),
         ("method", "Method", true),

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{glossary, layout, number, paths, table, words};
-use crate::model::{Analysis, Renderer};
+use super::matrix::{Entry, Matrix};
+use super::{glossary, layout, number, paths, remarks, table, words};
+use crate::model::{Analysis, Cell, Renderer, Verdict};
 
 /// Renders Markdown as GitHub understands it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +14,7 @@ impl Renderer for Markdown {
     fn render(&self, analysis: &Analysis) -> Vec<u8> {
         let mut text = String::new();
         head(&mut text, analysis);
+        glance(&mut text, analysis);
         arms(&mut text, analysis);
         for workload in &analysis.workloads {
             verdicts(&mut text, analysis, workload);
@@ -40,6 +42,48 @@ fn head(text: &mut String, analysis: &Analysis) {
         let _ = writeln!(text, "- {}", escaped(&answer.text));
     }
     text.push('\n');
+}
+
+/// Every arm with every workload: verdict and effect.
+fn glance(text: &mut String, analysis: &Analysis) {
+    let matrix = Matrix::of(analysis);
+    if matrix.cells().next().is_none() {
+        return;
+    }
+    let headings = matrix.columns.iter().map(|column| {
+        let direction = words::worse(column.metric.direction());
+        let metric = words::short_metric(column.metric);
+        format!(" {} {metric} ({direction}) |", column.workload.name)
+    });
+    let headings: String = headings.collect();
+    let rules = "---|".repeat(matrix.columns.len());
+    let _ = writeln!(text, "## At a glance\n\n| arm |{headings}\n|---|{rules}");
+    for row in &matrix.rows {
+        let entries = row.entries.iter().zip(&matrix.columns);
+        let entries: String = entries
+            .map(|(entry, column)| match entry {
+                Entry::Compared(cell) => format!(" {} |", compared(analysis, cell)),
+                Entry::Reference(typical) => {
+                    let value = words::value(column.metric.unit(), typical.median);
+                    format!(" reference: {value} |")
+                }
+                Entry::Absent => " not measured |".to_owned(),
+            })
+            .collect();
+        let _ = writeln!(text, "| {} |{entries}", escaped(row.arm.as_str()));
+    }
+    let _ = writeln!(text, "\nIn the table, {}\n", matrix.caption(analysis));
+}
+
+fn compared(analysis: &Analysis, cell: &Cell) -> String {
+    let mut text = format!("{} **{}**", words::symbol(cell.verdict), cell.verdict);
+    if let Some(change) = words::change(cell).filter(|_| cell.verdict != Verdict::Invalid) {
+        let _ = write!(text, " {change}");
+    }
+    if cell.reference != analysis.subject.reference {
+        let _ = write!(text, " vs {}", cell.reference);
+    }
+    text
 }
 
 fn arms(text: &mut String, analysis: &Analysis) {
@@ -78,9 +122,15 @@ fn verdicts(
     if rows.is_empty() {
         return;
     }
+    let dropped = rows.iter().any(|row| row.undropped.is_some());
+    let (head, rule) = if dropped {
+        (" with no round dropped |", "---|")
+    } else {
+        ("", "")
+    };
     let _ = writeln!(
         text,
-        "## {}\n\n{}\n\n| metric | arm | value | {} | verdict |\n|---|---|---:|---|---|",
+        "## {}\n\n{}\n\n| metric | arm | value | {} | verdict |{head}\n|---|---|---:|---|---|{rule}",
         workload.name,
         words::workload(workload),
         table::against(analysis, &workload.name)
@@ -89,9 +139,14 @@ fn verdicts(
         let verdict = row
             .verdict
             .map_or(String::new(), |verdict| format!("**{verdict}**"));
+        let undropped = match row.undropped {
+            Some(undropped) => format!(" {undropped} |"),
+            None if dropped => " |".to_owned(),
+            None => String::new(),
+        };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {verdict} |",
+            "| {} | {} | {} | {} | {verdict} |{undropped}",
             words::short_metric(row.metric),
             escaped(row.arm.as_str()),
             row.value,
@@ -142,13 +197,7 @@ fn rests(text: &mut String, analysis: &Analysis) {
         ),
         ("Seed", subject.seed.to_string()),
     ];
-    facts.extend(
-        analysis
-            .conduct
-            .notes
-            .iter()
-            .map(|note| ("Note", note.clone())),
-    );
+    facts.extend(words::notes(analysis).map(|note| ("Note", note.to_owned())));
     facts.extend(analysis.conduct.failures.iter().map(|failure| {
         let which = format!(
             "{} {} in round {}",
@@ -183,16 +232,13 @@ fn evidence(text: &mut String, analysis: &Analysis) {
 }
 
 fn remarks(text: &mut String, analysis: &Analysis) {
-    let lines = analysis.cells.iter().flat_map(|cell| {
-        let of = format!(
-            "{} {} {}",
-            cell.workload,
-            words::short_metric(cell.metric),
-            cell.arm
-        );
-        words::remarks(cell).map(move |line| format!("- {}: {}", escaped(&of), escaped(line)))
-    });
-    let lines: Vec<String> = lines.collect();
+    let lines: Vec<String> = remarks::gather(&analysis.cells)
+        .iter()
+        .map(|remark| {
+            let of = format!("{} {}", remark.workload, remark.of());
+            format!("- {}: {}", escaped(&of), escaped(remark.text))
+        })
+        .collect();
     if !lines.is_empty() {
         text.push_str("<details>\n<summary>Notes on the verdicts</summary>\n\n");
         let _ = writeln!(text, "{}\n\n</details>\n", lines.join("\n"));

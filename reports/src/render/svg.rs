@@ -7,7 +7,7 @@
 mod axis;
 mod plot;
 
-use maud::PreEscaped;
+use maud::Render;
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon};
 use plotters::prelude::{
@@ -19,6 +19,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 pub(super) use self::axis::{Axis, Tick};
 pub(super) use self::plot::{Margins, Plot};
 use super::palette::{Mark, Shape};
+use crate::model::Verdict;
 
 /// Units of a drawing for each pixel of its nominal size.
 const UNIT: f64 = 4.0;
@@ -37,9 +38,31 @@ pub(super) enum Ink {
     Grid,
     /// The margin of equivalence.
     Band,
+    /// A verdict's word.
+    Verdict(Verdict),
+    /// What lies behind a verdict's word.
+    Wash(Verdict),
     /// An arm, by the number of [`Mark::colour`].
     Arm(usize),
 }
+
+/// The style sheet's variables of the roles that are no arm's.
+const ROLES: [&str; 14] = [
+    "--ink",
+    "--muted",
+    "--grid",
+    "--band",
+    "--worse",
+    "--worse-bg",
+    "--better",
+    "--better-bg",
+    "--equal",
+    "--equal-bg",
+    "--open",
+    "--open-bg",
+    "--bad",
+    "--bad-bg",
+];
 
 impl Ink {
     /// The stand-in that plotters draws with.
@@ -49,19 +72,28 @@ impl Ink {
             Self::Muted | Self::Arm(Mark::DISCARDED) => 1,
             Self::Grid => 2,
             Self::Band => 3,
+            Self::Verdict(verdict) => Self::of_verdict(verdict),
+            Self::Wash(verdict) => Self::of_verdict(verdict) + 1,
             Self::Arm(number) => 16 + u8::try_from(number % 64).unwrap_or(0),
         };
         RGBColor(SENTINEL.0, SENTINEL.1, role)
     }
 
+    const fn of_verdict(verdict: Verdict) -> u8 {
+        match verdict {
+            Verdict::Slower => 4,
+            Verdict::Faster => 6,
+            Verdict::Equivalent => 8,
+            Verdict::Inconclusive | Verdict::Insufficient => 10,
+            Verdict::Invalid => 12,
+        }
+    }
+
     /// The style sheet's variable for a stand-in's last byte.
     fn variable(role: u8) -> String {
-        match role {
-            0 => "var(--ink)".to_owned(),
-            1 => "var(--muted)".to_owned(),
-            2 => "var(--grid)".to_owned(),
-            3 => "var(--band)".to_owned(),
-            arm => format!("var(--a{})", arm - 16),
+        match ROLES.get(usize::from(role)) {
+            Some(name) => format!("var({name})"),
+            None => format!("var(--a{})", role.saturating_sub(16)),
         }
     }
 }
@@ -85,13 +117,51 @@ pub(super) struct Canvas<'a> {
     root: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
+/// A finished drawing: in the page as it is, in a file by its parts.
+pub(super) struct Drawing {
+    /// Nominal width and height in pixels.
+    pub width: u32,
+    pub height: u32,
+    /// What it shows, for who can't see it; empty for a mere ornament.
+    label: String,
+    /// Its elements, with colours as variables of the style sheet.
+    pub body: String,
+}
+
+impl Drawing {
+    /// The coordinates that its elements count in.
+    pub(super) fn view_box(&self) -> String {
+        let size = [self.width, self.height].map(|pixels| units(f64::from(pixels)));
+        format!("0 0 {} {}", size[0], size[1])
+    }
+}
+
+impl Render for Drawing {
+    fn render_to(&self, page: &mut String) {
+        let role = if self.label.is_empty() {
+            "aria-hidden=\"true\"".to_owned()
+        } else {
+            let label = maud::html! { (self.label) }.into_string();
+            format!(
+                "role=\"img\" aria-label=\"{}\"",
+                label.replace('"', "&quot;")
+            )
+        };
+        let view_box = self.view_box();
+        page.push_str(&format!(
+            "<svg viewBox=\"{view_box}\" {role}>{}</svg>",
+            self.body
+        ));
+    }
+}
+
 /// Draws a figure of a nominal size in pixels; `label` says to readers that can't see it what it shows.
 pub(super) fn draw(
     width: u32,
     height: u32,
     label: &str,
     paint: impl FnOnce(&Canvas<'_>),
-) -> PreEscaped<String> {
+) -> Drawing {
     let mut svg = String::new();
     {
         let size = (units(f64::from(width)), units(f64::from(height)));
@@ -106,11 +176,16 @@ pub(super) fn draw(
             .present()
             .expect("drawing into memory cannot fail");
     }
-    PreEscaped(finished(&svg, width, height, label))
+    Drawing {
+        width,
+        height,
+        label: label.to_owned(),
+        body: finished(&svg),
+    }
 }
 
 /// Draws one marker alone, for legends.
-pub(super) fn swatch(mark: Mark) -> PreEscaped<String> {
+pub(super) fn swatch(mark: Mark) -> Drawing {
     draw(12, 12, "", |canvas| canvas.marker((6.0, 6.0), mark))
 }
 
@@ -127,6 +202,12 @@ impl Canvas<'_> {
             [place(from), place(to)],
             ink.colour().filled(),
         ));
+    }
+
+    /// Fills an outline so that what lies behind shows through.
+    pub(super) fn wash(&self, outline: &[(f64, f64)], ink: Ink) {
+        let points: Vec<_> = outline.iter().map(|&point| place(point)).collect();
+        self.put(&Polygon::new(points, ink.colour().mix(0.22).filled()));
     }
 
     /// Writes text, centred in height on its point.
@@ -212,17 +293,11 @@ fn beside(at: (f64, f64), by: (f64, f64)) -> (i32, i32) {
     place((at.0 + by.0, at.1 + by.1))
 }
 
-/// Makes plotters' text fit for the page: no namespace or fixed size, colours from the style sheet.
-fn finished(svg: &str, width: u32, height: u32, label: &str) -> String {
+/// Makes plotters' text fit for the page: its elements alone, colours from the style sheet.
+fn finished(svg: &str) -> String {
     let body = svg.find('>').map_or("", |end| &svg[end + 1..]);
-    let role = if label.is_empty() {
-        "aria-hidden=\"true\"".to_owned()
-    } else {
-        let label = maud::html! { (label) }.into_string().replace('"', "&quot;");
-        format!("role=\"img\" aria-label=\"{label}\"")
-    };
-    let (w, h) = (units(f64::from(width)), units(f64::from(height)));
-    let mut text = format!("<svg viewBox=\"0 0 {w} {h}\" {role}>");
+    let body = body.trim_end().trim_end_matches("</svg>");
+    let mut text = String::with_capacity(body.len());
     let mut rest = body;
     while let Some(at) = rest.find(SENTINEL_TEXT) {
         let digits = at + SENTINEL_TEXT.len();

@@ -16,6 +16,8 @@ pub(super) struct Row<'a> {
     pub value: String,
     pub change: String,
     pub verdict: Option<Verdict>,
+    /// The result with no round dropped, where rounds were.
+    pub undropped: Option<String>,
 }
 
 /// Returns the rows of one workload, by metric; the reference's value stands before those compared with it.
@@ -74,6 +76,7 @@ fn rows_of<'a>(analysis: &'a Analysis, workload: &'a Workload, metric: Metric) -
                 value: words::typical(cell.unit, cell.reference_typical.as_ref()),
                 change: "reference".to_owned(),
                 verdict: None,
+                undropped: None,
             });
         }
         rows.push(Row {
@@ -86,6 +89,7 @@ fn rows_of<'a>(analysis: &'a Analysis, workload: &'a Workload, metric: Metric) -
                 format!("{} vs {}", change(cell), cell.reference)
             },
             verdict: Some(cell.verdict),
+            undropped: words::undropped(cell),
         });
     }
     rows

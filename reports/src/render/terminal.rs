@@ -184,13 +184,7 @@ impl Terminal {
             ("Margin", margin),
             ("Machine", words::machine(&subject.facts)),
         ];
-        facts.extend(
-            analysis
-                .conduct
-                .notes
-                .iter()
-                .map(|note| ("Note", note.clone())),
-        );
+        facts.extend(words::notes(analysis).map(|note| ("Note", note.to_owned())));
         let failures = analysis.conduct.failures.len();
         if let Some(first) = analysis.conduct.failures.first() {
             let text = format!(
@@ -250,23 +244,12 @@ const fn left(width: usize) -> Column {
 /// The symbol before a sentence of the answer, and its ANSI style.
 fn symbol(answer: &Answer) -> (&'static str, &'static str) {
     match answer.kind {
-        AnswerKind::Verdict(verdict) => (verdict_symbol(verdict), colour(verdict)),
+        AnswerKind::Verdict(verdict) => (words::symbol(verdict), colour(verdict)),
         AnswerKind::Scaling(ScalingVerdict::Grows) => ("↗", "33"),
         AnswerKind::Scaling(ScalingVerdict::Falls) => ("↘", "36"),
         AnswerKind::Scaling(ScalingVerdict::Flat) => ("→", "32"),
         AnswerKind::Scaling(_) => ("?", ""),
         AnswerKind::Warning => ("!", "1;31"),
-    }
-}
-
-/// The symbol of a verdict.
-const fn verdict_symbol(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Slower => "▲",
-        Verdict::Faster => "▼",
-        Verdict::Equivalent => "≈",
-        Verdict::Inconclusive | Verdict::Insufficient => "?",
-        Verdict::Invalid => "✗",
     }
 }
 

@@ -12,8 +12,8 @@ use tollgate_results::workload::{
 
 use super::number;
 use crate::model::{
-    Analysis, Cell, Direction, Estimate, Fate, Interval, Judgement, Metric, Scaling, Steal,
-    Typical, Unit,
+    Analysis, Cell, Direction, Estimate, Fate, Floor, FloorBasis, Interval, Judgement, Metric,
+    Scaling, Steal, Typical, Unit, Verdict,
 };
 use crate::words;
 
@@ -33,14 +33,16 @@ fn scheduled(traffic: &Traffic, open: &OpenLoad) -> String {
     };
     let what = match traffic {
         Traffic::UdpRr { payload, timeout } => format!(
-            "datagrams of {payload} and their replies over {}; lost after {timeout}",
-            several("one socket", "sockets")
+            "datagrams of {payload} and their replies over {}; lost after {}",
+            several("one socket", "sockets"),
+            timeout.words()
         ),
         Traffic::IcmpEcho {
             payload, timeout, ..
         } => format!(
-            "ICMP echo requests of {payload} over {}, answered by the far end's kernel; lost after {timeout}",
-            several("one socket", "sockets")
+            "ICMP echo requests of {payload} over {}, answered by the far end's kernel; lost after {}",
+            several("one socket", "sockets"),
+            timeout.words()
         ),
         Traffic::Http(Http { response, .. }) => format!(
             "HTTP GETs with responses of {response} over {}, one at a time on each",
@@ -86,12 +88,14 @@ fn traffic(traffic: &Traffic) -> String {
         } => tcp_stream(*flows, *payload, options),
         Traffic::UdpStream(stream) => udp_stream(stream),
         Traffic::UdpRr { payload, timeout } => {
+            let timeout = timeout.words();
             format!("a datagram of {payload} and its reply, over and over; lost after {timeout}")
         }
         Traffic::IcmpEcho {
             payload, timeout, ..
         } => format!(
-            "an ICMP echo request of {payload}, answered by the far end's kernel, over and over; lost after {timeout}"
+            "an ICMP echo request of {payload}, answered by the far end's kernel, over and over; lost after {}",
+            timeout.words()
         ),
         Traffic::Http(http) => self::http(http),
     }
@@ -367,6 +371,87 @@ pub(super) fn unbroken(text: &str) -> String {
     kept
 }
 
+/// Returns what a reader should know of the campaign, without what the answers say already.
+pub(super) fn notes(analysis: &Analysis) -> impl Iterator<Item = &str> {
+    let told = |note: &&String| {
+        let answers = &analysis.answers;
+        !answers
+            .iter()
+            .any(|answer| answer.text.contains(note.as_str()))
+    };
+    analysis
+        .conduct
+        .notes
+        .iter()
+        .filter(told)
+        .map(String::as_str)
+}
+
+/// Says on how many rounds cells rest: `n = 10 rounds`, `n = 9 to 10 rounds`.
+pub(super) fn rounds_compared<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> String {
+    let rounds = cells.into_iter().map(|cell| cell.rounds);
+    let (least, most) = rounds.fold((u32::MAX, 0), |(least, most), n| {
+        (least.min(n), most.max(n))
+    });
+    match (least, most) {
+        (1, 1) => "n = 1 round".to_owned(),
+        (least, most) if least < most => format!("n = {least} to {most} rounds"),
+        (_, most) => format!("n = {most} rounds"),
+    }
+}
+
+/// The symbol of a verdict, for who doesn't see its colour.
+pub(super) const fn symbol(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Slower => "▲",
+        Verdict::Faster => "▼",
+        Verdict::Equivalent => "≈",
+        Verdict::Inconclusive | Verdict::Insufficient => "?",
+        Verdict::Invalid => "✕",
+    }
+}
+
+/// Writes the result with no round dropped, where rounds were: `slower +24.8 % [24.5, 26.6] (12 rounds)`.
+pub(super) fn undropped(cell: &Cell) -> Option<String> {
+    let undropped = cell.undropped?;
+    let effect = undropped.effect.map(|effect| match cell.unit {
+        Unit::Share => {
+            words::shift_with_interval(cell.unit, &effect).replace("percentage points", "pp")
+        }
+        _ => words::change(&crate::analysis::change(&effect, cell.direction)),
+    });
+    let effect = effect.map_or_else(String::new, |effect| format!(" {effect}"));
+    Some(format!(
+        "{}{effect} ({} rounds)",
+        undropped.verdict, undropped.rounds
+    ))
+}
+
+/// Returns the noise floor of a workload's metric.
+pub(super) fn floor<'a>(
+    analysis: &'a Analysis,
+    workload: &Name,
+    metric: Metric,
+) -> Option<&'a Floor> {
+    let mut floors = analysis.noise_floor.floors.iter();
+    floors.find(|floor| floor.workload == *workload && floor.metric == metric)
+}
+
+/// Says where a noise floor is known from.
+pub(super) fn floor_basis(basis: &FloorBasis) -> String {
+    match basis {
+        FloorBasis::Calibration { campaigns } => format!(
+            "calibration of this machine (φ: equal arms stayed closer in 95 % of {campaigns} A/A campaigns)"
+        ),
+        FloorBasis::Twin { arm } => format!(
+            "arm {arm}, which is its reference deployed a second time (A/A; the farther end of its 95 % interval)"
+        ),
+        FloorBasis::Spread { rounds } => format!(
+            "spread of {rounds} rounds (no A/A; the smallest difference that nine of ten campaigns like this find)"
+        ),
+    }
+}
+
 /// Says which way is worse.
 pub(super) const fn worse(direction: Direction) -> &'static str {
     match direction {
@@ -423,7 +508,7 @@ pub(super) fn rounds(analysis: &Analysis) -> String {
     )];
     said.push(format!(
         "each measures all {arms} arms back to back in random order, {} per slice",
-        analysis.subject.rounds.slice
+        analysis.subject.rounds.slice.words()
     ));
     said.push(match conduct.dropped {
         0 => "none dropped for noise".to_owned(),

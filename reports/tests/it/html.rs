@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tollgate_reports::analyse;
+use tollgate_reports::model::Analysis;
 use tollgate_reports::render::Html;
 use tollgate_reports::synthetic::Synthetic;
+use tollgate_reports::{analyse, describe};
 
 use crate::render::{analyses, text};
 
@@ -201,6 +202,7 @@ fn the_first_screen_holds_the_answer_and_what_it_rests_on() {
     let order = [
         at("<h1>"),
         at("The answer"),
+        at("id=\"matrix\""),
         at("What was compared"),
         at("What it rests on"),
         at("<nav"),
@@ -221,7 +223,11 @@ fn a_campaign_of_30_rounds_8_arms_12_cells_fits_2_mb() {
         workloads: Synthetic::quickstart().workloads,
         ..Synthetic::wide(8, 30)
     };
-    let analysis = analyse(&synthetic.campaign());
+    let campaign = synthetic.campaign();
+    let analysis = Analysis {
+        description: Some(describe(&campaign, 7, 100)),
+        ..analyse(&campaign)
+    };
     assert!(analysis.cells.len() >= 12 * 7, "{}", analysis.cells.len());
     let size = text(&Html, &analysis).len();
     assert!(size <= 2_000_000, "{size} bytes");
@@ -288,6 +294,8 @@ fn text_and_lines_stand_out_in_light_dark_and_print() {
             ("--equal", "--equal-bg", 4.5),
             ("--open", "--open-bg", 4.5),
             ("--bad", "--bad-bg", 4.5),
+            ("--ink", "--band", 4.5),
+            ("--muted", "--band", 4.5),
         ];
         for arm in [
             "--a0", "--a1", "--a2", "--a3", "--a4", "--a5", "--a6", "--a7",

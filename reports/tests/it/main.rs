@@ -5,6 +5,8 @@
 mod analysis;
 mod description;
 mod evidence;
+mod files;
+mod floors;
 mod gate;
 mod history;
 mod html;

@@ -1,9 +1,9 @@
 //! Every renderer: what it writes for campaigns that went well and for those that didn't.
 
-use tollgate_reports::analyse;
 use tollgate_reports::model::{Analysis, Renderer};
-use tollgate_reports::render::{Html, Json, Markdown, Terminal};
+use tollgate_reports::render::{CellsCsv, Html, Json, Markdown, RoundsCsv, Terminal, pictures};
 use tollgate_reports::synthetic::{self, Synthetic, SyntheticArm};
+use tollgate_reports::{analyse, describe};
 use tollgate_results::arm::{Service, Wire};
 use tollgate_results::plan::Skipped;
 use tollgate_results::run::Campaign;
@@ -14,21 +14,44 @@ use unicode_width::UnicodeWidthStr as _;
 const HOSTILE: &str = "<script>alert(1)</script> | `x` [y](http://z) \u{1b}[31m \"'& 包包包";
 
 /// All renderers by name.
-pub(crate) fn renderers() -> [(&'static str, Box<dyn Renderer>); 5] {
+pub(crate) fn renderers() -> [(&'static str, Box<dyn Renderer>); 8] {
     [
         ("html", Box::new(Html)),
         ("markdown", Box::new(Markdown)),
         ("json", Box::new(Json)),
         ("terminal", Box::new(Terminal { colour: false })),
         ("colours", Box::new(Terminal { colour: true })),
+        ("cells", Box::new(CellsCsv)),
+        ("rounds", Box::new(RoundsCsv)),
+        ("pictures", Box::new(Drawings)),
     ]
+}
+
+/// All pictures one after the other.
+struct Drawings;
+
+impl Renderer for Drawings {
+    fn render(&self, analysis: &Analysis) -> Vec<u8> {
+        let all = pictures(analysis).into_iter();
+        let mut text: String = all.map(|it| format!("{}\n{}", it.name, it.svg)).collect();
+        text.push('\n');
+        text.into_bytes()
+    }
 }
 
 /// Campaigns of every kind by name, analysed.
 pub(crate) fn analyses() -> Vec<(&'static str, Analysis)> {
     let mut analyses: Vec<_> = campaigns()
         .into_iter()
-        .map(|(name, campaign)| (name, analyse(&campaign)))
+        .map(|(name, campaign)| {
+            // Fewer resamples than users get: what is drawn is the matter here, not how finely.
+            let description = Some(describe(&campaign, 7, 100));
+            let analysis = Analysis {
+                description,
+                ..analyse(&campaign)
+            };
+            (name, analysis)
+        })
         .collect();
     // Whatever else an analysis may hold, a renderer has to get through it.
     let mut empty = analyses[0].1.clone();
@@ -220,7 +243,10 @@ fn an_infinite_percentile_is_said_to_be_lost() {
 #[test]
 fn an_arm_that_is_not_what_it_declares_is_named_everywhere() {
     let analysis = analyse(&broken());
-    for (name, renderer) in renderers() {
+    for (name, renderer) in renderers()
+        .into_iter()
+        .filter(|(name, _)| *name != "rounds")
+    {
         assert!(
             text(renderer.as_ref(), &analysis).contains("invalid"),
             "{name}"
@@ -236,10 +262,37 @@ fn skipped_arms_are_named_with_the_reason() {
         reason: "needs root; run as root".to_owned(),
     });
     let analysis = analyse(&campaign);
-    for (name, renderer) in renderers() {
+    // Tables and pictures of what was measured can't hold what wasn't.
+    let whole = |name: &str| !["cells", "rounds", "pictures"].contains(&name);
+    for (name, renderer) in renderers().into_iter().filter(|(name, _)| whole(name)) {
         let report = text(renderer.as_ref(), &analysis);
         assert!(report.contains("socket-lb"), "{name}");
         assert!(report.contains("needs root; run as root"), "{name}");
+    }
+}
+
+#[test]
+fn no_remark_is_said_twice() {
+    for (campaign, analysis) in analyses() {
+        let report = text(&Markdown, &analysis);
+        let mut lines: Vec<&str> = report
+            .lines()
+            .filter(|line| line.starts_with("- "))
+            .collect();
+        lines.sort_unstable();
+        for pair in lines.windows(2) {
+            assert_ne!(pair[0], pair[1], "{campaign}");
+        }
+        // Arms that a remark is true of stand in one line.
+        let remarks = report.split_once("<summary>Notes on the verdicts</summary>");
+        let remarks = remarks.map_or("", |(_, rest)| rest.split_once("</details>").unwrap().0);
+        let mut said: Vec<(&str, &str)> = Vec::new();
+        for line in remarks.lines().filter(|line| line.starts_with("- ")) {
+            let (of, text) = line.split_once(": ").unwrap();
+            let cell = of.split_once(" of ").unwrap().0;
+            assert!(!said.contains(&(cell, text)), "{campaign}: {line}");
+            said.push((cell, text));
+        }
     }
 }
 

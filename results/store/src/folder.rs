@@ -11,6 +11,9 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::recording::Recording;
 use crate::{HISTOGRAMS, RUN, SLICES, atomic, hlog, lines};
 
+/// The folder of a campaign's pictures, in the campaign's.
+const PICTURES: &str = "pictures";
+
 /// The folder of a campaign.
 #[derive(Debug)]
 pub struct CampaignDir {
@@ -61,11 +64,27 @@ impl CampaignDir {
     /// Where the name is not a plain file name or is a record's, or the folder cannot be written to.
     pub fn write_report(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, StoreError> {
         let path = self.path.join(name);
-        let plain = !name.starts_with('.') && path.file_name().is_some_and(|file| file == name);
-        if !plain || [RUN, SLICES, HISTOGRAMS].contains(&name) {
+        if !is_plain(name) || [RUN, SLICES, HISTOGRAMS].contains(&name) {
             let kind = StoreErrorKind::ReportName(name.to_owned());
             return Err(StoreError::new("write", &path, kind));
         }
+        atomic::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    /// Writes a picture into the folder `pictures`, whole or not at all, and returns its path.
+    ///
+    /// # Errors
+    ///
+    /// Where the name is not a plain file name, or the folder cannot be written to.
+    pub fn write_picture(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, StoreError> {
+        let folder = self.path.join(PICTURES);
+        let path = folder.join(name);
+        if !is_plain(name) {
+            let kind = StoreErrorKind::ReportName(name.to_owned());
+            return Err(StoreError::new("write", &path, kind));
+        }
+        fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
         atomic::write(&path, bytes)?;
         Ok(path)
     }
@@ -124,4 +143,9 @@ fn read_run(path: &Path) -> Result<RunRecord, StoreError> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs::read(path).map_err(StoreError::io("read", path))
+}
+
+/// Returns whether a name is that of a file in the folder itself.
+fn is_plain(name: &str) -> bool {
+    !name.starts_with('.') && Path::new(name).file_name().is_some_and(|file| file == name)
 }

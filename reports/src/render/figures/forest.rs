@@ -1,13 +1,13 @@
-//! The verdict forest: the ratio of each arm to its reference with its interval, for one workload.
+//! The verdict forest: the change of each arm against its reference with its interval, for one workload.
 
 use maud::html;
 use tollgate_results::workload::Workload;
 
 use super::super::legend::Legend;
-use super::super::svg::{self, Anchor, Axis, Ink, Margins, Plot, Tick};
+use super::super::svg::{self, Anchor, Axis, Ink, Margins, Plot};
 use super::super::{number, table, words};
-use super::{Figure, WIDTH, rounds_words, shortened};
-use crate::model::{Analysis, Cell, Direction, Estimate, Metric};
+use super::{Figure, WIDTH, ratio, shortened};
+use crate::model::{Analysis, Cell, Direction, Estimate, Floor, Metric};
 
 /// Height of a row in pixels.
 const ROW: f64 = 19.0;
@@ -15,12 +15,11 @@ const ROW: f64 = 19.0;
 /// More rows than this, and only the workload's main metric is drawn.
 const MANY_ROWS: usize = 60;
 
-/// Ratios further apart than this are drawn on a logarithmic axis.
-const WIDE: f64 = 3.0;
-
-enum Row<'a> {
-    Heading(String),
-    Arm(&'a Cell, Estimate),
+/// One metric with its arms.
+struct Group<'a> {
+    metric: Metric,
+    floor: Option<&'a Floor>,
+    arms: Vec<(&'a Cell, Estimate)>,
 }
 
 /// Draws the forest of one workload; `None` where no cell has an interval.
@@ -29,26 +28,28 @@ pub(in crate::render) fn forest(
     legend: &Legend,
     workload: &Workload,
 ) -> Option<Figure> {
-    let all = |_: &Metric| true;
     let main = words::main_metric(analysis, workload);
-    let mut rows = rows(analysis, workload, all);
-    if rows.len() > MANY_ROWS {
-        rows = self::rows(analysis, workload, |metric| *metric == main);
+    let mut groups = groups(analysis, workload, |_| true);
+    if groups.iter().map(rows).sum::<usize>() > MANY_ROWS {
+        groups = self::groups(analysis, workload, |metric| metric == main);
     }
-    if rows.is_empty() {
+    if groups.is_empty() {
         return None;
     }
     let margin = analysis.subject.rounds.margin.0;
-    let axis = ratio_axis(&rows, margin);
+    let axis = ratio::axis(
+        "change of the value against the reference",
+        &shown(&groups, margin),
+    );
     let label = format!(
-        "{}: ratio of each arm to its reference, with interval and margin",
+        "{}: change of each arm against its reference, with interval and margin",
         workload.name
     );
-    let count = words::to_f64(rows.len() as u64);
+    let count = words::to_f64(groups.iter().map(rows).sum::<usize>() as u64);
     let margins = Margins {
         left: 120.0,
-        right: 66.0,
-        top: 20.0,
+        right: 78.0,
+        top: 8.0,
         bottom: 42.0,
     };
     let height = height(count * ROW + margins.top + margins.bottom);
@@ -60,78 +61,118 @@ pub(in crate::render) fn forest(
         title: String::new(),
     };
     let svg = svg::draw(WIDTH, height, &label, |canvas| {
-        canvas.text((margins.left, 9.0), "← better", Anchor::Left, Ink::Muted);
-        canvas.text(
-            (f64::from(WIDTH) - margins.right, 9.0),
-            "worse →",
-            Anchor::Right,
-            Ink::Muted,
-        );
         let plot = Plot::behind(canvas, (WIDTH, height), margins, axis, lanes, |plot| {
             plot.band(1.0 / (1.0 + margin), 1.0 + margin, Ink::Band);
         });
         plot.vertical(1.0, Ink::Text, 1.4);
-        for (index, row) in rows.iter().enumerate() {
-            let lane = count - words::to_f64(index as u64) - 0.5;
-            draw_row(&plot, legend, row, lane);
+        let mut lane = count;
+        for group in &groups {
+            draw_group(&plot, legend, group, lane);
+            lane -= words::to_f64(rows(group) as u64);
         }
     });
     Some(Figure {
+        name: format!("{}-verdicts", workload.name),
         svg,
-        caption: caption(analysis, workload, &rows, margin),
+        caption: caption(analysis, workload, &groups, margin),
+        key: Vec::new(),
     })
 }
 
-fn rows<'a>(
+fn groups<'a>(
     analysis: &'a Analysis,
     workload: &'a Workload,
-    shown: impl Fn(&Metric) -> bool,
-) -> Vec<Row<'a>> {
-    let mut rows = Vec::new();
-    for metric in Metric::ALL.into_iter().filter(shown) {
-        let cells = analysis
-            .cells_of(&workload.name)
-            .filter(|cell| cell.metric == metric);
-        let arms: Vec<Row<'_>> = cells
-            .filter_map(|cell| cell.ratio.map(|ratio| Row::Arm(cell, ratio)))
-            .collect();
-        if !arms.is_empty() {
-            rows.push(Row::Heading(match metric.direction() {
-                Direction::LargerIsWorse => words::short_metric(metric).to_owned(),
-                Direction::SmallerIsWorse => {
-                    format!("{} (reference ÷ arm)", words::short_metric(metric))
-                }
-            }));
-            rows.extend(arms);
+    shown: impl Fn(Metric) -> bool,
+) -> Vec<Group<'a>> {
+    let metrics = Metric::ALL.into_iter().filter(|metric| shown(*metric));
+    let groups = metrics.map(|metric| {
+        let cells = analysis.cells_of(&workload.name);
+        let cells = cells.filter(|cell| cell.metric == metric);
+        Group {
+            metric,
+            floor: words::floor(analysis, &workload.name, metric),
+            arms: cells
+                .filter_map(|cell| Some((cell, cell.change?)))
+                .collect(),
         }
-    }
-    rows
+    });
+    groups.filter(|group| !group.arms.is_empty()).collect()
 }
 
-fn draw_row(plot: &Plot<'_, '_>, legend: &Legend, row: &Row<'_>, lane: f64) {
-    let (left, right) = plot.sides();
-    let y = plot.at(1.0, lane).1;
-    match row {
-        Row::Heading(text) => plot
-            .canvas()
-            .text((2.0, y + 1.0), text, Anchor::Left, Ink::Text),
-        Row::Arm(cell, estimate) => {
-            let mark = legend.arm(&cell.arm);
-            bar(plot, estimate, lane, Ink::Arm(mark.colour));
-            plot.marker(estimate.value, lane, mark);
-            let name = shortened(&cell.arm, 15);
-            plot.canvas()
-                .text((left - 6.0, y), &name, Anchor::Right, Ink::Muted);
-            let change = number::percent(estimate.value - 1.0);
-            plot.canvas()
-                .text((right + 4.0, y), &change, Anchor::Left, Ink::Text);
+/// Rows of a group: its heading and its arms.
+fn rows(group: &Group<'_>) -> usize {
+    group.arms.len() + 1
+}
+
+/// What the axis has to show. The far tail, whose intervals are often wide, doesn't stretch it.
+fn shown(groups: &[Group<'_>], margin: f64) -> Vec<f64> {
+    let mut ratios = vec![1.0 / (1.0 + margin), 1.0 + margin];
+    for group in groups.iter().filter(|group| !group.metric.is_far_tail()) {
+        for (_, change) in &group.arms {
+            let interval = change.interval95;
+            let ends = [change.value, interval.low, interval.high];
+            ratios.extend(ends.map(|end| 1.0 + end));
         }
     }
+    ratios
+}
+
+/// Draws a group from this lane downwards.
+fn draw_group(plot: &Plot<'_, '_>, legend: &Legend, group: &Group<'_>, lane: f64) {
+    let (left, right) = plot.sides();
+    let y = plot.at(1.0, lane - 0.5).1 + 1.0;
+    let canvas = plot.canvas();
+    let heading = words::short_metric(group.metric);
+    canvas.text((2.0, y), heading, Anchor::Left, Ink::Text);
+    let (at, anchor, text) = match group.metric.direction() {
+        Direction::LargerIsWorse => (left + 4.0, Anchor::Left, "← better"),
+        Direction::SmallerIsWorse => (right - 4.0, Anchor::Right, "better →"),
+    };
+    canvas.text((at, y), text, anchor, Ink::Muted);
+    if let Some(floor) = group.floor {
+        let bottom = lane - words::to_f64(rows(group) as u64) + 0.1;
+        brackets(plot, floor.distance, (lane - 1.0, bottom));
+    }
+    for (index, (cell, change)) in group.arms.iter().enumerate() {
+        let lane = lane - words::to_f64(index as u64) - 1.5;
+        draw_arm(plot, legend, cell, change, lane);
+    }
+}
+
+/// Marks the noise floor on both sides of 1 by brackets that open inwards.
+fn brackets(plot: &Plot<'_, '_>, distance: f64, (top, bottom): (f64, f64)) {
+    for (ratio, inwards) in [(1.0 / (1.0 + distance), 4.0), (1.0 + distance, -4.0)] {
+        if (plot.x().low..=plot.x().high).contains(&ratio) {
+            let ((x, above), (_, below)) = (plot.at(ratio, top), plot.at(ratio, bottom));
+            let line = [
+                (x + inwards, above),
+                (x, above),
+                (x, below),
+                (x + inwards, below),
+            ];
+            plot.canvas().line(&line, Ink::Muted, 1.0);
+        }
+    }
+}
+
+fn draw_arm(plot: &Plot<'_, '_>, legend: &Legend, cell: &Cell, change: &Estimate, lane: f64) {
+    let (left, right) = plot.sides();
+    let y = plot.at(1.0, lane).1;
+    let mark = legend.arm(&cell.arm);
+    bar(plot, change, lane, Ink::Arm(mark.colour));
+    plot.marker(1.0 + change.value, lane, mark);
+    let canvas = plot.canvas();
+    let name = shortened(&cell.arm, 15);
+    canvas.text((left - 6.0, y), &name, Anchor::Right, Ink::Muted);
+    let symbol = words::symbol(cell.verdict);
+    canvas.text((right + 4.0, y), symbol, Anchor::Left, Ink::Text);
+    let change = number::percent(change.value);
+    canvas.text((right + 19.0, y), &change, Anchor::Left, Ink::Text);
 }
 
 /// Draws the 95 % interval; an end beyond the axis is an arrow.
-fn bar(plot: &Plot<'_, '_>, estimate: &Estimate, lane: f64, ink: Ink) {
-    let (low, high) = (estimate.interval95.low, estimate.interval95.high);
+fn bar(plot: &Plot<'_, '_>, change: &Estimate, lane: f64, ink: Ink) {
+    let (low, high) = (1.0 + change.interval95.low, 1.0 + change.interval95.high);
     let from = plot.at(low.max(f64::MIN_POSITIVE), lane);
     let to = plot.at(high.min(f64::MAX), lane);
     plot.canvas().line(&[from, to], ink, 2.4);
@@ -146,65 +187,6 @@ fn bar(plot: &Plot<'_, '_>, estimate: &Estimate, lane: f64, ink: Ink) {
     }
 }
 
-/// An axis of ratios, labelled as changes; logarithmic, so that half and double are equally far from 1. The far
-/// tail, whose intervals are often wide, doesn't stretch it.
-fn ratio_axis(rows: &[Row<'_>], margin: f64) -> Axis {
-    let mut values = vec![1.0 / (1.0 + margin), 1.0 + margin];
-    for row in rows {
-        if let Row::Arm(cell, estimate) = row
-            && !cell.metric.is_far_tail()
-        {
-            let interval = estimate.interval95;
-            values.extend([estimate.value, interval.low, interval.high]);
-        }
-    }
-    values.retain(|value| value.is_finite() && *value > 0.0);
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(0.0, f64::max);
-    let mut axis = Axis::log("ratio to the reference (95 % interval)", &values);
-    let ticks = if high / low > WIDE {
-        factors()
-    } else {
-        percents(low, high)
-    };
-    axis.ticks = ticks
-        .into_iter()
-        .filter(|tick| (axis.low..=axis.high).contains(&tick.value))
-        .collect();
-    axis
-}
-
-/// Ticks for ratios that lie far apart.
-fn factors() -> Vec<Tick> {
-    [
-        (0.1, "×0.1"),
-        (0.2, "×0.2"),
-        (0.5, "×0.5"),
-        (1.0, "×1"),
-        (2.0, "×2"),
-        (5.0, "×5"),
-        (10.0, "×10"),
-        (30.0, "×30"),
-        (100.0, "×100"),
-        (1000.0, "×1,000"),
-    ]
-    .map(|(value, label)| Tick {
-        value,
-        label: label.to_owned(),
-    })
-    .to_vec()
-}
-
-/// Ticks for ratios that lie close together, as changes.
-fn percents(low: f64, high: f64) -> Vec<Tick> {
-    let ticks = Axis::linear("", &[(low - 1.0) * 100.0, (high - 1.0) * 100.0]).ticks;
-    let ticks = ticks.into_iter().map(|tick| Tick {
-        value: 1.0 + tick.value / 100.0,
-        label: format!("{} %", number::signed(&tick.label)),
-    });
-    ticks.collect()
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -217,28 +199,20 @@ fn height(pixels: f64) -> u32 {
 fn caption(
     analysis: &Analysis,
     workload: &Workload,
-    rows: &[Row<'_>],
+    groups: &[Group<'_>],
     margin: f64,
 ) -> maud::Markup {
-    let compared = rows.iter().filter_map(|row| match row {
-        Row::Arm(cell, _) => Some(cell.rounds),
-        Row::Heading(_) => None,
-    });
-    let (least, most) = compared.fold((u32::MAX, 0), |(least, most), n| {
-        (least.min(n), most.max(n))
-    });
-    let rounds = if least == most {
-        rounds_words(most)
-    } else {
-        format!("n = {least} to {most} rounds")
-    };
-    let turned = rows
-        .iter()
-        .any(|row| matches!(row, Row::Arm(cell, _) if cell.direction == Direction::SmallerIsWorse));
+    let cells = groups.iter().flat_map(|group| &group.arms);
+    let rounds = words::rounds_compared(cells.map(|(cell, _)| *cell));
+    let floors: Vec<&Floor> = groups.iter().filter_map(|group| group.floor).collect();
     html! {
         b { (workload.name) }
-        ": ratio of each arm " (table::against_in_full(analysis, &workload.name)) ", so that right is worse. Marker: Hodges-Lehmann estimate; bar: exact 95 % "
-        "signed-rank interval, an arrow where it goes on; " (rounds) ". Shaded: the margin of ±" (number::share(margin)) ", within which arms are equivalent."
-        @if turned { " Where more is better the ratio is turned over." }
+        ": change of the value of each arm " (table::against_in_full(analysis, &workload.name))
+        ", in % of the reference; the metric says on which side better lies. Marker: Hodges-Lehmann estimate of the ratio per round; bar: exact 95 % "
+        "signed-rank interval, an arrow where it goes on; " (rounds) ". Shaded: the margin of ±" (number::share(margin))
+        " of p50 (tails have wider ones). ▲ worse, ▼ better, ≈ equivalent, ? not decided."
+        @if let Some(floor) = floors.first() {
+            " Brackets: the noise floor, from the " (words::floor_basis(&floor.basis)) "."
+        }
     }
 }

@@ -80,7 +80,13 @@ pub(in crate::render) fn history(
             }
         }
     });
-    Some(Figure { svg, caption })
+    Some(Figure {
+        name: format!("{}-{}-{}-history", first.workload, first.arm, first.metric)
+            .replace(' ', "-"),
+        svg,
+        caption,
+        key: Vec::new(),
+    })
 }
 
 /// The latest campaigns of all series in the order of time.

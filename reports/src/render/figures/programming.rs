@@ -80,5 +80,10 @@ pub(in crate::render) fn programming(analysis: &Analysis, legend: &Legend) -> Op
         ": time to program all services of an arm, in ms. One marker for each install, n = " (installs)
         "; the figure is their median. Too few installs for an interval: read it as an order of magnitude."
     };
-    Some(Figure { svg, caption })
+    Some(Figure {
+        name: "programming".to_owned(),
+        svg,
+        caption,
+        key: Vec::new(),
+    })
 }

@@ -6,7 +6,7 @@ use tollgate_results::workload::Workload;
 use super::super::legend::Legend;
 use super::super::svg::{self, Axis, Ink, Margins, Plot};
 use super::super::{number, words};
-use super::{Figure, WIDTH, rounds_words};
+use super::{Figure, WIDTH, key, rounds_words};
 use crate::model::{Analysis, Cell};
 
 const HEIGHT: u32 = 210;
@@ -62,8 +62,10 @@ fn figure(legend: &Legend, cell: &Cell) -> Figure {
         }
     });
     Figure {
+        name: format!("{}-{}-rounds", cell.workload, cell.arm),
         svg,
         caption: caption(cell),
+        key: key(legend, [&cell.reference, &cell.arm]),
     }
 }
 

@@ -82,8 +82,17 @@ fn figure(legend: &Legend, group: &[&Scaling]) -> Figure {
         }
     });
     Figure {
+        name: format!(
+            "{}-{}-scaling",
+            first.workload,
+            first.metric.as_str().replace(' ', "-")
+        ),
         svg,
         caption: caption(group),
+        key: group
+            .iter()
+            .map(|line| (line.series.clone(), legend.series(&line.series)))
+            .collect(),
     }
 }
 

@@ -7,7 +7,7 @@ use tollgate_results::workload::Workload;
 use super::super::legend::Legend;
 use super::super::svg::{self, Axis, Ink, Margins, Plot, Tick};
 use super::super::{number, words};
-use super::{Figure, WIDTH, rounds_words};
+use super::{Figure, WIDTH, key, rounds_words};
 use crate::model::{Analysis, Spectrum, SpectrumPoint};
 
 const HEIGHT: u32 = 270;
@@ -110,8 +110,10 @@ fn figure(legend: &Legend, workload: &Workload, timed: Timed, lines: &[&Spectrum
         }
     });
     Figure {
+        name: format!("{}-{}", workload.name, timed.as_str()),
         svg,
         caption: caption(workload, what, lines),
+        key: key(legend, lines.iter().map(|line| &line.arm)),
     }
 }
 

@@ -2,15 +2,23 @@
 
 use maud::{Markup, html};
 
+use super::super::differences::differences;
 use super::super::legend::Legend;
 use super::super::{number, words};
 use super::parts;
-use crate::model::{Analysis, ArmSummary, Fate};
+use crate::model::{Analysis, ArmSummary, EvidenceSummary, Fate};
 
 /// Proof of each arm's path.
 pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
-    let count =
-        |value: Option<u64>| value.map_or_else(|| number::UNKNOWN.to_owned(), number::count);
+    // Another amount is noise; packets where the reference has none, or none where it has some, are another path.
+    let counted = |arm: &ArmSummary, of: fn(&EvidenceSummary) -> Option<u64>| {
+        let own = of(&arm.evidence);
+        let reference = arm.reference.as_ref().and_then(|name| analysis.arm(name));
+        let some = |value: Option<u64>| value.unwrap_or(0) > 0;
+        let differs = reference.is_some_and(|other| some(of(&other.evidence)) != some(own));
+        let text = own.map_or_else(|| number::UNKNOWN.to_owned(), number::count);
+        parts::differing(&text, differs)
+    };
     let table = html! {
             thead {
                 tr {
@@ -30,9 +38,9 @@ pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
                         th scope="row" { (parts::arm(legend, &arm.name)) }
                         td { (parts::judgement(evidence.judgement)) }
                         td.n { (number::count(evidence.requests)) }
-                        td.n { (count(evidence.encapsulated_packets)) }
-                        td.n { (count(evidence.rule_packets)) }
-                        td.n { (count(evidence.socket_translations)) }
+                        td.n { (counted(arm, |it| it.encapsulated_packets)) }
+                        td.n { (counted(arm, |it| it.rule_packets)) }
+                        td.n { (counted(arm, |it| it.socket_translations)) }
                         td { (evidence.translation) }
                     }
                 }
@@ -43,7 +51,7 @@ pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
             h2 #evidence-title { "Evidence" }
             p {
                 "Whether each arm's packets took the path that the arm declares, by counters that the kernel keeps anyway. "
-                "An arm whose counters contradict it is invalid."
+                "An arm whose counters contradict it is invalid. " mark { "≠" } " marks where packets went another way than those of the arm's reference."
             }
             (parts::table("What the datapath itself counted, over all slices of an arm", &table))
             details {
@@ -104,46 +112,46 @@ pub(super) fn rounds(analysis: &Analysis) -> Markup {
                     }
                 }
             }
-            @if !analysis.noise_floor.workloads.is_empty() { (noise(analysis)) }
+            @if !analysis.noise_floor.floors.is_empty() { (noise(analysis)) }
         }
     }
 }
 
-/// How small a difference each workload could tell.
+/// How far apart equal arms may look, for every metric.
 fn noise(analysis: &Analysis) -> Markup {
     let table = html! {
             thead {
                 tr {
                     th scope="col" { "Workload" }
                     th scope="col" { "Metric" }
-                    th.n scope="col" { "Spread per round" }
-                    th.n scope="col" { "Rounds" }
-                    th.n scope="col" { "Detectable" }
+                    th.n scope="col" { "Noise floor" }
+                    th scope="col" { "Known from" }
                 }
             }
             tbody {
-                @for noise in &analysis.noise_floor.workloads {
+                @for floor in &analysis.noise_floor.floors {
                     tr {
-                        th scope="row" { (noise.workload) }
-                        td { (words::short_metric(noise.metric)) }
-                        td.n { (number::share(noise.spread)) }
-                        td.n { (noise.rounds) }
-                        td.n { (number::percent(noise.detectable)) }
+                        th scope="row" { (floor.workload) }
+                        td { (words::short_metric(floor.metric)) }
+                        td.n { "±" (number::share(floor.distance)) }
+                        td { (words::floor_basis(&floor.basis)) }
                     }
                 }
             }
     };
     html! {
-        (parts::table("How small a difference this campaign could tell", &table))
-        p.about {
-            "Spread: standard deviation of the ratio of one round, median over arms. Detectable: the smallest difference that nine of ten "
-            "campaigns like this one would find."
+        details {
+            summary { "Noise floor of every metric" }
+            (parts::table("How far apart equal arms may look", &table))
+            p.about {
+                "Differences below the noise floor aren't worth an argument, however sure their sign. The brackets in the figures of the verdicts are drawn at it."
+            }
         }
     }
 }
 
 /// The machine, the run and the arms' devices.
-pub(super) fn facts(analysis: &Analysis) -> Markup {
+pub(super) fn facts(analysis: &Analysis, legend: &Legend) -> Markup {
     let rows = rows(analysis);
     let table = html! {
             tbody {
@@ -158,11 +166,48 @@ pub(super) fn facts(analysis: &Analysis) -> Markup {
     html! {
         section #facts aria-labelledby="facts-title" {
             h2 #facts-title { "Facts" }
+            (arms(analysis, legend))
             p { "Figures of two reports may be compared where their fingerprints are equal." }
             (parts::table("The machine and the run", &table))
             @if !notes.is_empty() {
                 ul { @for (arm, note) in notes { li { b { (arm.name) } ": " (note) } } }
             }
+        }
+    }
+}
+
+/// What the arms are, where they differ.
+fn arms(analysis: &Analysis, legend: &Legend) -> Markup {
+    let found = differences(analysis);
+    if found.headings.is_empty() {
+        return html! {};
+    }
+    let table = html! {
+            thead {
+                tr {
+                    th scope="col" { "Arm" }
+                    @for heading in &found.headings { th scope="col" { (heading) } }
+                }
+            }
+            tbody {
+                @for row in &found.rows {
+                    tr {
+                        th scope="row" { (parts::arm(legend, row.arm)) }
+                        @for fact in &row.values { td { (parts::differing(&fact.text, fact.differs)) } }
+                    }
+                }
+            }
+    };
+    let shared: Vec<String> = found
+        .shared
+        .iter()
+        .map(|(heading, value)| format!("{heading} {value}"))
+        .collect();
+    html! {
+        (parts::table("In what the arms differ", &table))
+        p.about {
+            mark { "≠" } " marks what an arm's reference has otherwise: that is what was compared."
+            @if !shared.is_empty() { " All arms alike: " (shared.join(", ")) "." }
         }
     }
 }
@@ -207,7 +252,8 @@ fn rows(analysis: &Analysis) -> Vec<(String, String)> {
             "Slice",
             format!(
                 "{} after {} of warm-up",
-                subject.rounds.slice, subject.rounds.warmup
+                subject.rounds.slice.words(),
+                subject.rounds.warmup.words()
             ),
         ),
         ("Installs", subject.installs.to_string()),

@@ -154,7 +154,7 @@ pub(super) fn rests(analysis: &Analysis) -> Markup {
                 dd { (words::machine(&subject.facts)) " (" a href="#facts" { "all facts" } ")." }
                 dt { "Place" }
                 dd { (words::target(subject.target)) "." }
-                @for note in &conduct.notes {
+                @for note in words::notes(analysis) {
                     dt { "Note" }
                     dd { (words::unbroken(note)) }
                 }

@@ -10,13 +10,7 @@ use crate::model::{Analysis, Judgement, ScalingVerdict, Verdict};
 
 /// A verdict as a coloured word with a symbol, since not everybody sees the colour.
 pub(super) fn verdict(verdict: Verdict) -> Markup {
-    let symbol = match verdict {
-        Verdict::Slower => "▲",
-        Verdict::Faster => "▼",
-        Verdict::Equivalent => "≈",
-        Verdict::Inconclusive | Verdict::Insufficient => "?",
-        Verdict::Invalid => "✕",
-    };
+    let symbol = super::super::words::symbol(verdict);
     badge(verdict.as_str(), symbol, verdict.as_str())
 }
 
@@ -30,6 +24,24 @@ pub(super) fn scaling(verdict: ScalingVerdict) -> Markup {
         ScalingVerdict::Invalid => ("invalid", "✕"),
     };
     badge(class, symbol, verdict.as_str())
+}
+
+/// The style sheet's class of a verdict.
+pub(super) const fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Slower => "slower",
+        Verdict::Faster => "faster",
+        Verdict::Equivalent => "equivalent",
+        Verdict::Inconclusive | Verdict::Insufficient => "inconclusive",
+        Verdict::Invalid => "invalid",
+    }
+}
+
+/// A value that an arm's reference has otherwise: marked by more than its colour.
+pub(super) fn differing(text: &str, differs: bool) -> Markup {
+    html! {
+        @if differs { mark { span aria-hidden="true" { "≠ " } (text) } } @else { (text) }
+    }
 }
 
 /// A judgement on evidence.

@@ -102,29 +102,25 @@ pub(super) fn rounds(analysis: &Analysis, legend: &Legend) -> Markup {
     }
 }
 
-/// Soft interrupts and steal of every slice.
-pub(super) fn processors(analysis: &Analysis, legend: &Legend) -> Markup {
-    if analysis.timeline.is_empty() {
-        return html! {};
-    }
-    let softirq: Vec<Figure> = analysis
+/// Every slice in the order measured, with softirq and steal beneath.
+pub(super) fn timeline(analysis: &Analysis, legend: &Legend) -> Markup {
+    let figures = analysis
         .workloads
         .iter()
-        .filter_map(|workload| figures::softirq(analysis, legend, workload))
-        .collect();
-    let steal = figures::steal(analysis, legend);
+        .filter_map(|workload| figures::timeline(analysis, legend, workload));
+    let figures: Vec<Figure> = figures.collect();
+    if figures.is_empty() {
+        return html! {};
+    }
     html! {
-        section #processors aria-labelledby="processors-title" {
-            h2 #processors-title { "Processors" }
+        section #timeline aria-labelledby="timeline-title" {
+            h2 #timeline-title { "Over time" }
             p {
-                "What the CPUs did in each slice. Soft interrupts are kernel work for the network; steal is time that the hypervisor gave to others."
+                "Every slice in the order measured, and what the CPUs did meanwhile. Soft interrupts are kernel work for the network; steal is time that the "
+                "hypervisor gave to others. Where all arms move together, the machine moved."
             }
             (parts::key(analysis, legend))
-            @if softirq.is_empty() { p { "Time in soft interrupts could not be read on this machine." } }
-            @if steal.is_none() { p { "Steal: " (words::steal(analysis.conduct.steal)) "." } }
-            div.gallery {
-                @for figure in softirq.iter().chain(&steal) { (parts::figure(figure)) }
-            }
+            div.gallery.wide { @for figure in &figures { (parts::figure(figure)) } }
         }
     }
 }

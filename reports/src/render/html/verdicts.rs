@@ -1,11 +1,10 @@
 //! Verdicts: for each workload a forest and the table behind it.
 
 use maud::{Markup, html};
-use tollgate_results::arm::Name;
 use tollgate_results::workload::Workload;
 
 use super::super::legend::Legend;
-use super::super::{figures, glossary, number, table, words};
+use super::super::{figures, glossary, number, remarks, table, words};
 use super::parts;
 use crate::model::{Analysis, Cell, Metric, Unit};
 
@@ -45,16 +44,11 @@ fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Mar
     }
     let foremost = |cell: &&Cell| table::is_foremost(analysis, workload, cell.metric);
     let (shown, folded): (Vec<&Cell>, Vec<&Cell>) = cells.iter().copied().partition(foremost);
-    let usual = table::usual(analysis, &workload.name);
-    let table = |cells: &[&Cell]| {
-        parts::table(
-            &title(workload, cells),
-            &verdict_table(legend, usual, cells),
-        )
-    };
+    let table =
+        |cells: &[&Cell]| parts::table(&title(workload, cells), &verdict_table(legend, cells));
     let forest = figures::forest(analysis, legend, workload);
     html! {
-        h3 { (workload.name) }
+        h3 id={ "verdicts-" (workload.name) } { (workload.name) }
         p.about { (words::workload(workload)) }
         div.forest[forest.is_some()] {
             @if let Some(figure) = &forest { (parts::figure(figure)) }
@@ -84,7 +78,7 @@ fn metrics(cells: &[&Cell]) -> Vec<Metric> {
     Metric::ALL.into_iter().filter(present).collect()
 }
 
-fn verdict_table(legend: &Legend, usual: Option<&Name>, cells: &[&Cell]) -> Markup {
+fn verdict_table(legend: &Legend, cells: &[&Cell]) -> Markup {
     html! {
         thead {
             tr {
@@ -93,7 +87,7 @@ fn verdict_table(legend: &Legend, usual: Option<&Name>, cells: &[&Cell]) -> Mark
                 th.n scope="col" { "Change" }
                 th.n scope="col" { "Difference" }
                 th.n scope="col" { "Value" }
-                th.n scope="col" { (usual.map_or("Reference", Name::as_str)) }
+                th.n scope="col" { "Reference" }
             }
         }
         @for metric in metrics(cells) {
@@ -104,7 +98,7 @@ fn verdict_table(legend: &Legend, usual: Option<&Name>, cells: &[&Cell]) -> Mark
                     }
                 }
                 @for cell in cells.iter().filter(|cell| cell.metric == metric) {
-                    (cell_row(legend, cell, usual))
+                    (cell_row(legend, cell))
                 }
             }
         }
@@ -113,37 +107,34 @@ fn verdict_table(legend: &Legend, usual: Option<&Name>, cells: &[&Cell]) -> Mark
 
 /// Says what a table of verdicts shows and on how many rounds it rests.
 fn title(workload: &Workload, cells: &[&Cell]) -> String {
-    let least = cells.iter().map(|cell| cell.rounds).min().unwrap_or(0);
-    let most = cells.iter().map(|cell| cell.rounds).max().unwrap_or(0);
-    let rounds = if least == most {
-        most.to_string()
-    } else {
-        format!("{least} to {most}")
-    };
     format!(
-        "{}: medians over {rounds} rounds, and the change with its exact 95 % interval",
-        workload.name
+        "{}: medians over rounds, and the change of the value itself with its exact 95 % interval, {}",
+        workload.name,
+        words::rounds_compared(cells.iter().copied())
     )
 }
 
-fn cell_row(legend: &Legend, cell: &Cell, usual: Option<&Name>) -> Markup {
+fn cell_row(legend: &Legend, cell: &Cell) -> Markup {
     // Loss has no relative change: its difference says it all.
     let relative = words::change(cell).filter(|_| cell.unit != Unit::Share);
     html! {
         tr {
             th scope="row" {
                 (parts::arm(legend, &cell.arm))
-                @if usual != Some(&cell.reference) { br; small { "vs " (cell.reference) } }
             }
             td.verdict {
                 (parts::verdict(cell.verdict))
                 @if cell.measurable { " " small { "measurable" } }
+                @if let Some(undropped) = words::undropped(cell) {
+                    br; small.undropped { "no round dropped: " (words::unbroken(&undropped)) }
+                }
             }
             td.n { (estimate(relative)) }
             td.n { (estimate(words::shift(cell))) }
             td.n { (words::typical(cell.unit, cell.arm_typical.as_ref())) }
             td.n {
                 (words::typical(cell.unit, cell.reference_typical.as_ref()))
+                br; small { (cell.reference) }
             }
         }
     }
@@ -165,10 +156,7 @@ fn estimate(text: Option<String>) -> Markup {
 
 /// Everything that a table's row has no room for: why there is no verdict, what would give one, and notes.
 fn reasons(cells: &[&Cell]) -> Markup {
-    let lines: Vec<(&Cell, &str)> = cells
-        .iter()
-        .flat_map(|cell| words::remarks(cell).map(move |line| (*cell, line)))
-        .collect();
+    let lines = remarks::gather(cells.iter().copied());
     if lines.is_empty() {
         return html! {};
     }
@@ -176,8 +164,8 @@ fn reasons(cells: &[&Cell]) -> Markup {
         details {
             summary { "Notes on these verdicts (" (lines.len()) ")" }
             ul {
-                @for (cell, line) in lines {
-                    li { b { (cell.arm) ", " (words::short_metric(cell.metric)) } ": " (words::unbroken(line)) }
+                @for line in lines {
+                    li { b { (line.of()) } ": " (words::unbroken(line.text)) }
                 }
             }
         }

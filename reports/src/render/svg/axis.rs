@@ -5,6 +5,9 @@ use super::super::{number, words};
 /// Width that a letter of a label takes, in pixels of the nominal size: as in the widest of usual fonts.
 const LETTER: f64 = 7.6;
 
+/// Height that a label takes with room around it, in pixels of the nominal size.
+const LINE: f64 = 22.0;
+
 /// A labelled place on an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::render) struct Tick {
@@ -103,6 +106,22 @@ impl Axis {
         };
         let stride = (1..self.ticks.len()).find(|stride| !every(*stride).windows(2).any(collides));
         self.ticks = every(stride.unwrap_or(1)).into_iter().cloned().collect();
+        self
+    }
+
+    /// Leaves out ticks of a vertical axis that is only so many pixels high.
+    pub(in crate::render) fn coarse(mut self, pixels: f64) -> Self {
+        let most = (pixels / LINE).max(2.0);
+        let count = words::to_f64(self.ticks.len() as u64);
+        let mut every = 1;
+        while count / words::to_f64(every) > most {
+            every += 1;
+        }
+        let mut index = 0;
+        self.ticks.retain(|_| {
+            index += 1;
+            (index - 1) % every == 0
+        });
         self
     }
 

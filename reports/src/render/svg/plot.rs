@@ -24,6 +24,11 @@ impl Margins {
         top: 26.0,
         bottom: 40.0,
     };
+
+    /// Height that is left for the plot of a drawing of this height.
+    pub(in crate::render) fn height(&self, drawing: u32) -> f64 {
+        f64::from(drawing) - self.top - self.bottom
+    }
 }
 
 /// Two axes on a canvas.
@@ -130,6 +135,28 @@ impl<'c, 'a> Plot<'c, 'a> {
             .fill((left, self.from.1), (right, self.to.1), ink);
     }
 
+    /// Fills the plot's whole width between two values of the vertical axis.
+    pub(in crate::render) fn belt(&self, low: f64, high: f64, ink: Ink) {
+        let (bottom, top) = (self.at(self.x.low, low).1, self.at(self.x.low, high).1);
+        self.canvas
+            .fill((self.from.0, top), (self.to.0, bottom), ink);
+    }
+
+    /// Draws a line over the plot's whole width.
+    pub(in crate::render) fn horizontal(&self, y: f64, ink: Ink, width: f64) {
+        let y = self.at(self.x.low, y).1;
+        self.canvas
+            .line(&[(self.from.0, y), (self.to.0, y)], ink, width);
+    }
+
+    /// Fills between two lines that share their horizontal places, half seen through.
+    pub(in crate::render) fn between(&self, points: &[(f64, f64, f64)], ink: Ink) {
+        let upper = points.iter().map(|&(x, _, high)| self.at(x, high));
+        let lower = points.iter().rev().map(|&(x, low, _)| self.at(x, low));
+        self.canvas
+            .wash(&upper.chain(lower).collect::<Vec<_>>(), ink);
+    }
+
     /// Draws a line over the plot's whole height.
     pub(in crate::render) fn vertical(&self, x: f64, ink: Ink, width: f64) {
         let x = self.at(x, 0.0).0;
@@ -162,6 +189,6 @@ impl<'c, 'a> Plot<'c, 'a> {
             Ink::Muted,
         );
         self.canvas
-            .text((4.0, 10.0), &self.y.title, Anchor::Left, Ink::Muted);
+            .text((4.0, top - 16.0), &self.y.title, Anchor::Left, Ink::Muted);
     }
 }

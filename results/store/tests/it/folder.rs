@@ -161,6 +161,11 @@ fn reports_are_written_whole_and_nowhere_else() {
         );
     }
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+    let picture = opened.write_picture("a.svg", b"x").unwrap();
+    assert_eq!(picture, folder.path().join("pictures").join("a.svg"));
+    for bad in ["", "..", "../a.svg", "a/b", "/tmp/x", ".hidden"] {
+        assert!(opened.write_picture(bad, b"x").is_err(), "{bad}");
+    }
     assert_eq!(CampaignDir::open(folder.path()).unwrap().1, campaign);
 }
 
