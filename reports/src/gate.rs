@@ -30,3 +30,4 @@ pub use ruling::rule;
 pub use stage::{GateError, Stage};
 
 pub(crate) use stage::effect;
+pub(crate) use words::{margin, worse_by};

@@ -1,4 +1,4 @@
-//! Renderers: an analysis in, bytes out.
+//! Renderers: an analysis in, bytes out; [`gate`] has those of a gate's report.
 //!
 //! All are pure: they read no clock, file or environment, and write equal bytes for equal analyses. They
 //! format what the analysis says and decide nothing.
@@ -6,6 +6,7 @@
 mod csv;
 mod differences;
 mod figures;
+pub mod gate;
 mod glossary;
 pub mod history;
 mod html;

@@ -7,13 +7,15 @@ use std::path::Path;
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 use tollgate_reports::history::History;
+use tollgate_reports::calibration::Calibration;
+use tollgate_reports::gate::{GateReport, Policy};
 use tollgate_reports::model::Analysis;
 use tollgate_results::run::RunRecord;
 use tollgate_store::SliceLine;
 
 /// Returns each schema with its place in the repository.
-fn all() -> [(&'static str, Schema); 5] {
-    [
+fn all() -> Vec<(&'static str, Schema)> {
+    vec![
         (
             "scenarios/scenario.schema.json",
             tollgate_scenarios::schema(),
@@ -22,6 +24,12 @@ fn all() -> [(&'static str, Schema); 5] {
         ("results/schema/slice.schema.json", schema_for!(SliceLine)),
         ("results/schema/report.schema.json", schema_for!(Analysis)),
         ("results/schema/history.schema.json", schema_for!(History)),
+        ("results/schema/policy.schema.json", schema_for!(Policy)),
+        ("results/schema/gate.schema.json", schema_for!(GateReport)),
+        (
+            "results/schema/calibration.schema.json",
+            schema_for!(Calibration),
+        ),
     ]
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::Name;
 
-use super::policy::Policy;
+use super::policy::{OnInconclusive, Policy};
 use super::rules::{Finding, Ruling};
 use crate::model::{Estimate, Metric, Unit};
 
@@ -72,6 +72,26 @@ impl GateReport {
     /// Returns the cells that a second stage has to measure.
     pub fn open(&self) -> impl Iterator<Item = &GatedCell> {
         self.cells.iter().filter(|cell| cell.open)
+    }
+
+    /// Returns what one of its cells counts for. A cell that the policy names and this host can't gate is no pass by
+    /// silence.
+    #[must_use]
+    pub fn counts_for(&self, cell: &GatedCell) -> Exit {
+        let none = || {
+            let mut cells = self.cells.iter();
+            cells.all(|cell| cell.ruling == Ruling::NotGateable)
+        };
+        match cell.ruling {
+            Ruling::Fail => Exit::Failed,
+            Ruling::Invalid => Exit::Invalid,
+            Ruling::NotGateable if cell.named || none() => Exit::Invalid,
+            Ruling::Suspect | Ruling::Inconclusive => match self.policy.on_inconclusive {
+                OnInconclusive::Warn => Exit::Done,
+                OnInconclusive::Fail => Exit::Inconclusive,
+            },
+            Ruling::Pass | Ruling::NotGateable => Exit::Done,
+        }
     }
 }
 

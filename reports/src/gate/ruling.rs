@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::policy::{OnInconclusive, Policy};
+use super::policy::Policy;
 use super::report::{CalibrationState, Exit, GATE_SCHEMA, GateReport, GatedCell, Judged};
 use super::rules::{self, Finding, Ruling};
 use super::stage::{GateError, Measured, Stage};
@@ -57,8 +57,7 @@ pub fn rule(
         return Err(GateError::Nothing(text));
     }
     let complete = second.is_some() || cells.iter().all(|cell| !cell.open);
-    let exit = exit(policy, &cells);
-    Ok(GateReport {
+    let mut report = GateReport {
         schema: GATE_SCHEMA,
         scenario: first.scenario.clone(),
         fingerprint: first.fingerprint.clone(),
@@ -69,13 +68,17 @@ pub fn rule(
             .map(Stage::summary)
             .collect(),
         complete,
-        words: words::whole(&cells, exit, complete),
         cells,
-        exit,
+        exit: Exit::Invalid,
+        words: String::new(),
         earlier: Vec::new(),
         against: None,
         notes: Vec::new(),
-    })
+    };
+    let counts = report.cells.iter().map(|cell| report.counts_for(cell));
+    report.exit = counts.max().unwrap_or(Exit::Invalid);
+    report.words = words::whole(&report.cells, report.exit, complete);
+    Ok(report)
 }
 
 /// What is known of the noise, and the calibration where it fits.
@@ -147,20 +150,4 @@ fn gated(
     let why_not = why_not.filter(|_| ruling == Ruling::NotGateable);
     cell.words = words::cell(&cell, why_not.as_deref());
     cell
-}
-
-/// What all cells count for. A cell that the policy names and this host can't gate is no pass by silence.
-fn exit(policy: &Policy, cells: &[GatedCell]) -> Exit {
-    let none = cells.iter().all(|cell| cell.ruling == Ruling::NotGateable);
-    let each = cells.iter().map(|cell| match cell.ruling {
-        Ruling::Fail => Exit::Failed,
-        Ruling::Invalid => Exit::Invalid,
-        Ruling::NotGateable if none || cell.named => Exit::Invalid,
-        Ruling::Suspect | Ruling::Inconclusive => match policy.on_inconclusive {
-            OnInconclusive::Warn => Exit::Done,
-            OnInconclusive::Fail => Exit::Inconclusive,
-        },
-        Ruling::Pass | Ruling::NotGateable => Exit::Done,
-    });
-    each.max().unwrap_or(Exit::Invalid)
 }

@@ -69,19 +69,23 @@ fn inconclusive(cell: &GatedCell, said: &str, latest: &Judged) -> String {
     format!("{said}{once}{resolve}")
 }
 
-/// Writes an effect with its interval; more is worse.
 fn effect(cell: &GatedCell, effect: Option<&Estimate>) -> String {
-    let Some(effect) = effect else {
-        return "no interval".to_owned();
-    };
+    effect.map_or_else(
+        || "no interval".to_owned(),
+        |effect| format!("{} worse", worse_by(cell, effect)),
+    )
+}
+
+/// Writes an effect with its 95 % interval; more is worse: `+12.1 % [11.0, 13.2]`.
+pub(crate) fn worse_by(cell: &GatedCell, effect: &Estimate) -> String {
     match Scale::of(cell.metric) {
-        Scale::Ratio => format!("{} worse", words::change(&less_one(effect))),
-        Scale::Difference => format!("{} worse", words::shift_with_interval(cell.unit, effect)),
+        Scale::Ratio => words::change(&less_one(effect)),
+        Scale::Difference => words::shift_with_interval(cell.unit, effect),
     }
 }
 
 /// Writes a margin without its sign: `5 %`, `0.1 percentage points`.
-pub(super) fn margin(cell: &GatedCell) -> String {
+pub(crate) fn margin(cell: &GatedCell) -> String {
     let text = words::margin(cell.margin);
     let text = text.trim_start_matches('±');
     match (Scale::of(cell.metric), cell.unit) {

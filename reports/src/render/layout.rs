@@ -57,6 +57,15 @@ pub(super) fn hanging(first: &str, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Puts an ANSI style around text, where colours are wanted.
+pub(super) fn paint(colour: bool, text: &str, style: &str) -> String {
+    if colour && !style.is_empty() {
+        format!("\u{1b}[{style}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
 /// On which side a column's text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {

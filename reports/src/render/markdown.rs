@@ -255,7 +255,7 @@ fn meaning(text: &mut String) {
 
 /// Makes text that people wrote harmless: no HTML, no link, no emphasis, no table cell of its own.
 /// An interval in brackets stays as it is.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let text = layout::harmless(text);
     let mut rest = text.chars().peekable();

@@ -100,6 +100,17 @@ pub(super) fn date(unix_ms: u64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
+/// Writes milliseconds of the wall clock as machines read it, in UTC: `2026-03-14T09:26:00`.
+pub(super) fn timestamp(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1000;
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute) = (seconds % 86_400 / 3600, seconds % 3600 / 60);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}",
+        seconds % 60
+    )
+}
+
 /// The day of the proleptic Gregorian calendar, from days since 1970 (Hinnant's `civil_from_days`).
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
@@ -164,6 +175,7 @@ mod tests {
         assert_eq!(date(0), "1970-01-01 00:00 UTC");
         assert_eq!(date(951_782_400_000), "2000-02-29 00:00 UTC");
         assert_eq!(date(1_773_480_360_000), "2026-03-14 09:26 UTC");
+        assert_eq!(timestamp(1_773_480_361_999), "2026-03-14T09:26:01");
     }
 
     proptest! {

@@ -212,11 +212,7 @@ impl Terminal {
 
     /// Puts an ANSI style around text, where colours are wanted.
     fn paint(self, text: &str, style: &str) -> String {
-        if self.colour && !style.is_empty() {
-            format!("\u{1b}[{style}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        layout::paint(self.colour, text, style)
     }
 }
 

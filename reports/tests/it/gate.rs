@@ -14,7 +14,7 @@ use tollgate_results::run::Campaign;
 use tollgate_results::units::Share;
 
 /// Native against itself, the second `theta` times as slow, measured at a time of its own.
-fn campaign(seed: u64, rounds: u32, theta: f64) -> Campaign {
+pub(crate) fn campaign(seed: u64, rounds: u32, theta: f64) -> Campaign {
     let mut synthetic = Synthetic::overlay();
     synthetic.seed = seed;
     synthetic.rounds = rounds;
@@ -27,22 +27,22 @@ fn campaign(seed: u64, rounds: u32, theta: f64) -> Campaign {
     campaign
 }
 
-fn analyses(seeds: std::ops::Range<u64>, rounds: u32, theta: f64) -> Vec<Analysis> {
+pub(crate) fn analyses(seeds: std::ops::Range<u64>, rounds: u32, theta: f64) -> Vec<Analysis> {
     seeds
         .map(|seed| analyse(&campaign(seed, rounds, theta)))
         .collect()
 }
 
-fn stage_of(analyses: &[Analysis]) -> Stage {
+pub(crate) fn stage_of(analyses: &[Analysis]) -> Stage {
     Stage::of(&analyses.iter().collect::<Vec<_>>()).unwrap()
 }
 
-fn first(theta: f64) -> Stage {
+pub(crate) fn first(theta: f64) -> Stage {
     stage_of(&analyses(1..2, 10, theta))
 }
 
 /// Four fresh installs of five rounds each.
-fn second(theta: f64) -> Stage {
+pub(crate) fn second(theta: f64) -> Stage {
     stage_of(&analyses(11..15, 5, theta))
 }
 
@@ -54,7 +54,7 @@ fn p50(report: &GateReport) -> &GatedCell {
         .unwrap()
 }
 
-fn gate(theta: f64, again: Option<f64>) -> GateReport {
+pub(crate) fn gate(theta: f64, again: Option<f64>) -> GateReport {
     let second = again.map(second);
     rule(&Policy::default(), None, &first(theta), second.as_ref()).unwrap()
 }
@@ -349,7 +349,7 @@ fn a_tail_too_thin_for_a_gate_is_not_gated() {
     assert_eq!(report.exit.code(), 0);
 }
 
-fn calibrated() -> Calibration {
+pub(crate) fn calibrated() -> Calibration {
     let quiet = analyses(100..130, 10, 1.0);
     Calibration::of(&quiet.iter().collect::<Vec<_>>()).unwrap()
 }

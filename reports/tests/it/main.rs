@@ -9,6 +9,7 @@ mod files;
 mod floors;
 mod gate;
 mod history;
+mod gate_render;
 mod html;
 mod open;
 mod pairs;
