@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Service, Wire};
-use tollgate_results::units::{Nanoseconds, Share};
+use tollgate_results::units::{Nanoseconds, Share, UnitError};
 
 /// Compares network datapaths and says how sure it is.
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ pub enum Command {
         after_help = "Examples:\n  tollgate report campaigns/quickstart-1\n  tollgate report campaigns/quickstart-1 --pictures"
     )]
     Report(ReportArgs),
-    /// Give the verdict for paired numbers from any tool
+    /// Compare two campaigns, paired numbers of any tool, or other tools' results
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(CompareArgs),
     /// Follow what campaigns said from one to the next: changes, and a budget
@@ -66,9 +66,15 @@ const RUN_EXAMPLES: &str = "Examples:
   tollgate run --resume campaigns/quickstart-1";
 
 const COMPARE_EXAMPLES: &str =
-    "The file has the columns round,arm,value; the first arm in it is the reference.
+    "Two campaigns are compared unpaired, which is weaker than one campaign with both
+arms. A file of pairs has the columns round,arm,value; the first arm in it is the
+reference. Imported files are arms by their folder, or as ARM=FILE; the first is
+the reference.
 
-Example: tollgate compare --pairs rounds.csv --margin 5%";
+Examples:
+  tollgate compare campaigns/quickstart-1 campaigns/quickstart-2
+  tollgate compare --pairs rounds.csv --margin 5%
+  tollgate compare --import native/*.json vxlan/*.json";
 
 const HISTORY_EXAMPLES: &str =
     "Nothing is recorded unless you add it; adding a campaign again replaces it.
@@ -155,19 +161,41 @@ pub struct ReportArgs {
 
 /// `tollgate compare`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true))]
 pub struct CompareArgs {
+    /// Folders of two campaigns; the second is judged against the first
+    #[arg(value_name = "DIR", num_args = 2, group = "what")]
+    pub campaigns: Vec<PathBuf>,
     /// CSV file with the columns round,arm,value
-    #[arg(long, value_name = "FILE")]
-    pub pairs: PathBuf,
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub pairs: Option<PathBuf>,
+    /// Results of iperf3 (--json), sockperf or k8s-netperf (JSON, CSV)
+    #[arg(long, value_name = "[ARM=]FILE", num_args = 1.., group = "what")]
+    pub import: Vec<String>,
+    /// Compare campaigns of different machines or plans, and say what that costs
+    #[arg(long, requires = "campaigns")]
+    pub anyway: bool,
     /// Larger values are better (a throughput, a rate)
-    #[arg(long)]
+    #[arg(long, requires = "pairs")]
     pub higher_is_better: bool,
-    /// Equivalence margin
-    #[arg(long, value_name = "SHARE", default_value = "5%")]
-    pub margin: Share,
+    /// Equivalence margin, 0.1% to 50% [default: that of the first campaign, else 5%]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true, value_parser = margin)]
+    pub margin: Option<Share>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Reads a margin within its range.
+fn margin(text: &str) -> Result<Share, String> {
+    let margin: Share = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if (0.001..=0.5).contains(&margin.0) {
+        Ok(margin)
+    } else {
+        Err(format!(
+            "{margin} is not in 0.1% to 50%; write for example 5%"
+        ))
+    }
 }
 
 /// `tollgate history`.

@@ -1,8 +1,7 @@
 //! The command line: what can be asked for, and how each command ends.
 //!
-//! Exit codes (DESIGN §6): 0 done, also when every request was lost, since that is what was measured; 2 usage,
-//! or the probe's own failure; 4 this machine can't measure (`selftest`); 130 interrupted, with what was measured
-//! so far printed.
+//! Exit codes (DESIGN §6): 0 done; 2 usage, the probe's own failure, or not one reply, with what was counted
+//! printed; 4 this machine can't measure (`selftest`); 130 interrupted, with what was measured so far printed.
 
 mod args;
 mod interrupt;
@@ -90,6 +89,10 @@ fn send(wanted: &Wanted) -> Result<ExitCode, ProbeError> {
         let after = Monotonic.now().since(started) / 1_000_000;
         print::complain(&format!("interrupted after {after} ms"));
         return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if let Some(silence) = summary.silence() {
+        print::complain(&format!("error: {silence}"));
+        return Ok(ExitCode::from(FAILED));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,7 @@ use crate::model::{
     Programming, Subject,
 };
 use crate::stats::{median, real64};
-pub(crate) use cells::change;
+pub(crate) use cells::{change, margin, typical};
 use context::Context;
 pub use description::describe;
 pub(crate) use scaling::less_one;

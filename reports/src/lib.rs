@@ -13,6 +13,8 @@
 //! - [`history`]: change points from campaign to campaign
 //! - [`describe`], [`pooled`]: percentiles of all traffic and curves of ratios, for description only
 //! - [`raw`]: samples in order
+//! - [`unpaired`]: two campaigns compared offline, the weaker kind
+//! - [`import`]: results of other tools, run against run
 //! - [`pairs`]: the same statistics for figures of any tool
 //! - [`render`]: HTML, Markdown, terminal, JSON, CSV, and pictures as SVG and PNG
 
@@ -20,6 +22,7 @@ mod analysis;
 pub mod calibration;
 pub mod gate;
 pub mod history;
+pub mod import;
 pub mod model;
 pub mod pairs;
 mod parallel;
@@ -29,6 +32,7 @@ pub mod render;
 mod stats;
 #[cfg(feature = "test-support")]
 pub mod synthetic;
+pub mod unpaired;
 mod validity;
 pub mod verdict;
 mod words;

@@ -11,6 +11,7 @@ pub(crate) mod holm;
 pub(crate) mod mann_whitney;
 pub(crate) mod order;
 pub(crate) mod paired;
+pub(crate) mod rank_sum;
 pub(crate) mod rounds;
 pub(crate) mod sequence;
 pub(crate) mod signed_rank;

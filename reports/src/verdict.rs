@@ -41,14 +41,16 @@ impl Scale {
         }
     }
 
-    fn margin(self, margin: f64) -> f64 {
+    /// Returns a margin on the scale of the effects.
+    pub(crate) fn margin(self, margin: f64) -> f64 {
         match self {
             Self::Ratio => margin.ln_1p(),
             Self::Difference => margin,
         }
     }
 
-    fn print(self, value: f64) -> f64 {
+    /// Returns an effect as it is printed.
+    pub(crate) fn print(self, value: f64) -> f64 {
         match self {
             Self::Ratio => value.exp(),
             Self::Difference => value,
@@ -86,18 +88,12 @@ impl Inference {
     /// Returns the verdict for a margin, and whether an equivalent arm is measurably different.
     #[must_use]
     pub fn verdict(&self, margin: f64) -> (Verdict, bool) {
-        let margin = self.scale.margin(margin);
-        let worse = self.bounds95.low > 0.0;
-        let better = self.bounds95.high < 0.0;
-        if -margin < self.bounds90.low && self.bounds90.high < margin {
-            (Verdict::Equivalent, worse || better)
-        } else if worse {
-            (Verdict::Slower, false)
-        } else if better {
-            (Verdict::Faster, false)
-        } else {
-            (Verdict::Inconclusive, false)
-        }
+        let bounds = |bounds: &Bounds| (bounds.low, bounds.high);
+        judge(
+            bounds(&self.bounds95),
+            bounds(&self.bounds90),
+            self.scale.margin(margin),
+        )
     }
 
     /// Returns the effect with its intervals: θ, or the difference.
@@ -224,6 +220,21 @@ impl Inference {
             .find(|&rounds| rounds > now)
             .or_else(|| rounds::needed(spread, margin).map(|_| 2 * now))
             .filter(|&rounds| rounds <= MOST_ROUNDS)
+    }
+}
+
+/// Returns the verdict on an effect by its 95 % and 90 % intervals, and whether an equivalent one is measurable.
+pub(crate) fn judge(bounds95: (f64, f64), bounds90: (f64, f64), margin: f64) -> (Verdict, bool) {
+    let worse = bounds95.0 > 0.0;
+    let better = bounds95.1 < 0.0;
+    if -margin < bounds90.0 && bounds90.1 < margin {
+        (Verdict::Equivalent, worse || better)
+    } else if worse {
+        (Verdict::Slower, false)
+    } else if better {
+        (Verdict::Faster, false)
+    } else {
+        (Verdict::Inconclusive, false)
     }
 }
 

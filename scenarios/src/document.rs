@@ -27,7 +27,7 @@ impl<'a> Document<'a> {
         let (root, errors) = DeTable::parse_recoverable(text);
         let faults = errors.iter().take(MOST_FAULTS).map(|error| Fault {
             place: error.span().map(|span| place(text, span.start)),
-            ..Fault::new(file, error.message())
+            ..Fault::new(file, syntax(error, text))
         });
         let faults = faults.collect();
         let document = Self {
@@ -197,6 +197,17 @@ fn key(path: &[String]) -> String {
         })
         .collect();
     parts.join(".")
+}
+
+/// Says a fault of syntax, with the key where the parser leaves it out.
+fn syntax(error: &toml::de::Error, text: &str) -> String {
+    let key = error.span().and_then(|span| text.get(span));
+    match key {
+        Some(key) if error.message() == "duplicate key" => {
+            format!("`{}` stands here a second time; keep one", key.trim())
+        }
+        _ => error.message().to_owned(),
+    }
 }
 
 /// Says a serde message in plain words, with a suggestion where serde names what it knows.

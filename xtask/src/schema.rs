@@ -9,7 +9,9 @@ use serde_json::Value;
 use tollgate_reports::history::History;
 use tollgate_reports::calibration::Calibration;
 use tollgate_reports::gate::{GateReport, Policy};
+use tollgate_reports::import::ImportedComparison;
 use tollgate_reports::model::Analysis;
+use tollgate_reports::unpaired::Comparison;
 use tollgate_results::run::RunRecord;
 use tollgate_store::SliceLine;
 
@@ -26,6 +28,14 @@ fn all() -> Vec<(&'static str, Schema)> {
         ("results/schema/history.schema.json", schema_for!(History)),
         ("results/schema/policy.schema.json", schema_for!(Policy)),
         ("results/schema/gate.schema.json", schema_for!(GateReport)),
+        (
+            "results/schema/comparison.schema.json",
+            schema_for!(Comparison),
+        ),
+        (
+            "results/schema/imported.schema.json",
+            schema_for!(ImportedComparison),
+        ),
         (
             "results/schema/calibration.schema.json",
             schema_for!(Calibration),

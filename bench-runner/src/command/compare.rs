@@ -1,41 +1,51 @@
-//! `tollgate compare --pairs`: the verdict for paired numbers of any tool.
+//! `tollgate compare`: two campaigns, paired numbers of any tool, or other tools' results.
 
-use std::fs;
+mod campaigns;
+mod import;
+mod pairs;
 
-use anyhow::{Context as _, bail};
-use tollgate_reports::model::Direction;
-use tollgate_reports::pairs;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
 
 use crate::cli::CompareArgs;
 use crate::exit::Exit;
-use crate::output;
 
-/// Compares the two arms of a CSV file.
+/// Most bytes that are read of a file that another tool wrote: a day of iperf3's intervals is a tenth of it.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Margin where neither the user nor a campaign says one.
+const MARGIN: f64 = 0.05;
+
+/// Compares what the command line names.
 pub(super) fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
-    let path = args.pairs.display();
-    let text =
-        fs::read_to_string(&args.pairs).with_context(|| format!("failed to read `{path}`"))?;
-    let pairs = match pairs::parse_csv(&text) {
-        Ok(pairs) => pairs,
-        Err(faults) => {
-            let lines: Vec<String> = faults
-                .lines()
-                .map(|line| format!("{path}: {line}"))
-                .collect();
-            bail!("{}", lines.join("\n"));
-        }
-    };
-    let direction = if args.higher_is_better {
-        Direction::SmallerIsWorse
-    } else {
-        Direction::LargerIsWorse
-    };
-    let comparison = pairs::compare(&pairs, direction, args.margin.0);
-    let text = if args.json {
-        serde_json::to_string_pretty(&comparison)?
-    } else {
-        comparison.words
-    };
-    output::result(format!("{text}\n").as_bytes())?;
-    Ok(Exit::Done)
+    match (args.campaigns.as_slice(), &args.pairs) {
+        ([before, after], _) => campaigns::compare(before, after, args),
+        (_, Some(file)) => pairs::compare(file, args),
+        _ => import::compare(args),
+    }
+}
+
+/// Reads a text file of bounded size.
+fn read(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let failed = || format!("failed to read `{shown}`");
+    let file = File::open(path).with_context(failed)?;
+    ensure!(
+        file.metadata().with_context(failed)?.is_file(),
+        "failed to read `{shown}`: it is not a file"
+    );
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .with_context(failed)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        bail!("failed to read `{shown}`: it has more than 64 MiB");
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => bail!("failed to read `{shown}`: it is not text in UTF-8"),
+    }
 }

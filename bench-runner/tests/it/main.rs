@@ -5,5 +5,6 @@
 mod campaign;
 mod cli;
 mod history;
+mod compare;
 mod lying;
 mod support;

@@ -187,6 +187,15 @@ impl Summary {
         }
     }
 
+    /// Says that nothing came back, where nothing did: there is no latency then, and a script has to notice.
+    pub(crate) fn silence(&self) -> Option<String> {
+        let silent = self.replied == 0 && self.bytes_received == 0;
+        silent.then(|| {
+            let Self { sent, .. } = self;
+            format!("not one reply from {}: all {sent} requests were lost", self.address())
+        })
+    }
+
     /// Says in one line per cause what failed and what may be wrong.
     pub(crate) fn hints(&self) -> Vec<String> {
         let target = self.address();

@@ -159,7 +159,7 @@ fn round_trips_are_split_for_people_and_machines() {
 }
 
 #[test]
-fn all_lost_is_a_result_with_a_hint() {
+fn all_lost_is_2_with_what_was_counted_and_a_hint() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let target = silent.local_addr().unwrap().to_string();
     let args = [
@@ -172,7 +172,7 @@ fn all_lost_is_a_result_with_a_hint() {
         "--json",
     ];
     let output = run(&args);
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.status.code(), Some(2));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["lost"], said["sent"]);
     assert!(
@@ -181,7 +181,12 @@ fn all_lost_is_a_result_with_a_hint() {
     );
     let hint = stderr(&output);
     assert!(hint.contains("without a reply in time"), "{hint}");
-    assert_eq!(hint.lines().count(), 1, "{hint}");
+    assert_eq!(hint.lines().count(), 2, "{hint}");
+    let last = hint.lines().last().unwrap();
+    assert!(
+        last.starts_with("error: not one reply from ") && last.ends_with(" requests were lost"),
+        "{hint}"
+    );
 }
 
 /// Takes a port for both protocols, from below those that connections get.

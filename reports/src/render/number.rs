@@ -93,7 +93,7 @@ pub(super) fn shortest(digits: &str) -> &str {
 }
 
 /// Writes milliseconds of the wall clock as a date in UTC: `2026-03-14 09:26 UTC`.
-pub(super) fn date(unix_ms: u64) -> String {
+pub(crate) fn date(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
     let (year, month, day) = civil(seconds / 86_400);
     let (hour, minute) = (seconds % 86_400 / 3600, seconds % 3600 / 60);

@@ -250,7 +250,7 @@ fn symbol(answer: &Answer) -> (&'static str, &'static str) {
 }
 
 /// The ANSI style of a verdict. Blue and yellow are told apart by most who don't see red and green apart.
-const fn colour(verdict: Verdict) -> &'static str {
+pub(super) const fn colour(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Slower => "33",
         Verdict::Faster => "36",

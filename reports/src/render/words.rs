@@ -560,7 +560,7 @@ pub(super) fn steal(steal: Steal) -> String {
 }
 
 /// Says where the scenario ran.
-pub(super) const fn target(target: TargetKind) -> &'static str {
+pub(crate) const fn target(target: TargetKind) -> &'static str {
     match target {
         TargetKind::Lab => "lab: nodes and pods are network namespaces of one machine",
         TargetKind::Cluster => "cluster: probe pods in Kubernetes",

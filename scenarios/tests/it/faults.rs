@@ -52,7 +52,7 @@ load = { open = "10 k" }
 #[test]
 fn broken_syntax_is_shown_where_it_is() {
     insta::assert_snapshot!(refused("schema = 1\nschema = 1\nname = small\n").join("\n"), @r"
-    small.toml:2:1: duplicate key
+    small.toml:2:1: `schema` stands here a second time; keep one
     small.toml:3:8: string values must be quoted, expected literal string
     ");
 }

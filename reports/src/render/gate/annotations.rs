@@ -58,7 +58,10 @@ impl GateRenderer for Annotations {
             words::result(report)
         );
         let [alarm, miss] = words::errors(report);
-        let message = format!("{} How often this errs: {alarm}; {miss}.", report.words);
+        let mut lines = vec![report.words.clone()];
+        lines.extend(words::remarks(report));
+        lines.push(format!("How often this errs: {alarm}; {miss}."));
+        let message = lines.join("\n");
         text.push_str(&self.line(whole, &title, &message));
         text.into_bytes()
     }

@@ -1,4 +1,4 @@
-//! A gate's report as JUnit XML, as Jenkins and GitLab read it: each cell is a test case.
+//! A gate's report as `JUnit` XML, as Jenkins and GitLab read it: each cell is a test case.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use crate::gate::{Exit, GateReport, GatedCell, Ruling};
 use crate::render::number;
 use crate::render::words::short_metric;
 
-/// Renders JUnit XML. PASS is a test case that passed and FAIL one that failed; INVALID is an error; INCONCLUSIVE is
+/// Renders `JUnit` XML. PASS is a test case that passed and FAIL one that failed; INVALID is an error; INCONCLUSIVE is
 /// skipped, or failed where the policy counts it. No times: a cell has none of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Junit;
@@ -60,7 +60,7 @@ impl GateRenderer for Junit {
         let _ = writeln!(
             text,
             "    <system-out>{}</system-out>\n  </testsuite>\n</testsuites>",
-            escaped(&report.words)
+            escaped(&whole(report))
         );
         text.into_bytes()
     }
@@ -117,6 +117,13 @@ fn case(text: &mut String, report: &GateReport, cell: &GatedCell) {
         cell.ruling,
         escaped(&body(report, cell))
     );
+}
+
+/// The result with what a reader must know beside it.
+fn whole(report: &GateReport) -> String {
+    let mut lines = vec![report.words.clone()];
+    lines.extend(words::remarks(report));
+    lines.join("\n")
 }
 
 /// What a reader of a test that did not pass has to know.

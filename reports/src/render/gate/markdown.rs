@@ -35,6 +35,9 @@ impl GateRenderer for Markdown {
             .partition(|cell| cell.ruling == Ruling::Pass);
         table(&mut text, &mut left, &open);
         reasons(&mut text, &mut left, &open);
+        for remark in words::remarks(report) {
+            let _ = writeln!(text, "> {}\n", escaped(&remark));
+        }
         errors(&mut text, report);
         if !passed.is_empty() {
             details(&mut text, &format!("PASS: {}", passed.len()), |text| {

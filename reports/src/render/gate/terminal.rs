@@ -34,6 +34,10 @@ impl GateRenderer for Terminal {
         lines.push(format!("scenario {}", report.scenario));
         lines.extend(self.table(report));
         lines.extend(self.reasons(report));
+        for remark in words::remarks(report) {
+            lines.push(String::new());
+            lines.extend(layout::hanging("! ", &remark));
+        }
         lines.extend(self.rests(report));
         let mut text = lines.join("\n");
         text.push('\n');

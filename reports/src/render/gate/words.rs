@@ -192,3 +192,26 @@ pub(super) const fn again(exit: Exit) -> &'static str {
         }
     }
 }
+
+/// What a reader must know beside the rulings, the gravest first, one sentence each.
+pub(super) fn remarks(report: &GateReport) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(stored) = &report.against {
+        remarks.push(format!(
+            "Compared with a stored reference of {}, the weaker kind: {}",
+            number::date(stored.started_unix_ms),
+            stored.words
+        ));
+    }
+    remarks.extend(report.notes.iter().cloned());
+    let count = report.earlier.len();
+    if let Some(last) = report.earlier.last() {
+        remarks.push(format!(
+            "Run {} of this gate: whoever runs again until it passes has no error rates left. The one before, of {}: {}",
+            count + 1,
+            number::date(last.started_unix_ms),
+            last.words
+        ));
+    }
+    remarks
+}
