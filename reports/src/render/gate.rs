@@ -23,3 +23,15 @@ pub trait GateRenderer {
     /// Renders the whole report.
     fn render(&self, report: &GateReport) -> Vec<u8>;
 }
+
+/// Returns the files that a gate leaves, each with what writes it. `place` is the file of the repository at which
+/// annotations stand.
+#[must_use]
+pub fn files(place: Option<String>) -> [(&'static str, Box<dyn GateRenderer>); 4] {
+    [
+        ("gate.json", Box::new(Json)),
+        ("gate.md", Box::new(Markdown)),
+        ("junit.xml", Box::new(Junit)),
+        ("annotations.txt", Box::new(Annotations { file: place })),
+    ]
+}

@@ -176,7 +176,7 @@ mod tests {
             (f64::NEG_INFINITY, f64::INFINITY)
         );
         let sum = RankSum::of(&[1.0; 8], &lost).unwrap();
-        assert_eq!(sum.interval(0.05).unwrap().low, f64::INFINITY);
+        assert!(sum.interval(0.05).unwrap().low.is_infinite());
         assert!(RankSum::of(&[f64::NAN], &lost).is_none());
         assert!(RankSum::of(&[], &lost).is_none());
     }

@@ -4,7 +4,9 @@ use roxmltree::{Document, Node};
 use tollgate_reports::analyse;
 use tollgate_reports::gate::{CellPolicy, GateReport, OnInconclusive, Policy, Ruling, rule};
 use tollgate_reports::model::Metric;
-use tollgate_reports::render::gate::{Annotations, GateRenderer, Json, Junit, Markdown, Terminal};
+use tollgate_reports::render::gate::{
+    Annotations, GateRenderer, Json, Junit, Markdown, Terminal, files,
+};
 use tollgate_reports::synthetic::{Synthetic, datapath};
 use tollgate_results::arm::{Service, Wire};
 use tollgate_results::units::Share;
@@ -75,15 +77,12 @@ fn empty() -> GateReport {
     report
 }
 
-fn renderers() -> [(&'static str, Box<dyn GateRenderer>); 6] {
-    [
-        ("terminal", Box::new(Terminal { colour: false })),
-        ("colours", Box::new(Terminal { colour: true })),
-        ("markdown", Box::new(Markdown)),
-        ("junit", Box::new(Junit)),
-        ("annotations", Box::new(Annotations::default())),
-        ("json", Box::new(Json)),
-    ]
+/// All renderers, by the name of their file.
+fn renderers() -> Vec<(&'static str, Box<dyn GateRenderer>)> {
+    let mut all: Vec<_> = files(None).into();
+    all.push(("terminal", Box::new(Terminal { colour: false })));
+    all.push(("colours", Box::new(Terminal { colour: true })));
+    all
 }
 
 fn text(renderer: &dyn GateRenderer, report: &GateReport) -> String {
@@ -106,7 +105,7 @@ fn banned_words_never_occur_and_the_errors_always_do() {
                 assert!(!banned.contains(&word), "{name} of {kind}: {word}");
             }
             let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            if name != "json" {
+            if name != "gate.json" {
                 let alarm = flat.contains("0.0625 %") || flat.contains("0.0625 %25");
                 assert!(alarm, "{name} of {kind}: no rate of false alarms\n{text}");
                 let miss = flat.contains("passes in at most 5 %");
@@ -125,7 +124,10 @@ fn the_effect_shown_is_that_of_the_second_stage() {
     exaggerated.interval95.low = 1.6666;
     let second = cell.second.as_ref().unwrap().effect.unwrap();
     let shown = format!("{:+.1} %", (second.value - 1.0) * 100.0);
-    for (name, renderer) in renderers().into_iter().filter(|(name, _)| *name != "json") {
+    for (name, renderer) in renderers()
+        .into_iter()
+        .filter(|(name, _)| *name != "gate.json")
+    {
         let text = text(renderer.as_ref(), &report).replace("%25", "%");
         assert!(text.contains(&shown), "{name}: {shown}\n{text}");
         assert!(

@@ -149,7 +149,7 @@ fn sockperf_halves_and_is_doubled() {
         ]
     );
     // With --full-rtt it prints round trips: the median of the next run, by chance the same to the digit.
-    assert_eq!(figures(RTT)[0].2, 11_176.0);
+    assert_eq!(figures(RTT)[0], found[0]);
     assert!(read(RTT).unwrap().notes.is_empty());
     let log = figures(FULL_LOG);
     assert_eq!(
@@ -164,7 +164,7 @@ fn a_reply_that_nobody_asked_for_is_not_lost() {
     let loss = figures(UNDER_LOAD)
         .into_iter()
         .find(|(_, metric, _)| *metric == Metric::Loss);
-    assert_eq!(loss.unwrap().2, 0.0);
+    assert!(loss.unwrap().2.abs() < 1e-12);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn percentiles_among_lost_replies_are_infinite() {
     assert!((value(Metric::Loss) - 500.0 / 18_826.0).abs() < 1e-12);
     assert!(read(&lossy).unwrap().notes[1].contains("leaves lost replies out"));
     assert!(refused(NO_SERVER).contains("every reply was lost"));
-    let cut: String = PP.lines().take(8).map(|line| format!("{line}\n")).collect();
+    let cut = PP.split_inclusive('\n').take(8).collect::<String>();
     assert!(refused(&cut).contains("cut short"), "{}", refused(&cut));
 }
 

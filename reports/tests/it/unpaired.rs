@@ -224,7 +224,7 @@ fn what_is_invalid_or_too_little_has_no_number() {
 
 #[test]
 fn where_all_replies_were_lost_nothing_is_claimed() {
-    let lost = |seed: u64| {
+    let silent = |seed: u64| {
         let mut campaign = campaign(seed, 1.25, 1.0);
         for slice in &mut campaign.slices {
             let outcome = &mut measured_mut(slice).unwrap().outcome;
@@ -233,7 +233,7 @@ fn where_all_replies_were_lost_nothing_is_claimed() {
         }
         analyse(&campaign)
     };
-    let comparison = compare(&lost(1), &lost(2), None, false);
+    let comparison = compare(&silent(1), &silent(2), None, false);
     let Ok(comparison) = comparison else {
         assert_eq!(comparison, Err(ComparisonError::NothingInCommon));
         return;
