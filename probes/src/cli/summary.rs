@@ -192,7 +192,10 @@ impl Summary {
         let silent = self.replied == 0 && self.bytes_received == 0;
         silent.then(|| {
             let Self { sent, .. } = self;
-            format!("not one reply from {}: all {sent} requests were lost", self.address())
+            format!(
+                "not one reply from {}: all {sent} requests were lost",
+                self.address()
+            )
         })
     }
 

@@ -2,7 +2,9 @@
 
 use roxmltree::{Document, Node};
 use tollgate_reports::analyse;
-use tollgate_reports::gate::{CellPolicy, GateReport, OnInconclusive, Policy, Ruling, rule};
+use tollgate_reports::gate::{
+    CellPolicy, EarlierRun, GateReport, OnInconclusive, Policy, Ruling, StoredReference, rule,
+};
 use tollgate_reports::model::Metric;
 use tollgate_reports::render::gate::{
     Annotations, GateRenderer, Json, Junit, Markdown, Terminal, files,
@@ -46,6 +48,7 @@ fn reports() -> Vec<(&'static str, GateReport)> {
             "tight",
             rule(&tight, Some(&calibrated()), &first(1.0), None).unwrap(),
         ),
+        ("remarked", remarked()),
         ("hostile", hostile()),
         ("large", large()),
         ("empty", empty()),
@@ -56,10 +59,28 @@ fn hostile() -> GateReport {
     let mut report = gate(1.12, Some(1.12));
     HOSTILE.clone_into(&mut report.words);
     HOSTILE.clone_into(&mut report.fingerprint);
+    report.notes = vec![HOSTILE.to_owned()];
     for cell in &mut report.cells {
         cell.words = format!("{}: {HOSTILE}", cell.ruling);
         cell.first.reason = Some(HOSTILE.to_owned());
     }
+    report
+}
+
+/// Run again, against a stored reference, with a planted toll.
+fn remarked() -> GateReport {
+    let mut report = gate(1.12, Some(1.12));
+    report.notes = vec!["candidate has a planted toll of 2us before each reply".to_owned()];
+    report.against = Some(StoredReference {
+        started_unix_ms: 1_773_480_360_000,
+        tool_version: "0.1.0".to_owned(),
+        words: "what the machine did since then is not told from the change".to_owned(),
+    });
+    report.earlier = vec![EarlierRun {
+        started_unix_ms: 1_773_480_360_000,
+        exit: None,
+        words: "It was never finished.".to_owned(),
+    }];
     report
 }
 
@@ -134,6 +155,25 @@ fn the_effect_shown_is_that_of_the_second_stage() {
             !text.contains("77.8") && !text.contains("66.7"),
             "{name}\n{text}"
         );
+    }
+}
+
+#[test]
+fn what_a_reader_must_know_stands_in_every_form() {
+    let report = report("remarked");
+    for (name, renderer) in renderers()
+        .into_iter()
+        .filter(|(name, _)| *name != "gate.json")
+    {
+        let text = text(renderer.as_ref(), &report);
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "planted toll of 2us",
+            "stored reference of 2026-03-14",
+            "Run 2 of this gate",
+        ] {
+            assert!(flat.contains(part), "{name}: no word of {part}\n{text}");
+        }
     }
 }
 
