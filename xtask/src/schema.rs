@@ -6,9 +6,9 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
-use tollgate_reports::history::History;
 use tollgate_reports::calibration::Calibration;
 use tollgate_reports::gate::{GateReport, Policy};
+use tollgate_reports::history::History;
 use tollgate_reports::import::ImportedComparison;
 use tollgate_reports::model::Analysis;
 use tollgate_reports::unpaired::Comparison;

@@ -4,7 +4,7 @@
 
 mod campaign;
 mod cli;
-mod history;
 mod compare;
+mod history;
 mod lying;
 mod support;
