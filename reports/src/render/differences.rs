@@ -87,7 +87,7 @@ fn facts(arm: &ArmSummary) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     if let Ok(Value::Object(dimensions)) = serde_json::to_value(&arm.dimensions) {
         for (name, value) in dimensions {
-            flatten(&mut facts, name, value);
+            flatten(&mut facts, &name, value);
         }
     }
     let commands: Vec<String> = arm.change.apply.iter().map(|it| it.run.join(" ")).collect();
@@ -109,7 +109,7 @@ fn facts(arm: &ArmSummary) -> BTreeMap<String, String> {
     facts
 }
 
-fn flatten(facts: &mut BTreeMap<String, String>, name: String, value: Value) {
+fn flatten(facts: &mut BTreeMap<String, String>, name: &str, value: Value) {
     let name = name.replace('_', " ");
     let text = match value {
         Value::Null => none(),
@@ -121,7 +121,7 @@ fn flatten(facts: &mut BTreeMap<String, String>, name: String, value: Value) {
             .map_or_else(|| count.to_string(), number::count),
         Value::Object(inner) => {
             for (key, value) in inner {
-                flatten(facts, format!("{name}: {key}"), value);
+                flatten(facts, &format!("{name}: {key}"), value);
             }
             return;
         }

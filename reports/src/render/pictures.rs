@@ -2,7 +2,7 @@
 //!
 //! A file has to speak for itself in a slide or a ticket, so it carries the legend, the caption and where it comes from.
 //! It is drawn in the light colours of the page's style sheet. PNG is rendered with two fonts that are in the binary, so
-//! it looks alike on every machine ([the fonts](https://dejavu-fonts.github.io/) are DejaVu's, cut down).
+//! it looks alike on every machine (`reports/fonts` says which).
 
 use std::fmt::Write as _;
 

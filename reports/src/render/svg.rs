@@ -7,6 +7,8 @@
 mod axis;
 mod plot;
 
+use std::fmt::Write as _;
+
 use maud::Render;
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon};
@@ -148,10 +150,11 @@ impl Render for Drawing {
             )
         };
         let view_box = self.view_box();
-        page.push_str(&format!(
+        let _ = write!(
+            page,
             "<svg viewBox=\"{view_box}\" {role}>{}</svg>",
             self.body
-        ));
+        );
     }
 }
 

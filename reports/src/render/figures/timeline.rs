@@ -214,7 +214,7 @@ fn discarded(analysis: &Analysis, slices: &[Timed<'_>]) -> Vec<(f64, f64)> {
                 .filter(|(slice, _)| of_it(slice))
                 .map(|(_, minutes)| *minutes);
             let first = times.next()?;
-            Some((first, times.last().unwrap_or(first)))
+            Some((first, times.next_back().unwrap_or(first)))
         });
     spans.collect()
 }
