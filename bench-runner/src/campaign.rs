@@ -1,12 +1,12 @@
-//! The loop of a campaign: deploy all arms, then round by round one slice of each.
+//! The loop of a campaign: deploy all arms, then round by round one slice of each; again for each install.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tollgate_results::arm::Name;
 use tollgate_results::plan::Plan;
-use tollgate_results::run::{Install, RunRecord};
+use tollgate_results::run::{Campaign, Install, RunRecord};
 use tollgate_results::slice::{Slice, SliceKey, SliceResult};
 use tollgate_scenarios::{can_compare, estimate};
 
@@ -17,10 +17,12 @@ use crate::progress::Progress;
 use crate::schedule;
 use crate::target::{Deployment as _, Target};
 
+mod course;
 mod slice;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use course::Course;
 use slice::LiveArm;
 
 /// Where a campaign is kept while it runs.
@@ -42,10 +44,10 @@ impl Journal for tollgate_store::Recording {
     }
 }
 
-/// Returns how many slices a plan has, round 0 included.
+/// Returns how many slices a plan has, those included that are discarded: one round of each install.
 #[must_use]
 pub fn slices(plan: &Plan) -> usize {
-    plan.slices_per_round() * (plan.rounds.count as usize + 1)
+    plan.slices_per_round() * (plan.rounds.count + plan.rounds.installs) as usize
 }
 
 /// Everything that a campaign needs besides its record.
@@ -63,52 +65,76 @@ pub struct Campaigner<'a, T, C, J> {
 }
 
 impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
-    /// Runs what a campaign still lacks. `done` are the slices that its earlier installs measured.
+    /// Runs what a campaign still lacks: planned rounds, spread over fresh installs, then rounds in place of those that
+    /// the rules drop. `campaign` holds the slices measured before and, at the end, all of them; histograms may be left
+    /// out, and are left out of the added ones: they are in the journal.
     ///
     /// Dropping the future interrupts the campaign between two appended slices: what was appended stays.
     ///
     /// # Errors
     ///
-    /// When the reference or all other arms cannot be deployed, or the journal cannot be written. A slice
-    /// that fails is a record, not an error.
-    pub async fn run(&mut self, run: &mut RunRecord, done: &[SliceKey]) -> anyhow::Result<()> {
-        let first = done.iter().map(|key| key.round + 1).max().unwrap_or(0);
-        let needed = run.plan.rounds.count.saturating_sub(kept_rounds(run, done));
-        if needed == 0 {
-            return Ok(());
-        }
-        let mut arms = self.deploy(run, first).await?;
-        self.journal.write_run(run)?;
-        let rounds = first..=first + needed;
-        let all = rounds.clone().count() * run.plan.slices_per_round();
-        let started = self.clock.now_ns();
-        let mut measured = 0;
-        let mut failures = Vec::new();
-        for round in rounds {
-            for (position, key) in schedule::round(&run.plan, round).into_iter().enumerate() {
-                let left = self.time_left(&run.plan, started, measured, all);
-                self.progress.measuring(&key, measured, all, left);
-                let arm = arms
-                    .get_mut(&key.arm)
-                    .context("every planned arm is deployed")?;
-                let slice = self.slice(run, arm, key, position).await;
-                self.journal.append(&slice)?;
-                measured += 1;
-                if let SliceResult::Failed { reason } = slice.record.result {
-                    failures.push(reason);
-                }
-            }
-            // Where not one slice of a round was measured, no later one will be.
-            if failures.len() == measured {
-                let reason = failures.swap_remove(0);
-                let error = EnvironmentError(format!("no slice could be measured: {reason}"));
-                return Err(anyhow::Error::new(error));
+    /// When the reference or all other arms cannot be deployed, an arm not a second time, or the journal cannot be
+    /// written. A slice that fails is a record, not an error.
+    pub async fn run(&mut self, campaign: &mut Campaign) -> anyhow::Result<()> {
+        let mut course = Course::of(campaign);
+        let mut pace = Pace::start(self.clock, &campaign.run.plan, &course);
+        while !course.is_over() {
+            let first = next_round(campaign);
+            let mut arms = self.deploy(&mut campaign.run, first).await?;
+            self.journal.write_run(&campaign.run)?;
+            let first = schedule::round(&campaign.run.plan, first);
+            self.round(campaign, &mut arms, first, &mut pace).await?;
+            let mut share = course.share();
+            while share > 0 || course.replace {
+                let order = schedule::balanced(
+                    &campaign.run.plan,
+                    next_round(campaign),
+                    &campaign.slices,
+                    course.counted(),
+                    &course.dropped(),
+                );
+                self.round(campaign, &mut arms, order, &mut pace).await?;
+                share = share.saturating_sub(1);
+                course = Course::of(campaign);
             }
         }
         Ok(())
     }
 
-    /// Deploys the plan's arms in random order. Arms that cannot stand are skipped, loudly.
+    /// Measures the slices of a round.
+    async fn round(
+        &mut self,
+        campaign: &mut Campaign,
+        arms: &mut BTreeMap<Name, LiveArm<T>>,
+        order: Vec<SliceKey>,
+        pace: &mut Pace,
+    ) -> anyhow::Result<()> {
+        for (position, key) in order.into_iter().enumerate() {
+            let (all, left) = pace.left(self.clock);
+            self.progress.measuring(&key, pace.measured, all, left);
+            let arm = arms
+                .get_mut(&key.arm)
+                .context("every planned arm is deployed")?;
+            let mut slice = self.slice(&campaign.run, arm, key, position).await;
+            self.journal.append(&slice)?;
+            pace.measured += 1;
+            if let SliceResult::Failed { reason } = &slice.record.result {
+                pace.failures.push(reason.clone());
+            }
+            slice.histograms.clear();
+            campaign.slices.push(slice);
+        }
+        // Where not one slice of a round was measured, no later one will be.
+        if pace.failures.len() == pace.measured {
+            let reason = pace.failures.swap_remove(0);
+            let error = EnvironmentError(format!("no slice could be measured: {reason}"));
+            return Err(anyhow::Error::new(error));
+        }
+        Ok(())
+    }
+
+    /// Deploys the plan's arms in random order, afresh. At first, arms that cannot stand are skipped, loudly; later that
+    /// is an error, since slices of them are there.
     async fn deploy(
         &mut self,
         run: &mut RunRecord,
@@ -117,6 +143,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         let install = u32::try_from(run.installs.len()).context("too many installs")?;
         let order = schedule::deployment(&run.plan, install);
         let started_unix_ms = self.clock.unix_ms();
+        self.target.clear().await?;
         let mut live: BTreeMap<Name, LiveArm<T>> = BTreeMap::new();
         for (number, name) in order.iter().enumerate() {
             let Some(arm) = run.plan.arm(name) else {
@@ -126,6 +153,10 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
             match self.target.deploy(arm).await {
                 Ok(deployment) => {
                     live.insert(name.clone(), LiveArm::new(deployment));
+                }
+                Err(error) if install > 0 => {
+                    let again = format!("`{name}` could not be deployed again: {error:#}");
+                    return Err(anyhow::Error::new(EnvironmentError(again)));
                 }
                 Err(error) => {
                     self.progress.note(&format!("skipping {name}: {error:#}"));
@@ -175,16 +206,59 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         }
         stamp.slice(key, result)
     }
+}
 
-    fn time_left(&self, plan: &Plan, started: u64, measured: usize, all: usize) -> Duration {
-        let left = u32::try_from(all - measured).unwrap_or(u32::MAX);
-        match u32::try_from(measured) {
-            Ok(measured) if measured > 0 => {
-                Duration::from_nanos(self.clock.now_ns().saturating_sub(started)) / measured * left
-            }
-            _ => estimate(plan).duration(),
+/// How far this call has come, for people and for giving up.
+struct Pace {
+    started_ns: u64,
+    /// Slices measured.
+    measured: usize,
+    /// Slices expected, replacements aside.
+    all: usize,
+    /// Time expected for all, before anything was measured.
+    estimate: Duration,
+    failures: Vec<String>,
+}
+
+impl Pace {
+    fn start(clock: &impl Clock, plan: &Plan, course: &Course) -> Self {
+        Self {
+            started_ns: clock.now_ns(),
+            measured: 0,
+            all: plan.slices_per_round() * course.rounds_left() as usize,
+            estimate: estimate(plan).duration(),
+            failures: Vec::new(),
         }
     }
+
+    /// Returns how many slices are expected and the time that those left will take.
+    fn left(&self, clock: &impl Clock) -> (usize, Duration) {
+        let all = self.all.max(self.measured + 1);
+        let left = u32::try_from(all - self.measured).unwrap_or(u32::MAX);
+        let time = match u32::try_from(self.measured) {
+            Ok(measured) if measured > 0 => {
+                let taken = clock.now_ns().saturating_sub(self.started_ns);
+                Duration::from_nanos(taken) / measured * left
+            }
+            _ => self.estimate,
+        };
+        (all, time)
+    }
+}
+
+/// Returns whether nothing is left to measure of a campaign.
+#[must_use]
+pub fn is_over(campaign: &Campaign) -> bool {
+    Course::of(campaign).is_over()
+}
+
+/// Returns the number of the next round.
+fn next_round(campaign: &Campaign) -> u32 {
+    let rounds = campaign
+        .slices
+        .iter()
+        .map(|slice| slice.record.key.round + 1);
+    rounds.max().unwrap_or(0)
 }
 
 /// Checks that the plan still compares something.
@@ -210,22 +284,4 @@ pub fn comparable(plan: &Plan) -> anyhow::Result<()> {
         "{what} ({})",
         reasons.join("; ")
     ))))
-}
-
-/// Returns how many rounds are complete and not discarded.
-#[must_use]
-pub fn kept_rounds(run: &RunRecord, done: &[SliceKey]) -> u32 {
-    let discarded: BTreeSet<u32> = run
-        .installs
-        .iter()
-        .map(|install| install.first_round)
-        .collect();
-    let mut sizes: BTreeMap<u32, usize> = BTreeMap::new();
-    for key in done {
-        *sizes.entry(key.round).or_default() += 1;
-    }
-    let complete = |(round, size): &(&u32, &usize)| {
-        **size >= run.plan.slices_per_round() && !discarded.contains(*round)
-    };
-    u32::try_from(sizes.iter().filter(complete).count()).unwrap_or(u32::MAX)
 }

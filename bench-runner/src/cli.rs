@@ -3,9 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use tollgate_reports::gate::OnInconclusive;
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Service, Wire};
 use tollgate_results::units::{Nanoseconds, Share, UnitError};
+
+use crate::progress::Style;
 
 /// Compares network datapaths and says how sure it is.
 #[derive(Debug, Parser)]
@@ -33,6 +36,9 @@ pub enum Command {
         after_help = "Examples:\n  tollgate plan\n  tollgate plan quickstart\n  tollgate plan my.toml --json"
     )]
     Plan(PlanArgs),
+    /// Prove that arms cost no more than a margin, or that they do
+    #[command(after_help = GATE_EXAMPLES)]
+    Gate(GateArgs),
     /// Rebuild the reports of a campaign from its folder
     #[command(
         after_help = "Examples:\n  tollgate report campaigns/quickstart-1\n  tollgate report campaigns/quickstart-1 --pictures"
@@ -64,6 +70,15 @@ const RUN_EXAMPLES: &str = "Examples:
   tollgate run overlay-tax --rounds 20 --slice 2s --seed 7
   tollgate run my-scenario.toml --arm vxlan --out results/vxlan
   tollgate run --resume campaigns/quickstart-1";
+
+const GATE_EXAMPLES: &str =
+    "Exit codes: 0 no FAIL, 1 FAIL, 2 usage, 3 INCONCLUSIVE where that counts,
+4 INVALID environment.
+
+Examples:
+  sudo tollgate gate overlay-tax
+  tollgate gate my-change.toml --policy gate.toml --out gates/my-change
+  tollgate gate --resume gates/my-change";
 
 const COMPARE_EXAMPLES: &str =
     "Two campaigns are compared unpaired, which is weaker than one campaign with both
@@ -129,6 +144,83 @@ pub struct RunArgs {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    /// How progress is shown, on standard error
+    #[arg(long, value_name = "STYLE", default_value = "auto")]
+    pub progress: Style,
+}
+
+/// `tollgate gate`.
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// A shipped scenario's name, or a file
+    #[arg(value_name = "NAME|FILE", required_unless_present = "resume")]
+    pub scenario: Option<String>,
+    /// What is demanded, in TOML [default: p50 5%, p90 7%, p99 10%, throughput 5%, loss 0.1%]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Folder of the gate; one that has runs gets another [default: gates/NAME-N]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with an interrupted gate
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "policy", "out", "slice", "warmup", "seed", "arms", "on_inconclusive"])]
+    pub resume: Option<PathBuf>,
+    /// Measured length of a slice, with a unit
+    #[arg(long, value_name = "TIME")]
+    pub slice: Option<Nanoseconds>,
+    /// Traffic before each measured window, with a unit
+    #[arg(long, value_name = "TIME")]
+    pub warmup: Option<Nanoseconds>,
+    /// Source of every random choice; without it one is drawn and recorded
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Only this arm and its reference; may be given more than once
+    #[arg(long = "arm", value_name = "NAME")]
+    pub arms: Vec<Name>,
+    /// What a cell counts for of which nothing was proved [default: as the policy says]
+    #[arg(long, value_name = "WHAT")]
+    pub on_inconclusive: Option<Inconclusive>,
+    /// The probe's binary [default: beside this one, else in PATH]
+    #[arg(long, value_name = "FILE")]
+    pub probe: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How progress is shown, on standard error
+    #[arg(long, value_name = "STYLE", default_value = "auto")]
+    pub progress: Style,
+}
+
+/// What an inconclusive cell counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Inconclusive {
+    /// Nothing: exit code 0
+    Warn,
+    /// Exit code 3
+    Fail,
+}
+
+impl From<Inconclusive> for OnInconclusive {
+    fn from(what: Inconclusive) -> Self {
+        match what {
+            Inconclusive::Warn => Self::Warn,
+            Inconclusive::Fail => Self::Fail,
+        }
+    }
+}
+
+impl GateArgs {
+    /// Returns what overrides the scenario. How many rounds and installs there are is the policy's to say.
+    #[must_use]
+    pub fn choices(&self) -> Choices {
+        Choices {
+            rounds: None,
+            slice: self.slice,
+            warmup: self.warmup,
+            installs: None,
+            seed: self.seed,
+            arms: self.arms.clone(),
+        }
+    }
 }
 
 /// `tollgate plan`.

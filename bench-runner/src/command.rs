@@ -12,9 +12,11 @@ use crate::exit::{self, Exit};
 use crate::output;
 
 mod compare;
+mod gate;
 mod history;
 mod interrupt;
 mod lab;
+mod measure;
 mod plan;
 mod report;
 mod run;
@@ -56,6 +58,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Gate(args) => gate::gate(&args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::History(args) => history::history(&args),

@@ -15,6 +15,8 @@ pub enum Exit {
     Environment,
     /// 130: interrupted; what was done is kept.
     Interrupted,
+    /// What a gate counts for: 0, 1, 3 or 4.
+    Gate(tollgate_reports::gate::Exit),
     /// The exit status of a program that ran inside the lab.
     Program(u8),
 }
@@ -26,6 +28,7 @@ impl From<Exit> for ExitCode {
             Exit::Failure => Self::from(2),
             Exit::Environment => Self::from(4),
             Exit::Interrupted => Self::from(130),
+            Exit::Gate(exit) => Self::from(exit.code()),
             Exit::Program(status) => Self::from(status),
         }
     }

@@ -1,8 +1,9 @@
-//! What a terminal shows while a campaign runs; a pipe is shown nothing.
+//! What is shown while a campaign runs: a line on a terminal, nothing in a pipe, or JSON where a program asks for it.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 use tollgate_results::arm::Name;
 use tollgate_results::slice::SliceKey;
 
@@ -16,6 +17,89 @@ pub trait Progress {
 
     /// Something the user should know now.
     fn note(&mut self, text: &str);
+
+    /// Nothing more happens.
+    fn finish(&mut self) {}
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Style {
+    /// A line on a terminal, redrawn; nothing but notes in a pipe.
+    #[default]
+    Auto,
+    /// One JSON object a line on standard error, for programs.
+    Json,
+}
+
+/// Returns progress in a style.
+#[must_use]
+pub fn of(style: Style) -> Box<dyn Progress> {
+    match style {
+        Style::Auto => Box::new(TerminalProgress::start()),
+        Style::Json => Box::new(JsonProgress),
+    }
+}
+
+/// One JSON object for each event.
+#[derive(Debug)]
+pub struct JsonProgress;
+
+/// An event as programs read it.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Event<'a> {
+    Deploying {
+        arm: &'a Name,
+        number: usize,
+        all: usize,
+    },
+    /// Comes before the slice's warm-up.
+    Measuring {
+        round: u32,
+        workload: &'a Name,
+        arm: &'a Name,
+        done: usize,
+        all: usize,
+        left_seconds: u64,
+    },
+    Note {
+        text: &'a str,
+    },
+    Finished,
+}
+
+impl JsonProgress {
+    fn tell(event: &Event<'_>) {
+        if let Ok(line) = serde_json::to_string(event) {
+            crate::output::note(&line);
+        }
+    }
+}
+
+impl Progress for JsonProgress {
+    fn deploying(&mut self, arm: &Name, number: usize, all: usize) {
+        Self::tell(&Event::Deploying { arm, number, all });
+    }
+
+    fn measuring(&mut self, slice: &SliceKey, done: usize, all: usize, left: Duration) {
+        Self::tell(&Event::Measuring {
+            round: slice.round,
+            workload: &slice.workload,
+            arm: &slice.arm,
+            done,
+            all,
+            left_seconds: left.as_secs(),
+        });
+    }
+
+    fn note(&mut self, text: &str) {
+        Self::tell(&Event::Note { text });
+    }
+
+    fn finish(&mut self) {
+        Self::tell(&Event::Finished);
+    }
 }
 
 /// One line on a terminal, redrawn; only notes elsewhere.
@@ -42,11 +126,6 @@ impl TerminalProgress {
         Self {
             bar: ProgressBar::with_draw_target(Some(1), target).with_style(style),
         }
-    }
-
-    /// Removes the line.
-    pub fn finish(&self) {
-        self.bar.finish_and_clear();
     }
 }
 
@@ -76,6 +155,10 @@ impl Progress for TerminalProgress {
 
     fn note(&mut self, text: &str) {
         self.bar.suspend(|| crate::output::note(text));
+    }
+
+    fn finish(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

@@ -1,11 +1,13 @@
 //! The order of slices in a round: random, balanced, and the same for the same seed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha12Rng;
 use tollgate_results::arm::Name;
 use tollgate_results::plan::Plan;
-use tollgate_results::slice::SliceKey;
+use tollgate_results::slice::{Slice, SliceKey, SliceRecord};
 
 /// Returns the slices of a round in the order in which they are measured.
 ///
@@ -14,15 +16,22 @@ use tollgate_results::slice::SliceKey;
 /// before as after each other one (statistics §2.2: half AB, half BA).
 #[must_use]
 pub fn round(plan: &Plan, round: u32) -> Vec<SliceKey> {
+    by_workload(plan, round)
+        .into_iter()
+        .flat_map(|(workload, arms)| keys(round, workload, arms))
+        .collect()
+}
+
+/// Returns the workloads of a round in their order, each with its arms in theirs.
+fn by_workload(plan: &Plan, round: u32) -> Vec<(&Name, Vec<&Name>)> {
     let pair = u64::from(round.div_ceil(2));
-    let mut order = Vec::with_capacity(plan.slices_per_round());
     let mut workloads: Vec<&Name> = plan
         .workloads
         .iter()
         .map(|workload| &workload.name)
         .collect();
     workloads.shuffle(&mut random(plan.seed, Purpose::Workloads, u64::from(round)));
-    for workload in workloads {
+    let arms_of = |workload: &Name| {
         let mut arms: Vec<&Name> = plan
             .arms
             .iter()
@@ -42,13 +51,112 @@ pub fn round(plan: &Plan, round: u32) -> Vec<SliceKey> {
         if round.is_multiple_of(2) {
             arms.reverse();
         }
-        order.extend(arms.into_iter().map(|arm| SliceKey {
-            round,
-            workload: workload.clone(),
-            arm: arm.clone(),
-        }));
+        arms
+    };
+    workloads
+        .into_iter()
+        .map(|workload| (workload, arms_of(workload)))
+        .collect()
+}
+
+fn keys(round: u32, workload: &Name, arms: Vec<&Name>) -> impl Iterator<Item = SliceKey> {
+    arms.into_iter().map(move |arm| SliceKey {
+        round,
+        workload: workload.clone(),
+        arm: arm.clone(),
+    })
+}
+
+/// Returns the slices of a round like [`round`], but with the arms of each workload in the order that balances best the
+/// rounds which count so far: the ordinary one, its reverse, or that of a round which was dropped.
+///
+/// `slices` are those measured so far.
+#[must_use]
+pub fn balanced(
+    plan: &Plan,
+    number: u32,
+    slices: &[Slice],
+    counted: &BTreeSet<u32>,
+    dropped: &BTreeSet<u32>,
+) -> Vec<SliceKey> {
+    let measured = orders(slices);
+    let mut order = Vec::with_capacity(plan.slices_per_round());
+    for (workload, arms) in by_workload(plan, number) {
+        let lean = lean(plan, workload, &measured, counted);
+        let mut reverse = arms.clone();
+        reverse.reverse();
+        let of_dropped = dropped
+            .iter()
+            .filter_map(|round| measured.get(&(*round, workload)).cloned())
+            .filter(|order| order.len() == arms.len());
+        let candidates = [arms.clone(), reverse].into_iter().chain(of_dropped);
+        let cost = |order: &Vec<&Name>| -> i64 {
+            let after = lean
+                .iter()
+                .map(|((arm, reference), lean)| lean + before(order, arm, reference));
+            after.map(|lean| lean * lean).sum()
+        };
+        let best = candidates.min_by_key(cost).unwrap_or(arms);
+        order.extend(keys(number, workload, best));
     }
     order
+}
+
+/// Returns whether over these rounds every arm ran before its reference as often as after it, but for one round.
+#[must_use]
+pub fn is_even(plan: &Plan, slices: &[Slice], rounds: &BTreeSet<u32>) -> bool {
+    let measured = orders(slices);
+    plan.workloads.iter().all(|workload| {
+        let lean = lean(plan, &workload.name, &measured, rounds);
+        lean.values().all(|lean| lean.abs() <= 1)
+    })
+}
+
+/// The arms of each round and workload in the order in which they were measured.
+type Orders<'a> = BTreeMap<(u32, &'a Name), Vec<&'a Name>>;
+
+fn orders(slices: &[Slice]) -> Orders<'_> {
+    let mut sorted: Vec<&SliceRecord> = slices.iter().map(|slice| &slice.record).collect();
+    sorted.sort_by_key(|record| (record.key.round, record.position));
+    let mut orders = Orders::new();
+    for record in sorted {
+        let key = (record.key.round, &record.key.workload);
+        orders.entry(key).or_default().push(&record.key.arm);
+    }
+    orders
+}
+
+/// Returns for each arm and its reference how much oftener the arm came first.
+fn lean<'a>(
+    plan: &'a Plan,
+    workload: &'a Name,
+    measured: &Orders<'_>,
+    rounds: &BTreeSet<u32>,
+) -> BTreeMap<(&'a Name, &'a Name), i64> {
+    let arms = plan
+        .arms
+        .iter()
+        .filter(|arm| arm.workloads.contains(workload));
+    let pairs = arms.filter_map(|arm| Some((&arm.name, arm.reference.as_ref()?)));
+    pairs
+        .map(|(arm, reference)| {
+            let orders = rounds
+                .iter()
+                .filter_map(|round| measured.get(&(*round, workload)));
+            let lean = orders.map(|order| before(order, arm, reference)).sum();
+            ((arm, reference), lean)
+        })
+        .collect()
+}
+
+/// Returns 1 where an arm comes before its reference, -1 after it, 0 where one of them is missing.
+fn before(order: &[&Name], arm: &Name, reference: &Name) -> i64 {
+    let place = |name: &Name| order.iter().position(|other| *other == name);
+    match (place(arm), place(reference)) {
+        (Some(arm), Some(reference)) if arm < reference => 1,
+        (Some(_), Some(_)) => -1,
+        _ => 0,
+    }
 }
 
 /// Returns the arms in the random order in which an install deploys them.
@@ -79,8 +187,6 @@ fn random(seed: u64, purpose: Purpose, index: u64) -> ChaCha12Rng {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::campaign::tests::plan;
 

@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::Name;
+use tollgate_results::plan::Plan;
+use tollgate_results::units::Nanoseconds;
+use tollgate_results::workload::Workload;
 
 use crate::gate::{self, Finding, Policy};
 use crate::model::{Analysis, Cell, Estimate, FloorBasis, Metric, NoiseFloor, Verdict};
@@ -38,6 +41,12 @@ pub struct Calibration {
     pub made_unix_ms: u64,
     /// A/A campaigns that it rests on.
     pub campaigns: u32,
+    /// Measured length of a slice; shorter ones are noisier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Nanoseconds>,
+    /// The workloads as they were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<Workload>,
     /// For each workload and metric.
     pub cells: Vec<CellCalibration>,
     /// What a reader should know, one line each.
@@ -166,6 +175,8 @@ impl Calibration {
             scenario: subject.scenario.clone(),
             made_unix_ms: started.max().unwrap_or(0),
             campaigns: count(analyses.len()),
+            slice: Some(subject.rounds.slice),
+            workloads: first.workloads.clone(),
             cells,
             notes: notes(analyses),
         })
@@ -192,6 +203,20 @@ impl Calibration {
                 };
             }
         }
+    }
+
+    /// Keeps what holds for a plan: cells of workloads that are defined as they were when it was made, and measured in
+    /// slices at least as long.
+    #[must_use]
+    pub fn fitting(mut self, plan: &Plan) -> Self {
+        let shorter = self.slice.is_some_and(|slice| plan.rounds.slice < slice);
+        let known = std::mem::take(&mut self.workloads);
+        self.cells.retain(|cell| {
+            let then = known.iter().find(|workload| workload.name == cell.workload);
+            !shorter && then.is_none_or(|then| plan.workload(&cell.workload) == Some(then))
+        });
+        self.workloads = known;
+        self
     }
 
     /// Returns why it doesn't count for a campaign, in one line that says how to mend it.

@@ -8,6 +8,7 @@
 //! - `validity`: which rounds count, and whether the packets took the declared datapath
 //! - `analysis`: from a campaign to its analysis
 //! - [`model`]: the analysis, and the seam to renderers
+//! - [`standing`]: what the rules make of the rounds of an unfinished campaign
 //! - [`gate`]: two stages with fresh installs, PASS, FAIL or INCONCLUSIVE
 //! - [`calibration`]: what a machine's own noise does to equal arms
 //! - [`history`]: change points from campaign to campaign
@@ -29,6 +30,7 @@ mod parallel;
 pub mod pooled;
 pub mod raw;
 pub mod render;
+pub mod standing;
 mod stats;
 #[cfg(feature = "test-support")]
 pub mod synthetic;

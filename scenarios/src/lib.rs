@@ -13,6 +13,7 @@
 //! - `scenario`: a checked scenario
 //! - `resolve`: from scenario to plan
 //! - `shipped`: the scenarios in the binary
+//! - `toml_file`: other files that people write, with the same care
 
 mod check;
 mod document;
@@ -21,11 +22,13 @@ mod file;
 mod resolve;
 mod scenario;
 mod shipped;
+mod toml_file;
 
 pub use fault::{Fault, Faults, Place};
 pub use resolve::{CONTROL_PER_SLICE, Overrides, can_compare, estimate, resolve};
 pub use scenario::Scenario;
 pub use shipped::{Shipped, shipped};
+pub use toml_file::{read_text, read_toml};
 
 /// Version of the scenario format.
 pub const SCENARIO_SCHEMA: u32 = 1;

@@ -1,6 +1,5 @@
 //! A checked scenario: everything in it can be run, on some machine.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -12,9 +11,7 @@ use crate::check::check;
 use crate::document::Document;
 use crate::fault::{Fault, Faults, suggestion};
 use crate::shipped::shipped;
-
-/// Largest scenario file, in bytes: a hundred times the longest that is shipped.
-const MOST_BYTES: u64 = 256 << 10;
+use crate::toml_file::read_text;
 
 /// A scenario as its file says, defaults filled in and sweeps spread out.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,7 +61,7 @@ impl Scenario {
             let message = format!("neither a shipped scenario nor a file{known}");
             return Err(Fault::new(name_or_file, message).into());
         }
-        let text = read(name_or_file).map_err(|reason| Fault::new(name_or_file, reason))?;
+        let text = read_text(name_or_file)?;
         Self::parse(name_or_file, &text)
     }
 
@@ -88,27 +85,6 @@ impl Scenario {
     pub fn arm(&self, name: &Name) -> Option<&Arm> {
         self.arms.iter().find(|arm| arm.name == *name)
     }
-}
-
-/// Reads a file, with what went wrong in one line.
-fn read(file: &str) -> Result<String, String> {
-    let problem = |error: std::io::Error| format!("failed to read the scenario file: {error}");
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(problem)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!(
-            "larger than {} KiB: this is no scenario file",
-            MOST_BYTES >> 10
-        ));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        format!(
-            "not UTF-8 text from byte {} on",
-            error.utf8_error().valid_up_to() + 1
-        )
-    })
 }
 
 /// SHA-256 in hexadecimal.

@@ -15,7 +15,7 @@ use tollgate_reports::analyse;
 use tollgate_reports::model::{Judgement, Verdict};
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::arm::{Arm, Datapath, Name, Wire};
-use tollgate_results::run::{RunRecord, TargetKind};
+use tollgate_results::run::{Campaign, RunRecord, TargetKind};
 use tollgate_results::slice::SliceKey;
 use tollgate_scenarios::{Overrides, Scenario, resolve};
 use tollgate_store::CampaignDir;
@@ -97,7 +97,7 @@ async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
         arms: Vec::new(),
     };
     let clock = SystemClock::start();
-    let mut run = RunRecord {
+    let run = RunRecord {
         schema: RECORD_SCHEMA,
         version: "0.0.0".to_owned(),
         target: TargetKind::Lab,
@@ -117,7 +117,10 @@ async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
         progress: &mut Silent,
         placement: &Placement::of_this_process().unwrap(),
     }
-    .run(&mut run, &[])
+    .run(&mut Campaign {
+        run,
+        slices: Vec::new(),
+    })
     .await
     .unwrap();
     let folder = recording.finish().unwrap();

@@ -6,8 +6,12 @@ use std::path::Path;
 
 use crate::error::StoreError;
 
-/// Writes a file beside its place, syncs it and renames it over.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+/// Writes a file whole or not at all: beside its place, synced, renamed over.
+///
+/// # Errors
+///
+/// Where it cannot be written; then the old one stands.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let write = |beside: &Path| -> io::Result<()> {
         let mut file = File::create(beside)?;
         file.write_all(bytes)?;

@@ -24,6 +24,7 @@ mod hlog;
 mod lines;
 mod recording;
 
+pub use atomic::write as write_whole;
 pub use error::{StoreError, StoreErrorKind};
 pub use folder::CampaignDir;
 pub use history::{Added, HistoryDb, Kept};

@@ -1,0 +1,207 @@
+//! What every command that measures shares: a campaign's folder, and the lab in which it is measured.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use tollgate_lab::{Lab, LabOptions};
+use tollgate_reports::model::Analysis;
+use tollgate_results::RECORD_SCHEMA;
+use tollgate_results::plan::Plan;
+use tollgate_results::run::{Campaign, RunRecord, TargetKind};
+use tollgate_store::{CampaignDir, Recording};
+
+use super::{interrupt, report};
+use crate::campaign::Campaigner;
+use crate::clock::{Clock as _, SystemClock};
+use crate::exit::{EnvironmentError, Exit};
+use crate::facts;
+use crate::output;
+use crate::placement::Placement;
+use crate::progress::Progress;
+use crate::target::lab::LabTarget;
+
+/// What measuring takes beside a campaign.
+pub(super) struct Meter {
+    /// The probe's binary.
+    pub(super) probe: PathBuf,
+    /// Time.
+    pub(super) clock: SystemClock,
+    /// What the user sees meanwhile.
+    pub(super) progress: Box<dyn Progress>,
+}
+
+/// A campaign whose folder is open for recording.
+pub(super) struct Open {
+    pub(super) recording: Recording,
+    /// What is measured so far; without histograms.
+    pub(super) campaign: Campaign,
+}
+
+/// How measuring a campaign ended.
+pub(super) enum Measured {
+    /// All of it is measured, and its reports are written.
+    Whole(CampaignDir, Box<Analysis>),
+    /// It was interrupted; what was measured is kept and reported.
+    Interrupted(CampaignDir, Box<Analysis>),
+    /// It was interrupted before anything was measured; nothing is kept.
+    Nothing,
+}
+
+impl Open {
+    /// Makes a new campaign's folder.
+    ///
+    /// # Errors
+    ///
+    /// When it is not empty or cannot be written.
+    pub(super) fn create(dir: &Path, plan: Plan, clock: SystemClock) -> anyhow::Result<Self> {
+        let run = RunRecord {
+            schema: RECORD_SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            target: TargetKind::Lab,
+            started_unix_ms: clock.unix_ms(),
+            plan,
+            facts: facts::read(),
+            installs: Vec::new(),
+        };
+        Ok(Self {
+            recording: CampaignDir::create(dir, &run)?,
+            campaign: Campaign {
+                run,
+                slices: Vec::new(),
+            },
+        })
+    }
+
+    /// Opens a campaign to go on with it.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, another process records to it, or it was measured on another machine.
+    pub(super) fn resume(dir: &Path) -> anyhow::Result<Self> {
+        report::open(dir)?;
+        let (recording, mut campaign) = CampaignDir::resume(dir)?;
+        let (now, then) = (
+            facts::read().fingerprint(),
+            campaign.run.facts.fingerprint(),
+        );
+        if now != then {
+            return Err(anyhow::Error::new(EnvironmentError(format!(
+                "`{}` was measured on another machine or set-up (fingerprint {then}, here {now}); \
+                 resume it there, or start a new campaign here",
+                dir.display()
+            ))));
+        }
+        for slice in &mut campaign.slices {
+            slice.histograms.clear();
+        }
+        Ok(Self {
+            recording,
+            campaign,
+        })
+    }
+}
+
+impl Meter {
+    /// Measures what a campaign still lacks in a lab of its own, and writes its reports.
+    ///
+    /// # Errors
+    ///
+    /// When the lab or its arms cannot stand, or the folder cannot be written; what was measured is kept.
+    pub(super) fn measure(&mut self, mut open: Open) -> anyhow::Result<Measured> {
+        let ended = self.run(&mut open);
+        self.progress.finish();
+        let (_, campaign) = CampaignDir::open(open.recording.folder().path())?;
+        if campaign.slices.is_empty() {
+            open.recording.discard();
+            return ended.map(|_| Measured::Nothing);
+        }
+        let folder = open.recording.finish()?;
+        let analysis = Box::new(report::write(&folder, &campaign)?);
+        let ended = ended.with_context(|| {
+            format!("what was measured is kept in `{}`", folder.path().display())
+        })?;
+        Ok(match ended {
+            Exit::Interrupted => Measured::Interrupted(folder, analysis),
+            _ => Measured::Whole(folder, analysis),
+        })
+    }
+
+    fn run(&mut self, open: &mut Open) -> anyhow::Result<Exit> {
+        let options = LabOptions {
+            holder: super::holder()?,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("failed to start the runtime")?;
+        let placement = Placement::of_this_process().context("failed to read the CPU affinity")?;
+        let ended = runtime.block_on(async {
+            let lab = Lab::start(&options).map_err(|error| {
+                anyhow::Error::new(EnvironmentError(format!("{:#}", anyhow::Error::new(error))))
+            })?;
+            let seed = open.campaign.run.plan.seed;
+            let mut campaigner = Campaigner {
+                target: &mut LabTarget::new(lab, self.probe.clone(), seed),
+                clock: &self.clock,
+                journal: &mut open.recording,
+                progress: self.progress.as_mut(),
+                placement: &placement,
+            };
+            tokio::select! {
+                ended = campaigner.run(&mut open.campaign) => ended.map(|()| Exit::Done),
+                signal = interrupt::interrupted() => signal.map(|()| Exit::Interrupted),
+            }
+        });
+        // A deployment may still run in a blocking thread: the holder ends it with this process.
+        runtime.shutdown_background();
+        ended
+    }
+}
+
+/// Returns the first of NAME-1, NAME-2, … that is free.
+pub(super) fn next_free(parent: &Path, name: &str) -> PathBuf {
+    let mut number = 1_u32;
+    loop {
+        let dir = parent.join(format!("{name}-{number}"));
+        if !dir.exists() {
+            return dir;
+        }
+        number += 1;
+    }
+}
+
+/// Tells which arms are left out and why.
+pub(super) fn announce_skipped(plan: &Plan) {
+    for skipped in &plan.skipped {
+        output::note(&format!("skipping {}: {}", skipped.arm, skipped.reason));
+    }
+}
+
+/// Finds the probe's binary: as told, beside this program, or in the PATH.
+///
+/// # Errors
+///
+/// When it is in none of these places.
+pub(super) fn probe(told: Option<&Path>) -> anyhow::Result<PathBuf> {
+    const NAME: &str = "tollgate-probe";
+    if let Some(path) = told {
+        return path
+            .canonicalize()
+            .with_context(|| format!("failed to find the probe `{}`", path.display()));
+    }
+    let beside = env::current_exe()
+        .ok()
+        .and_then(|exe| exe.parent().map(|dir| dir.join(NAME)));
+    let path = env::var_os("PATH").unwrap_or_default();
+    let found = beside
+        .into_iter()
+        .chain(env::split_paths(&path).map(|dir| dir.join(NAME)))
+        .find(|candidate| candidate.is_file());
+    match found {
+        Some(probe) => Ok(probe),
+        None => bail!(
+            "no `{NAME}` beside this program or in the PATH; build it with `make build`, or name it with --probe"
+        ),
+    }
+}
