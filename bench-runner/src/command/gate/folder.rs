@@ -25,6 +25,9 @@ const REQUEST: &str = "request.json";
 /// Name of the report as JSON.
 const REPORT: &str = "gate.json";
 
+/// Most runs in a folder: nobody reads the report of more.
+const MOST_RUNS: u32 = 1_000;
+
 /// What a run of a gate was asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Request {
@@ -80,6 +83,10 @@ impl GateDir {
             );
         }
         let run = last + 1;
+        ensure!(
+            run <= MOST_RUNS,
+            "`{shown}` has {MOST_RUNS} runs already; name a new folder"
+        );
         let own = run_path(path, run);
         fs::create_dir_all(path).with_context(|| format!("failed to make the folder `{shown}`"))?;
         fs::create_dir(&own)
@@ -184,10 +191,8 @@ fn run_path(path: &Path, run: u32) -> PathBuf {
 
 /// Returns the number of the last run in a folder; 0 where there is none.
 fn last_run(path: &Path) -> u32 {
-    (1..)
-        .take_while(|run| run_path(path, *run).join(REQUEST).exists())
-        .last()
-        .unwrap_or(0)
+    let runs = (1..=MOST_RUNS).take_while(|run| run_path(path, *run).join(REQUEST).exists());
+    u32::try_from(runs.count()).unwrap_or(MOST_RUNS)
 }
 
 fn is_free(path: &Path) -> bool {
