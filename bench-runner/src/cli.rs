@@ -292,7 +292,6 @@ fn margin(text: &str) -> Result<Share, String> {
 
 /// `tollgate history`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct HistoryArgs {
     /// What to do instead of telling it.
     #[command(subcommand)]

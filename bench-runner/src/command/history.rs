@@ -19,6 +19,12 @@ use crate::output;
 
 /// Tells a history, or changes one.
 pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<Exit> {
+    let telling = args.scenario.is_some() || args.html.is_some();
+    let telling = telling || args.json || args.campaigns || args.all;
+    ensure!(
+        args.command.is_none() || !telling,
+        "a scenario, --html, --json, --campaigns and --all are for `tollgate history` alone, which tells it; leave them out here"
+    );
     match &args.command {
         None => tell(args)?,
         Some(HistoryCommand::Add(add)) => add::add(&args.db, add)?,

@@ -210,10 +210,23 @@ fn told(
     heading: &str,
     sentences: impl Fn(&Series) -> Vec<String>,
 ) -> Vec<String> {
+    let first = series.first().map(|series| &series.stretch.fingerprint);
+    let several = series
+        .iter()
+        .any(|series| Some(&series.stretch.fingerprint) != first);
     let mut lines = Vec::new();
     for series in series {
         for sentence in sentences(series) {
-            let name = format!("{} {}, {}", series.workload, series.metric, series.arm);
+            let machine = short(&series.stretch.fingerprint);
+            let machine = if several {
+                format!(" ({machine})")
+            } else {
+                String::new()
+            };
+            let name = format!(
+                "{} {}, {}{machine}",
+                series.workload, series.metric, series.arm
+            );
             lines.extend(hanging("  ", &format!("{name}: {sentence}")));
         }
     }

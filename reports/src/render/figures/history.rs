@@ -22,6 +22,12 @@ const GAP: Mark = Mark {
     shape: Shape::Cross,
 };
 
+/// Room at the right for half a day of the last campaign.
+const MARGINS: Margins = Margins {
+    right: 20.0,
+    ..Margins::USUAL
+};
+
 /// A point with its series' place among those drawn.
 struct Drawn<'a> {
     series: usize,
@@ -60,7 +66,7 @@ pub(in crate::render) fn history(
         drawn.len()
     );
     let svg = svg::draw(WIDTH, HEIGHT, &label, |canvas| {
-        let plot = Plot::new(canvas, (WIDTH, HEIGHT), Margins::USUAL, x, y);
+        let plot = Plot::new(canvas, (WIDTH, HEIGHT), MARGINS, x, y);
         splits(&plot, cell, &drawn);
         for (number, series) in cell.iter().enumerate() {
             let at = |index: usize| place.get(&(number, index)).copied();
@@ -224,7 +230,7 @@ fn budget(plot: &Plot<'_, '_>, series: &Series, at: &impl Fn(usize) -> Option<f6
     }
 }
 
-/// The interval and the estimate of one campaign; a release is ringed.
+/// The interval and the estimate of one campaign; the name of a release stands above it.
 fn value(plot: &Plot<'_, '_>, x: f64, point: &SeriesPoint, mark: Mark, floor: f64) {
     let Some(ratio) = point.ratio else {
         plot.marker(x, floor, GAP);

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::super::figures::{self, Figure};
 use super::super::history::{day, short, state};
-use super::super::palette::Mark;
+use super::super::palette::{Mark, Shape};
 use super::super::{number, svg, words as shown};
 use super::{head, parts};
 use crate::gate::Finding;
@@ -199,7 +199,10 @@ fn budgets(history: &History) -> Markup {
                                 Finding::Suspect => (parts::badge("slower", "▲", "beyond")),
                                 _ => (parts::badge("inconclusive", "?", "not proved")),
                             }
-                            p { (name(series)) ": " (shown::unbroken(&since.budget.words)) "." }
+                            p {
+                                (name(series)) ": " (shown::unbroken(&since.budget.words)) " (machine "
+                                (short(&series.stretch.fingerprint)) ")."
+                            }
                         }
                     }
                 }
@@ -242,20 +245,28 @@ fn drawn(cells: &[Cell<'_>]) -> Vec<Figure> {
         .collect()
 }
 
-/// Each machine's marker, by its place among the cell's.
+/// Each machine's marker, by when it first measured the cell. A cross is what a gap has.
 fn marks<'a>(cell: &Cell<'a>) -> BTreeMap<&'a str, Mark> {
+    let mut machines: Vec<(u64, &str)> = cell
+        .iter()
+        .map(|series| {
+            let start = series.points.first().map_or(0, |point| point.at_unix_ms);
+            (start, series.stretch.fingerprint.as_str())
+        })
+        .collect();
+    machines.sort_unstable();
+    let first = Mark {
+        colour: 2,
+        ..Mark::REFERENCE
+    };
+    let distinct = |mark: &Mark| mark.shape != Shape::Cross && mark.colour != first.colour;
+    let others = (0..).map(Mark::nth).filter(distinct);
+    let mut free = std::iter::once(first).chain(others);
     let mut marks = BTreeMap::new();
-    for series in cell {
-        let next = match marks.len() {
-            0 => Mark {
-                colour: 2,
-                ..Mark::REFERENCE
-            },
-            place => Mark::nth(place + 1),
-        };
-        marks
-            .entry(series.stretch.fingerprint.as_str())
-            .or_insert(next);
+    for (_, machine) in machines {
+        if !marks.contains_key(machine) {
+            marks.extend(free.next().map(|mark| (machine, mark)));
+        }
     }
     marks
 }

@@ -222,13 +222,14 @@ fn sql(path: &Path, text: &str) {
     Connection::open(path).unwrap().execute_batch(text).unwrap();
 }
 
+const OTHER: &str = "it is not a history of Tollgate; name another file";
+
 #[test]
 fn what_is_no_history_is_refused_in_one_line() {
     assert_eq!(
         refused(|path| fs::remove_file(path).unwrap()),
         "there is no history; make one with `tollgate history add FOLDER`"
     );
-    const OTHER: &str = "it is not a history of Tollgate; name another file";
     assert_eq!(
         refused(|path| fs::write(path, "scenario,ratio\n".repeat(400)).unwrap()),
         OTHER
