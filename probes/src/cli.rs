@@ -6,6 +6,7 @@
 mod args;
 mod interrupt;
 mod open;
+mod path_mtu;
 mod print;
 mod selftest;
 mod split;
@@ -41,6 +42,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Agent { fd } => agent::run_on_fd(fd).map(|()| ExitCode::SUCCESS),
         Command::Selftest(args) => selftest::run(&args),
+        Command::PathMtu(args) => path_mtu::run(&args),
         Command::Traffic(traffic) => Wanted::new(&traffic).and_then(|wanted| send(&wanted)),
     };
     result.unwrap_or_else(|error| {

@@ -9,6 +9,7 @@
 //! - [`agent`]: jobs, responder and counters as a service over any byte stream
 //! - [`pacer`]: when the requests of an open loop are planned
 //! - `datagrams` and `bulk`: the ends of streams, the same at client and responder
+//! - [`path_mtu`]: the largest packet that gets through in one piece
 //! - [`recorder`]: what one sending thread counts and times
 //! - [`selftest`]: measures what is known beforehand, and says whether this machine can measure
 //! - [`wire`]: what both ends of the traffic agree on
@@ -27,6 +28,7 @@ mod datagrams;
 pub mod error;
 pub mod job;
 pub mod pacer;
+pub mod path_mtu;
 mod probe;
 pub mod recorder;
 pub mod responder;

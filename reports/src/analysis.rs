@@ -147,6 +147,7 @@ fn arm_summary(context: &Context<'_>, arm: &Arm) -> ArmSummary {
         programming: programming(arm, &facts),
         pod_mtu: latest.and_then(|facts| facts.pod_mtu),
         wire_mtu: latest.and_then(|facts| facts.wire_mtu),
+        path_mtu: latest.and_then(|facts| facts.path_mtu.clone()),
         notes,
     }
 }

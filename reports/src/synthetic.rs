@@ -200,6 +200,7 @@ impl Synthetic {
                     Wire::Native => 1_500,
                 }),
                 wire_mtu: Some(1_500),
+                path_mtu: None,
                 deploy_ns: 60_000_000,
                 programming_ns: services.map(|s| 4_000_000 + 90_000 * u64::from(s.count)),
                 programmed: services.map(|s| 4 * u64::from(s.count)),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Applied;
+use crate::path_mtu::ArmMtus;
 
 /// Facts of the machine on which a campaign ran.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +79,9 @@ pub struct ArmFacts {
     pub pod_mtu: Option<u32>,
     /// MTU of the device between the nodes.
     pub wire_mtu: Option<u32>,
+    /// What gets through in one piece between its ends; `None` where that wasn't looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<ArmMtus>,
     /// Time to set the arm up, services excluded.
     pub deploy_ns: u64,
     /// Time to program the services; `None` where the arm has none.

@@ -17,6 +17,7 @@
 //! - [`counters`]: node, namespace and thread counters
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
+//! - [`path_mtu`]: the largest packet that gets through a path in one piece
 //! - [`mod@slice`] and [`run`]: the record of a campaign
 //! - [`history`]: what a history keeps of a campaign
 
@@ -30,6 +31,7 @@ pub mod histogram;
 pub mod history;
 pub mod http;
 pub mod outcome;
+pub mod path_mtu;
 pub mod plan;
 pub mod run;
 pub mod slice;

@@ -12,13 +12,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use tollgate_results::arm::{Datapath, Name};
+use tollgate_results::arm::{Datapath, Family, Name};
 use tollgate_results::evidence::{ConntrackEntries, DatapathCounters, DeviceCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
 use self::namespace::Namespace;
-use crate::address::Side;
+use crate::address::{self, Side};
 use crate::base::{self, Congestion};
 use crate::cgroup::ArmGroup;
 use crate::error::{Doing as _, LabError};
@@ -80,7 +80,7 @@ impl Arm {
         let mut arm = Self {
             name: name.clone(),
             datapath: datapath.clone(),
-            endpoints: addresses(&topology, None),
+            endpoints: addresses(&topology, datapath.family, None),
             sites,
             client_place: topology.client_place,
             server_place: topology.server_place,
@@ -102,6 +102,7 @@ impl Arm {
         let facts = ArmFacts {
             pod_mtu: mtu(topology.client_place, topology.pod_port.name)?,
             wire_mtu: mtu(Place::Node(Side::A), "eth0")?,
+            path_mtu: None,
             deploy_ns,
             programming_ns: programmed.map(|programmed| programmed.time_ns),
             programmed: programmed.map(|programmed| programmed.count),
@@ -123,7 +124,7 @@ impl Arm {
         let group = self.group.as_ref();
         self.path = ServicePath::program(&self.datapath, &servers, seed, nodes, group)?;
         let service = self.path.as_ref().map(ServicePath::address);
-        self.endpoints = addresses(topology, service);
+        self.endpoints = addresses(topology, self.datapath.family, service);
         Ok(())
     }
 
@@ -254,7 +255,7 @@ const fn key(role: Role) -> &'static str {
 }
 
 /// Gives the arm's addresses, with the service's where there is one.
-fn addresses(topology: &Topology, service: Option<SocketAddr>) -> ArmEndpoints {
+fn addresses(topology: &Topology, family: Family, service: Option<SocketAddr>) -> ArmEndpoints {
     let server = topology.servers.first().copied().unwrap_or(topology.client);
     let any = |address: IpAddr| match address {
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -262,6 +263,7 @@ fn addresses(topology: &Topology, service: Option<SocketAddr>) -> ArmEndpoints {
     };
     ArmEndpoints {
         client: topology.client,
+        nodes: [Side::A, Side::B].map(|side| address::node(side, family)),
         server,
         bind: if topology.servers.len() > 1 {
             any(server)

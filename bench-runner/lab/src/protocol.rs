@@ -56,6 +56,8 @@ pub struct ArmEndpoints {
     pub client: IpAddr,
     /// The server's first address.
     pub server: IpAddr,
+    /// The addresses of the client's node and of the server's, on the wire between them.
+    pub nodes: [IpAddr; 2],
     /// Address that the responder binds to: the server's, or any where the server has several.
     pub bind: IpAddr,
     /// Port that the responder binds to.

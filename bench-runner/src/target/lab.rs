@@ -13,6 +13,7 @@ use tollgate_results::outcome::Flow;
 use super::{Deployment, End, Endpoints, Site, Target};
 
 mod change;
+mod mtu;
 
 /// A lab whose holder lives as long as this value.
 #[derive(Debug)]
@@ -61,6 +62,12 @@ impl Target for LabTarget {
                 return Err(error);
             }
         }
+        // What a change did to the path counts, too.
+        let (name, probe) = (arm.name.clone(), self.probe.clone());
+        facts.path_mtu = blocking(&self.lab, move |lab| {
+            Ok(mtu::find(lab, &name, &endpoints, &probe))
+        })
+        .await?;
         Ok(LabDeployment {
             lab: Arc::clone(&self.lab),
             probe: self.probe.clone(),

@@ -6,5 +6,6 @@ mod campaign;
 mod cli;
 mod compare;
 mod history;
+mod icmp;
 mod lying;
 mod support;

@@ -49,8 +49,43 @@ Example (by the runner, with the socket as descriptor 3):
     /// Measure what is known beforehand: whether this machine can measure
     #[command(after_help = SELFTEST_HELP)]
     Selftest(SelftestArgs),
+    /// Find the largest packet that gets to a host in one piece
+    #[command(after_help = PATH_MTU_HELP)]
+    PathMtu(PathMtuArgs),
     #[command(flatten)]
     Traffic(Traffic),
+}
+
+/// What `path-mtu` does and says.
+const PATH_MTU_HELP: &str = "\
+Example:
+  tollgate-probe path-mtu 192.0.2.2
+  tollgate-probe path-mtu 192.0.2.2:8080        # where ICMP is filtered
+
+Packets that must not be fragmented, by binary search: ICMP echo requests to a HOST,
+or datagrams to the `tollgate-probe serve` at HOST:PORT, whose replies are as large:
+then the narrower direction counts. Compared with the device's MTU and with what the
+kernel assumes of the route. A hop that says \"too big\" is told from a black hole, where
+larger packets vanish without a word and connections stall.";
+
+/// Arguments of `path-mtu`.
+#[derive(Debug, Args)]
+pub(crate) struct PathMtuArgs {
+    /// Whom to ask: HOST by ICMP, HOST:PORT by UDP
+    #[arg(value_name = "HOST[:PORT]")]
+    pub(crate) target: String,
+    /// How long an answer is waited for, 1 ms to 10 s
+    #[arg(long, value_name = "TIME", default_value = "500ms")]
+    pub(crate) timeout: Nanoseconds,
+    /// Probes of one size without an answer until it is too big, 1 to 10
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(crate) tries: u32,
+    /// What kind of socket ICMP goes through
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    pub(crate) socket: SocketKind,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `selftest` does, and what its verdict stands on.

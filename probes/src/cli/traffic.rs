@@ -138,15 +138,10 @@ fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
             socket,
             ..
         } => {
-            let socket = match socket {
-                SocketKind::Auto => workload::SocketKind::Auto,
-                SocketKind::Raw => workload::SocketKind::Raw,
-                SocketKind::Unprivileged => workload::SocketKind::Unprivileged,
-            };
             let echo = workload::Traffic::IcmpEcho {
                 payload,
                 timeout,
-                socket,
+                socket: socket.into(),
             };
             (common, echo)
         }
@@ -166,8 +161,18 @@ fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
     }
 }
 
+impl From<SocketKind> for workload::SocketKind {
+    fn from(kind: SocketKind) -> Self {
+        match kind {
+            SocketKind::Auto => Self::Auto,
+            SocketKind::Raw => Self::Raw,
+            SocketKind::Unprivileged => Self::Unprivileged,
+        }
+    }
+}
+
 /// Finds the first address of a `HOST:PORT`.
-fn resolve(target: &str) -> Result<SocketAddr, ProbeError> {
+pub(super) fn resolve(target: &str) -> Result<SocketAddr, ProbeError> {
     let context = || format!("find the target `{target}`");
     let port = target.rsplit_once(':').map(|(_, port)| port);
     if port.is_none_or(|port| port.parse::<u16>().is_err()) {
@@ -183,7 +188,7 @@ fn resolve(target: &str) -> Result<SocketAddr, ProbeError> {
 }
 
 /// Finds the first address of a `HOST`.
-fn resolve_host(host: &str) -> Result<SocketAddr, ProbeError> {
+pub(super) fn resolve_host(host: &str) -> Result<SocketAddr, ProbeError> {
     let context = || format!("find the target `{host}`");
     let unknown = |error: std::io::Error| {
         let mend = "check the name, or write an address without a port";

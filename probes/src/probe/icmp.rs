@@ -14,9 +14,8 @@
 mod message;
 mod socket;
 
-pub(crate) use self::message::{Echoes, MARK_LEN};
-pub(crate) use self::socket::IcmpDial;
-pub(crate) use self::socket::choose;
+pub(crate) use self::message::{Echoes, HEADER_LEN, MARK_LEN};
+pub(crate) use self::socket::{IcmpDial, IcmpLink, choose};
 
 /// How messages are made and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

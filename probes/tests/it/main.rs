@@ -11,6 +11,8 @@ mod icmp;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod namespace;
 mod open;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod path_mtu;
 mod selftest;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod streams;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Datapath, Name, SweepPoint};
 use tollgate_results::change::Change;
 use tollgate_results::facts::Facts;
+use tollgate_results::path_mtu::ArmMtus;
 use tollgate_results::plan::{Rounds, Skipped};
 use tollgate_results::run::TargetKind;
 
@@ -141,6 +142,9 @@ pub struct ArmSummary {
     pub pod_mtu: Option<u32>,
     /// MTU of the device between the nodes.
     pub wire_mtu: Option<u32>,
+    /// What gets through in one piece between its ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<ArmMtus>,
     /// What the deployment said of it, one line each.
     pub notes: Vec<String>,
 }

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use tollgate_results::path_mtu::{MtuLimit, PathMtu};
+
 use super::super::differences::differences;
 use super::super::legend::Legend;
 use super::super::{number, words};
@@ -212,6 +214,43 @@ fn arms(analysis: &Analysis, legend: &Legend) -> Markup {
     }
 }
 
+/// Says what gets through in one piece: from client to server, back, and between their nodes.
+fn path_mtus(analysis: &Analysis) -> String {
+    let one = |mtu: &Option<PathMtu>| {
+        let Some(PathMtu {
+            mtu: Some(mtu),
+            limit,
+            ..
+        }) = mtu
+        else {
+            return "?".to_owned();
+        };
+        match limit {
+            MtuLimit::BlackHole { .. } => format!("{mtu} (larger ones vanish)"),
+            _ => mtu.to_string(),
+        }
+    };
+    let of_arm = |arm: &ArmSummary| {
+        let mtus = arm.path_mtu.as_ref()?;
+        let overhead = match mtus.overhead() {
+            Some(bytes) if bytes > 0 => format!(" ({bytes} B taken by the path)"),
+            _ => String::new(),
+        };
+        let (there, back) = (one(&mtus.there), one(&mtus.back));
+        let nodes = one(&mtus.node_there);
+        Some(format!(
+            "{} {there} there, {back} back, {nodes} between nodes{overhead}",
+            arm.name
+        ))
+    };
+    let known: Vec<String> = analysis.arms.iter().filter_map(of_arm).collect();
+    if known.is_empty() {
+        "not looked for".to_owned()
+    } else {
+        known.join("; ")
+    }
+}
+
 fn rows(analysis: &Analysis) -> Vec<(String, String)> {
     let subject = &analysis.subject;
     let facts = &subject.facts;
@@ -243,6 +282,7 @@ fn rows(analysis: &Analysis) -> Vec<(String, String)> {
         ),
         ("Steal", words::steal(analysis.conduct.steal)),
         ("MTU of pod / wire", mtus.collect::<Vec<_>>().join(", ")),
+        ("Path MTU, found by probing", path_mtus(analysis)),
         (
             "Scenario",
             format!("{}, SHA-256 {}", subject.scenario, subject.scenario_hash),

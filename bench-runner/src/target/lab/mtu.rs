@@ -1,0 +1,67 @@
+//! The path MTU of an arm, found by the probe in its pods and on its nodes before anything is measured.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read as _, pipe};
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tollgate_lab::{ArmEndpoints, Lab, Role};
+use tollgate_results::arm::Name;
+use tollgate_results::path_mtu::{ArmMtus, PathMtu};
+
+/// A path inside one machine answers within microseconds.
+const PROBE: [&str; 5] = [
+    "path-mtu",
+    "--json",
+    "--timeout=50ms",
+    "--tries=2",
+    "--socket=auto",
+];
+
+/// Longest that one search may take: all its probes in vain take less than two seconds.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Longest answer that is read.
+const LONGEST: u64 = 16 << 10;
+
+/// Looks between client and server, and between their nodes, both ways. What can't be found out is left out: it is a
+/// fact about the path, and no reason not to measure it.
+pub(super) fn find(
+    lab: &Lab,
+    arm: &Name,
+    endpoints: &ArmEndpoints,
+    probe: &Path,
+) -> Option<ArmMtus> {
+    let ask = |role, to| ask(lab, arm, role, (probe, to));
+    let [node_a, node_b] = endpoints.nodes;
+    let found = ArmMtus {
+        there: ask(Role::Client, endpoints.server),
+        back: ask(Role::Server, endpoints.client),
+        node_there: ask(Role::NodeA, node_b),
+        node_back: ask(Role::NodeB, node_a),
+    };
+    (found != ArmMtus::default()).then_some(found)
+}
+
+fn ask(lab: &Lab, arm: &Name, role: Role, (probe, to): (&Path, IpAddr)) -> Option<PathMtu> {
+    let mut argv = vec![OsString::from(probe)];
+    argv.extend(PROBE.map(OsString::from));
+    argv.push(to.to_string().into());
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .ok()?;
+    let (reader, writer) = pipe().ok()?;
+    let stdio = [null.as_fd(), writer.as_fd(), null.as_fd()];
+    let program = lab.exec_start(arm, role, &argv, stdio).ok()?;
+    drop(writer);
+    // A pipe holds more than the probe says, so that it ends without a reader.
+    let status = program.wait_for(LIMIT).ok()??;
+    let mut said = String::new();
+    reader.take(LONGEST).read_to_string(&mut said).ok()?;
+    status.success().then(|| serde_json::from_str(&said).ok())?
+}
