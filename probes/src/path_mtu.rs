@@ -44,6 +44,9 @@ const SMALLEST: u32 = 128;
 /// Largest IP packet, in bytes.
 const LARGEST: u32 = 65_535;
 
+/// Largest packet that is tried by UDP, in bytes: no responder answers a larger datagram.
+const LARGEST_UDP: u32 = 64_000;
+
 /// Finds the path's MTU. It takes a few round trips where hops say what is too big, else some 16 × time-out × tries.
 ///
 /// # Errors
@@ -66,9 +69,13 @@ pub fn find(wanted: &Wanted) -> Result<PathMtu, ProbeError> {
     let peer = Peer::open(target, socket, wanted.timeout).map_err(refused)?;
     let mut attempts = Attempts::new(peer, wanted.timeout, wanted.tries.max(1));
     let first = route.device_mtu.or(route.route_mtu).unwrap_or(LARGEST);
+    let largest = match wanted.by {
+        Prober::IcmpEcho => LARGEST,
+        Prober::Udp => LARGEST_UDP,
+    };
     let sizes = Sizes {
         smallest: SMALLEST,
-        largest: first.clamp(SMALLEST, LARGEST),
+        largest: first.clamp(SMALLEST, largest),
     };
     let Findings { mtu, limit } = search(sizes, |size| attempts.make(size));
     Ok(PathMtu {
