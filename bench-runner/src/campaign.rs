@@ -91,7 +91,6 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
                     next_round(campaign),
                     &campaign.slices,
                     course.counted(),
-                    &course.dropped(),
                 );
                 self.round(campaign, &mut arms, order, &mut pace).await?;
                 share = share.saturating_sub(1);

@@ -11,6 +11,7 @@ use crate::cli::{Cli, Command};
 use crate::exit::{self, Exit};
 use crate::output;
 
+mod calibrate;
 mod compare;
 mod gate;
 mod history;
@@ -58,6 +59,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Gate(args) => gate::gate(&args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),

@@ -125,3 +125,6 @@ fn with_notes(mut report: GateReport, plan: &Plan) -> GateReport {
     report.notes.extend(planted);
     report
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,36 +67,38 @@ fn keys(round: u32, workload: &Name, arms: Vec<&Name>) -> impl Iterator<Item = S
     })
 }
 
-/// Returns the slices of a round like [`round`], but with the arms of each workload in the order that balances best the
-/// rounds which count so far: the ordinary one, its reverse, or that of a round which was dropped.
+/// Returns the slices of a round like [`round`], but so that every arm balances what it lacks: it comes before its
+/// reference where it came after it more often in the rounds that count, and the other way round.
 ///
-/// `slices` are those measured so far.
+/// Who is compared with whom is a forest, so that all can have it at once. `slices` are those measured so far.
 #[must_use]
 pub fn balanced(
     plan: &Plan,
     number: u32,
     slices: &[Slice],
     counted: &BTreeSet<u32>,
-    dropped: &BTreeSet<u32>,
 ) -> Vec<SliceKey> {
     let measured = orders(slices);
     let mut order = Vec::with_capacity(plan.slices_per_round());
-    for (workload, arms) in by_workload(plan, number) {
+    for (workload, mut arms) in by_workload(plan, number) {
         let lean = lean(plan, workload, &measured, counted);
-        let mut reverse = arms.clone();
-        reverse.reverse();
-        let of_dropped = dropped
-            .iter()
-            .filter_map(|round| measured.get(&(*round, workload)).cloned())
-            .filter(|order| order.len() == arms.len());
-        let candidates = [arms.clone(), reverse].into_iter().chain(of_dropped);
-        let cost = |order: &Vec<&Name>| -> i64 {
-            let after = lean
-                .iter()
-                .map(|((arm, reference), lean)| lean + before(order, arm, reference));
-            after.map(|lean| lean * lean).sum()
-        };
-        let best = candidates.min_by_key(cost).unwrap_or(arms);
+        let first_and_then: Vec<(&Name, &Name)> = lean
+            .into_iter()
+            .map(|((arm, reference), lean)| match lean {
+                ..0 => (arm, reference),
+                0 if before(&arms, arm, reference) > 0 => (arm, reference),
+                _ => (reference, arm),
+            })
+            .collect();
+        let mut best = Vec::with_capacity(arms.len());
+        while !arms.is_empty() {
+            let may_come = |arm: &&Name| {
+                let mut rules = first_and_then.iter();
+                !rules.any(|(first, then)| then == arm && arms.contains(first))
+            };
+            let next = arms.iter().position(may_come).unwrap_or(0);
+            best.push(arms.remove(next));
+        }
         order.extend(keys(number, workload, best));
     }
     order
@@ -187,6 +189,10 @@ fn random(seed: u64, purpose: Purpose, index: u64) -> ChaCha12Rng {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use tollgate_results::outcome::Histograms;
+    use tollgate_results::slice::SliceResult;
+
     use super::*;
     use crate::campaign::tests::plan;
 
@@ -242,5 +248,51 @@ mod tests {
         };
         assert_eq!(orders(&plan), orders(&plan));
         assert_ne!(orders(&plan), orders(&other));
+    }
+
+    /// Slices of a round in an order, as a journal has them.
+    fn measured(order: Vec<SliceKey>) -> impl Iterator<Item = Slice> {
+        order.into_iter().zip(0..).map(|(key, position)| Slice {
+            record: SliceRecord {
+                key,
+                install: 0,
+                position,
+                started_unix_ms: 0,
+                result: SliceResult::Failed {
+                    reason: String::new(),
+                },
+            },
+            histograms: Histograms::new(),
+        })
+    }
+
+    proptest! {
+        /// Statistics §4.3: removing rounds by validity leaves orders balanced ±1, once they are replaced.
+        #[test]
+        fn replaced_rounds_leave_the_order_balanced(
+            seed in 0_u64..1_000_000,
+            planned in 6_u32..40,
+            fates in prop::collection::vec(prop::bool::weighted(0.25), 60),
+        ) {
+            let plan = Plan { seed, ..plan() };
+            let mut slices: Vec<Slice> = Vec::new();
+            let mut kept = BTreeSet::new();
+            let mut number = 0;
+            while kept.len() < planned as usize && number < 60 {
+                number += 1;
+                let order = if number <= planned {
+                    round(&plan, number)
+                } else {
+                    balanced(&plan, number, &slices, &kept)
+                };
+                slices.extend(measured(order));
+                if !fates[number as usize - 1] {
+                    kept.insert(number);
+                }
+            }
+            if kept.len() == planned as usize {
+                prop_assert!(is_even(&plan, &slices, &kept), "{kept:?}");
+            }
+        }
     }
 }

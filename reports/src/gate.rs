@@ -7,10 +7,12 @@
 //! - [`Policy`]: what is demanded, from `gate.toml`
 //! - [`Stage`]: one stage's rounds, from the analyses of its campaigns
 //! - [`rule`]: policy, calibration and stages in, [`GateReport`] out
+//! - [`against`]: now against a stored campaign
 //! - [`looks`]: several looks at one growing campaign, at a price
 //!
 //! Nothing here reads a file or a clock.
 
+mod against;
 mod looks;
 mod policy;
 mod report;
@@ -19,6 +21,7 @@ mod ruling;
 mod stage;
 mod words;
 
+pub use against::{AGAINST_COSTS, AgainstError, against, comparable};
 pub use looks::{LOOKS, Look, looks};
 pub use policy::{CellPolicy, OnInconclusive, Policy, PolicyError, StagePolicy};
 pub use report::{

@@ -67,12 +67,6 @@ impl Course {
             &self.standing.good
         }
     }
-
-    /// Returns the rounds that don't count: the next may take the order of one of them.
-    pub(super) fn dropped(&self) -> BTreeSet<u32> {
-        let dropped = self.standing.whole.difference(&self.standing.good);
-        dropped.copied().collect()
-    }
 }
 
 /// Says whether another round would help: at most half as many as planned are added (statistics §2.9), and none to a

@@ -89,28 +89,31 @@ pub(crate) fn plan() -> Plan {
 }
 
 /// A target in memory. Each deployment has the datapath that `real` makes of the declared one.
-struct MemoryTarget {
+pub(crate) struct MemoryTarget {
     broken: Vec<&'static str>,
     dying: Option<&'static str>,
+    disturbed: fn(u32) -> bool,
     real: fn(&Datapath) -> Datapath,
 }
 
 impl MemoryTarget {
-    fn honest() -> Self {
+    pub(crate) fn honest() -> Self {
         Self {
             broken: Vec::new(),
             dying: None,
+            disturbed: |_| false,
             real: Datapath::clone,
         }
     }
 }
 
-struct MemoryDeployment {
+pub(crate) struct MemoryDeployment {
     name: Name,
     real: Datapath,
     site: Site,
     packets: u64,
     dies: bool,
+    disturbed: fn(u32) -> bool,
 }
 
 impl Target for MemoryTarget {
@@ -136,6 +139,7 @@ impl Target for MemoryTarget {
             },
             packets: 0,
             dies: self.dying == Some(arm.name.as_str()),
+            disturbed: self.disturbed,
         })
     }
 
@@ -165,6 +169,7 @@ impl Deployment for MemoryDeployment {
             agent::Model {
                 base_ns: 20_000.0 * toll,
                 dies,
+                disturbed: self.disturbed,
             },
         ));
         Ok(here)
@@ -200,9 +205,9 @@ impl Clock for SteppingClock {
 }
 
 #[derive(Default)]
-struct MemoryJournal {
-    run: Option<RunRecord>,
-    slices: Vec<Slice>,
+pub(crate) struct MemoryJournal {
+    pub(crate) run: Option<RunRecord>,
+    pub(crate) slices: Vec<Slice>,
 }
 
 impl Journal for MemoryJournal {
@@ -230,7 +235,7 @@ impl Progress for Notes {
     }
 }
 
-fn record() -> RunRecord {
+pub(crate) fn record() -> RunRecord {
     RunRecord {
         schema: RECORD_SCHEMA,
         version: "0.0.0".to_owned(),
@@ -247,7 +252,7 @@ fn record() -> RunRecord {
 }
 
 /// Runs (or goes on with) a campaign; stops it after a number of slices, if one is given.
-async fn run(
+pub(crate) async fn run(
     target: &mut MemoryTarget,
     run: &mut RunRecord,
     journal: &mut MemoryJournal,
@@ -420,4 +425,87 @@ async fn a_resumed_campaign_discards_a_fresh_round_and_is_completed() {
         .0
         .unwrap();
     assert_eq!(journal.slices.len(), slices, "nothing is left to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_rounds_are_replaced_and_the_order_stays_balanced() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    record.plan.rounds.count = 10;
+    let mut target = MemoryTarget {
+        disturbed: |round| [2, 5].contains(&round),
+        ..MemoryTarget::honest()
+    };
+    run(&mut target, &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap();
+    let campaign = Campaign {
+        run: record,
+        slices: journal.slices,
+    };
+    let found = standing(&campaign);
+    assert_eq!((found.whole.len(), found.good.len()), (12, 10));
+    assert!(!found.good.contains(&2) && !found.good.contains(&5));
+    assert!(schedule::is_even(
+        &campaign.run.plan,
+        &campaign.slices,
+        &found.good
+    ));
+    assert_eq!(found.invalid, None);
+    assert_eq!(analyse(&campaign).conduct.dropped, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_campaign_that_noise_makes_invalid_is_not_prolonged() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    let mut target = MemoryTarget {
+        disturbed: |round| round % 2 == 1,
+        ..MemoryTarget::honest()
+    };
+    run(&mut target, &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap();
+    assert_eq!(journal.slices.len(), slices(&record.plan));
+    assert!(rendered(&record, &journal).contains("invalid"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rounds_are_spread_over_installs_that_are_deployed_anew() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    record.plan.rounds.count = 10;
+    record.plan.rounds.installs = 4;
+    run(&mut MemoryTarget::honest(), &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap();
+    let first: Vec<u32> = record.installs.iter().map(|i| i.first_round).collect();
+    // 3 + 3 + 2 + 2 rounds, each install with one before them that is discarded.
+    assert_eq!(first, [0, 4, 8, 11]);
+    let campaign = Campaign {
+        run: record,
+        slices: journal.slices,
+    };
+    let found = standing(&campaign);
+    assert_eq!(found.good.len(), 10);
+    let (plan, slices) = (&campaign.run.plan, &campaign.slices);
+    assert!(schedule::is_even(plan, slices, &found.good));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumed_campaign_still_gets_its_installs() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    record.plan.rounds.installs = 2;
+    let mut target = MemoryTarget::honest();
+    let stop = Some(5 * record.plan.slices_per_round() + 1);
+    run(&mut target, &mut record, &mut journal, stop)
+        .await
+        .0
+        .unwrap_err();
+    run(&mut target, &mut record, &mut journal, None)
+        .await
+        .0
+        .unwrap();
+    assert!(record.installs.len() >= 2);
+    assert_eq!(good_rounds(&record, &journal), record.plan.rounds.count);
 }

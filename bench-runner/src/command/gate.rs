@@ -1,18 +1,18 @@
 //! `tollgate gate`: proves that a change costs no more than a margin, or that it does.
 
-use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tollgate_reports::analyse;
-use tollgate_reports::gate::{CalibrationState, GateReport, Policy};
+use tollgate_reports::gate::{self as rules, GateReport, Policy, StoredReference};
+use tollgate_reports::model::Analysis;
+use tollgate_reports::render::gate::{self as render, GateRenderer};
 use tollgate_results::plan::Plan;
 use tollgate_scenarios::estimate;
 use tollgate_store::CampaignDir;
 
 use super::measure::{self, Measured, Meter, Open};
-use super::plan::table;
-use super::source;
+use super::{report, source};
 use crate::calibration;
 use crate::campaign::{self, comparable};
 use crate::cli::GateArgs;
@@ -38,8 +38,10 @@ pub(super) fn gate(args: &GateArgs) -> anyhow::Result<Exit> {
     let request = dir.request();
     let fingerprint = facts::read().fingerprint();
     let calibration = calibration::load(&fingerprint, &request.plan)?;
+    let stored = request.against.as_deref().map(stored).transpose()?;
     let mut bench = FolderBench {
         dir: &dir,
+        stored: stored.as_ref(),
         meter: Meter {
             probe,
             clock,
@@ -60,6 +62,7 @@ pub(super) fn gate(args: &GateArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Interrupted);
     };
     report.earlier = dir.earlier()?;
+    report.against = stored.as_ref().map(told);
     write(args, &dir, &report)?;
     Ok(Exit::Gate(report.exit))
 }
@@ -83,7 +86,34 @@ fn start(args: &GateArgs, clock: SystemClock) -> anyhow::Result<GateDir> {
         .out
         .clone()
         .unwrap_or_else(|| measure::next_free(Path::new("gates"), plan.scenario.as_str()));
-    GateDir::begin(&path, Request::new(policy, plan, clock.unix_ms()))
+    let against = args.against.as_deref().map(absolute).transpose()?;
+    let request = Request::new(policy, plan, against, clock.unix_ms());
+    // What can't be compared is better told before anything is measured.
+    if let Some(dir) = &request.against {
+        let found = facts::read().fingerprint();
+        rules::comparable(&stored(dir)?, &found, &request.plan)?;
+    }
+    GateDir::begin(&path, request)
+}
+
+/// Reads the campaign that a gate compares with.
+fn stored(dir: &Path) -> anyhow::Result<Analysis> {
+    let (_, campaign) = report::open(dir)?;
+    Ok(analyse(&campaign))
+}
+
+/// Says which campaign a gate compares with, and what that costs.
+fn told(stored: &Analysis) -> StoredReference {
+    StoredReference {
+        started_unix_ms: stored.subject.started_unix_ms,
+        tool_version: stored.subject.tool_version.clone(),
+        words: rules::AGAINST_COSTS.to_owned(),
+    }
+}
+
+fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
+    dir.canonicalize()
+        .with_context(|| format!("failed to find the campaign `{}`", dir.display()))
 }
 
 /// Reads a policy, all faults at once.
@@ -118,6 +148,8 @@ fn announce(plan: &Plan, policy: &Policy) {
 /// Stages as campaigns in a gate's folder.
 struct FolderBench<'a> {
     dir: &'a GateDir,
+    /// What everything is compared with, where that was measured before.
+    stored: Option<&'a Analysis>,
     meter: Meter,
 }
 
@@ -144,47 +176,47 @@ impl Bench for FolderBench<'_> {
             }
         }
         let (_, campaign) = CampaignDir::open(&path)?;
+        let now = analyse(&campaign);
+        let analysis = match self.stored {
+            Some(stored) => rules::against(&now, stored)?,
+            None => now,
+        };
         Ok(Some(Staged {
-            analysis: analyse(&campaign),
+            analysis,
             plan: campaign.run.plan,
         }))
     }
 }
 
-/// Writes the report in every form that was asked for, and prints one.
+/// Writes the report in every form, and prints one.
 fn write(args: &GateArgs, dir: &GateDir, report: &GateReport) -> anyhow::Result<()> {
-    let mut json = serde_json::to_vec_pretty(report)?;
-    json.push(b'\n');
-    dir.write("gate.json", &json)?;
+    let place = args
+        .policy
+        .as_ref()
+        .map(|policy| policy.display().to_string());
+    for (name, renderer) in render::files(place.clone()) {
+        dir.write(name, &renderer.render(report))?;
+    }
+    let asked: [(&Option<PathBuf>, &dyn GateRenderer); 2] = [
+        (&args.junit, &render::Junit),
+        (&args.markdown, &render::Markdown),
+    ];
+    for (file, renderer) in asked {
+        if let Some(file) = file {
+            tollgate_store::write_whole(file, &renderer.render(report))?;
+        }
+    }
     if args.json {
-        output::result(&json)?;
+        output::result(&render::Json.render(report))?;
         return Ok(());
     }
-    output::result(describe(report).as_bytes())?;
+    let terminal = render::Terminal {
+        colour: output::is_terminal(),
+    };
+    output::result(&terminal.render(report))?;
     output::result(format!("\nGate: {}\n", dir.path().display()).as_bytes())?;
+    if args.github {
+        output::result(&render::Annotations { file: place }.render(report))?;
+    }
     Ok(())
-}
-
-fn describe(report: &GateReport) -> String {
-    let mut rulings = table(&["ruling", "arm", "workload", "metric", "what was found"]);
-    for cell in &report.cells {
-        rulings.add_row([
-            cell.ruling.as_str(),
-            cell.arm.as_str(),
-            cell.workload.as_str(),
-            &cell.metric.to_string(),
-            &cell.words,
-        ]);
-    }
-    let mut text = format!("{rulings}\n\n{}\n", report.words);
-    if let CalibrationState::Uncalibrated { reason } = &report.calibration {
-        let _ = writeln!(text, "Uncalibrated: {reason}.");
-    }
-    for note in &report.notes {
-        let _ = writeln!(text, "Note: {note}.");
-    }
-    for earlier in &report.earlier {
-        let _ = writeln!(text, "Run before: {}", earlier.words);
-    }
-    text
 }

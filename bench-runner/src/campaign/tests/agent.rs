@@ -15,7 +15,7 @@ use rand_chacha::ChaCha12Rng;
 use tokio::io::DuplexStream;
 use tollgate_results::agent::{Armed, Hello, Job, PROTOCOL, Serving};
 use tollgate_results::arm::{Datapath, Wire};
-use tollgate_results::counters::{Counters, ThreadCounters};
+use tollgate_results::counters::{Counters, Pressure, ThreadCounters};
 use tollgate_results::evidence::{ConntrackEntries, DatapathCounters, DeviceCounters};
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Flow, Histograms, JobReport, Outcome, Protocol, Timed};
@@ -30,12 +30,15 @@ pub(super) struct Model {
     pub(super) base_ns: f64,
     /// Whether it goes away at its first job.
     pub(super) dies: bool,
+    /// Rounds in which some task stalls for memory.
+    pub(super) disturbed: fn(u32) -> bool,
 }
 
 struct State {
     model: Model,
     seed: AtomicU64,
     readings: AtomicU64,
+    stalled_us: AtomicU64,
 }
 
 pub(super) async fn serve(stream: DuplexStream, model: Model) {
@@ -43,6 +46,7 @@ pub(super) async fn serve(stream: DuplexStream, model: Model) {
         model,
         seed: AtomicU64::new(0),
         readings: AtomicU64::new(0),
+        stalled_us: AtomicU64::new(0),
     });
     let service = service_fn(move |request| answer(Arc::clone(&state), request));
     // An agent that "dies" ends its connection with an error, which the runner sees.
@@ -79,17 +83,25 @@ async fn answer(
             version: "0.0.0".to_owned(),
         }),
         "/v1/responder" => json(&Serving { port: 8080 }),
-        "/v1/counters" => json(&counters(state.readings.fetch_add(1, Ordering::Relaxed))),
+        "/v1/counters" => json(&counters(
+            state.readings.fetch_add(1, Ordering::Relaxed),
+            state.stalled_us.load(Ordering::Relaxed),
+        )),
         "/v1/jobs" if state.model.dies => return Err(Died),
         "/v1/jobs" => {
             let job: Job = serde_json::from_slice(&body).map_err(|_| Died)?;
             state.seed.store(job.seed, Ordering::Relaxed);
             json(&Armed { id: 1 })
         }
-        _ => json(&report(
-            state.seed.load(Ordering::Relaxed),
-            state.model.base_ns,
-        )),
+        _ => {
+            let seed = state.seed.load(Ordering::Relaxed);
+            // The runner puts the round into the upper half of a job's seed.
+            let round = u32::try_from(seed >> 32).unwrap();
+            if (state.model.disturbed)(round) {
+                state.stalled_us.fetch_add(500_000, Ordering::Relaxed);
+            }
+            json(&report(seed, state.model.base_ns))
+        }
     })
 }
 
@@ -133,9 +145,13 @@ fn report(seed: u64, base_ns: f64) -> JobReport {
     }
 }
 
-fn counters(reading: u64) -> Counters {
+fn counters(reading: u64, stalled_us: u64) -> Counters {
     Counters {
         at_ns: reading * 1_000_000_000,
+        pressure: Some(Pressure {
+            memory_some_us: Some(stalled_us),
+            ..Pressure::default()
+        }),
         threads: Some(ThreadCounters {
             threads: 1,
             cpu_ns: reading * 400_000_000,

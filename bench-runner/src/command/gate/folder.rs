@@ -39,15 +39,24 @@ pub(super) struct Request {
     pub(super) policy: Policy,
     /// The plan of the first stage.
     pub(super) plan: Plan,
+    /// The stored campaign that everything is compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) against: Option<PathBuf>,
 }
 
 impl Request {
-    pub(super) const fn new(policy: Policy, plan: Plan, started_unix_ms: u64) -> Self {
+    pub(super) const fn new(
+        policy: Policy,
+        plan: Plan,
+        against: Option<PathBuf>,
+        started_unix_ms: u64,
+    ) -> Self {
         Self {
             schema: RECORD_SCHEMA,
             started_unix_ms,
             policy,
             plan,
+            against,
         }
     }
 }

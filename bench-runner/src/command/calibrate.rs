@@ -1,0 +1,317 @@
+//! `tollgate calibrate`: how much this machine's own noise moves the same path against itself.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use tollgate_reports::analyse;
+use tollgate_reports::calibration::{Calibration, CellCalibration, Costs, Rate};
+use tollgate_reports::gate::Policy;
+use tollgate_reports::model::Analysis;
+use tollgate_results::RECORD_SCHEMA;
+use tollgate_results::arm::{Arm, Name};
+use tollgate_results::plan::Plan;
+use tollgate_results::run::Campaign;
+use tollgate_scenarios::estimate;
+use tollgate_store::CampaignDir;
+
+use super::measure::{self, Measured, Meter, Open};
+use super::plan::table;
+use super::source;
+use crate::calibration;
+use crate::campaign::{self, comparable};
+use crate::cli::CalibrateArgs;
+use crate::clock::SystemClock;
+use crate::exit::Exit;
+use crate::output;
+use crate::progress::{self, minutes};
+
+/// Name of the file that says what was asked for.
+const REQUEST: &str = "request.json";
+
+/// What a calibration was asked for: enough to go on with it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    schema: u32,
+    campaigns: u32,
+    plan: Plan,
+}
+
+/// Measures the same path against itself, or takes campaigns that did.
+pub(super) fn calibrate(args: &CalibrateArgs) -> anyhow::Result<Exit> {
+    let folders = if args.from.is_empty() {
+        match measure(args)? {
+            Some(folders) => folders,
+            None => return Ok(Exit::Interrupted),
+        }
+    } else {
+        args.from.clone()
+    };
+    let mut found = Vec::new();
+    let mut costs = Vec::new();
+    for folder in &folders {
+        let (_, campaign) = CampaignDir::open(folder)?;
+        let analysis = analyse(&campaign);
+        costs.push(cost(&campaign, &analysis));
+        found.push(analysis);
+    }
+    let all: Vec<&Analysis> = found.iter().collect();
+    let calibration = Calibration::of(&all)?;
+    let path = calibration::save(&calibration)?;
+    if args.json {
+        let mut json = serde_json::to_vec_pretty(&calibration)?;
+        json.push(b'\n');
+        output::result(&json)?;
+    } else {
+        output::result(describe(&calibration, mean(&costs)).as_bytes())?;
+        output::result(format!("\nCalibration: {}\n", path.display()).as_bytes())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Measures what is lacking; `None` where it was interrupted.
+fn measure(args: &CalibrateArgs) -> anyhow::Result<Option<Vec<PathBuf>>> {
+    let clock = SystemClock::start();
+    let probe = measure::probe(args.probe.as_deref())?;
+    let (dir, request) = match &args.resume {
+        Some(dir) => (dir.clone(), read(dir)?),
+        None => begin(args, clock)?,
+    };
+    let mut meter = Meter {
+        probe,
+        clock,
+        progress: progress::of(args.progress),
+    };
+    let mut folders = Vec::new();
+    for number in 1..=request.campaigns {
+        let folder = dir.join(format!("{number:03}"));
+        let open = if folder.join(tollgate_store::RUN).exists() {
+            Open::resume(&folder)?
+        } else {
+            let plan = Plan {
+                seed: request.plan.seed.wrapping_add(u64::from(number)),
+                ..request.plan.clone()
+            };
+            Open::create(&folder, plan, clock)?
+        };
+        if !campaign::is_over(&open.campaign) {
+            let what = format!("campaign {number} of {}", request.campaigns);
+            if !matches!(meter.measure(open).context(what)?, Measured::Whole(..)) {
+                output::note(&format!(
+                    "Interrupted after {} of {} campaigns; they are kept. Go on with: tollgate calibrate --resume {}",
+                    number - 1,
+                    request.campaigns,
+                    dir.display()
+                ));
+                return Ok(None);
+            }
+        }
+        folders.push(folder);
+    }
+    Ok(Some(folders))
+}
+
+fn begin(args: &CalibrateArgs, clock: SystemClock) -> anyhow::Result<(PathBuf, Request)> {
+    ensure!(
+        (1..=1_000).contains(&args.campaigns),
+        "--campaigns: {} is out of range; write 1 to 1000",
+        args.campaigns
+    );
+    let name = args
+        .scenario
+        .as_deref()
+        .context("name a scenario, for example `tollgate calibrate overlay-tax`")?;
+    let plan = against_itself(source::plan(name, &args.choices(), clock)?);
+    comparable(&plan)?;
+    ensure!(
+        plan.rounds.count >= 6,
+        "--rounds: {} are too few for an interval; write at least 6",
+        plan.rounds.count
+    );
+    let each = estimate(&plan).duration();
+    output::note(&format!(
+        "{}: `{}` against a second install of itself, {} campaigns of {} rounds, seed {}: about {}",
+        plan.scenario,
+        plan.reference,
+        args.campaigns,
+        plan.rounds.count,
+        plan.seed,
+        minutes(each * args.campaigns),
+    ));
+    let dir = args
+        .out
+        .clone()
+        .unwrap_or_else(|| measure::next_free(Path::new("calibrations"), plan.scenario.as_str()));
+    let shown = dir.display();
+    ensure!(
+        !dir.join(REQUEST).exists(),
+        "`{shown}` is the folder of a calibration; go on with it by --resume, or name another"
+    );
+    fs::create_dir_all(&dir).with_context(|| format!("failed to make the folder `{shown}`"))?;
+    let request = Request {
+        schema: RECORD_SCHEMA,
+        campaigns: args.campaigns,
+        plan,
+    };
+    let mut json = serde_json::to_vec_pretty(&request)?;
+    json.push(b'\n');
+    tollgate_store::write_whole(&dir.join(REQUEST), &json)?;
+    Ok((dir, request))
+}
+
+fn read(dir: &Path) -> anyhow::Result<Request> {
+    let path = dir.join(REQUEST);
+    let bytes = fs::read(&path).with_context(|| {
+        format!(
+            "`{}` is no calibration's folder; name the one that `tollgate calibrate` wrote to",
+            dir.display()
+        )
+    })?;
+    let request: Request = serde_json::from_slice(&bytes).with_context(|| {
+        format!(
+            "`{}` was edited or damaged, or is of another version",
+            path.display()
+        )
+    })?;
+    ensure!(
+        request.schema == RECORD_SCHEMA,
+        "`{}` is of record format {}, and this version of Tollgate reads {RECORD_SCHEMA}; use the version that wrote it",
+        path.display(),
+        request.schema
+    );
+    Ok(request)
+}
+
+/// Leaves the reference, and puts a second install of it beside it.
+fn against_itself(mut plan: Plan) -> Plan {
+    let reference = plan.reference.clone();
+    plan.arms.retain(|arm| arm.name == reference);
+    plan.skipped.retain(|skipped| skipped.arm == reference);
+    if let Some(arm) = plan.arms.first().cloned() {
+        plan.workloads
+            .retain(|workload| arm.workloads.contains(&workload.name));
+        plan.arms.push(Arm {
+            name: again(&reference),
+            reference: Some(reference),
+            sweep: None,
+            ..arm
+        });
+    }
+    plan
+}
+
+/// Returns a name for the second install.
+fn again(reference: &Name) -> Name {
+    let name = format!("{reference}-again");
+    name.parse().unwrap_or_else(|_| {
+        // The reference's own name is as long as a name can be.
+        let fallback = if reference.as_str() == "again" {
+            "second"
+        } else {
+            "again"
+        };
+        fallback.parse().expect("a plain word is a name")
+    })
+}
+
+/// What this campaign's install and rounds took.
+fn cost(campaign: &Campaign, analysis: &Analysis) -> Costs {
+    let rounds = f64::from(campaign.run.plan.rounds.count) + 1.0;
+    let round_seconds = analysis.subject.elapsed_seconds / rounds;
+    let installs = campaign.run.installs.iter();
+    let arms = installs.flat_map(|install| install.arms.values());
+    let deploy: std::time::Duration = arms
+        .map(|facts| {
+            let programming = facts.programming_ns.unwrap_or(0);
+            std::time::Duration::from_nanos(facts.deploy_ns.saturating_add(programming))
+        })
+        .sum();
+    Costs {
+        install_seconds: deploy.as_secs_f64() + round_seconds,
+        round_seconds,
+    }
+}
+
+fn mean(costs: &[Costs]) -> Costs {
+    let count = f64::from(u32::try_from(costs.len()).unwrap_or(u32::MAX)).max(1.0);
+    let of = |cost: fn(&Costs) -> f64| costs.iter().map(cost).sum::<f64>() / count;
+    Costs {
+        install_seconds: of(|cost| cost.install_seconds),
+        round_seconds: of(|cost| cost.round_seconds),
+    }
+}
+
+fn describe(calibration: &Calibration, costs: Costs) -> String {
+    let margins = Policy::default().margins;
+    let mut cells = table(&[
+        "workload",
+        "metric",
+        "s_round",
+        "s_install",
+        "phi",
+        "MDE",
+        "floor",
+        "margin",
+        "told apart",
+    ]);
+    let mut advice = String::new();
+    for cell in &calibration.cells {
+        let margin = margins.get(&cell.metric).map(|margin| margin.0);
+        cells.add_row([
+            cell.workload.to_string(),
+            cell.metric.to_string(),
+            percent(cell.s_round),
+            cell.s_install.map_or_else(|| "–".to_owned(), percent),
+            percent(cell.phi),
+            percent(cell.mde),
+            percent(cell.floor()),
+            margin.map_or_else(|| "–".to_owned(), |margin| gateable(cell, margin)),
+            rate(cell.told_apart),
+        ]);
+        if let Some(margin) = margin {
+            let words = cell.advise(margin, costs).words;
+            let _ = writeln!(advice, "{} {}: {words}.", cell.workload, cell.metric);
+        }
+    }
+    for note in &calibration.notes {
+        let _ = writeln!(advice, "Note: {note}.");
+    }
+    format!(
+        "{} against a second install of itself, {} campaigns, machine {}\n\n{cells}\n\n\
+         s_round, s_install: standard deviation of the effect from round to round and from install to install.\n\
+         phi: 95 % of campaigns differ by less. MDE: nine of ten campaigns find a difference of this size.\n\
+         floor: the larger of both; a gate refuses smaller margins. told apart: how often equal arms were called\n\
+         slower or faster, with the 95 % upper bound of the true rate.\n\n{advice}",
+        calibration.scenario, calibration.campaigns, calibration.fingerprint
+    )
+}
+
+fn gateable(cell: &CellCalibration, margin: f64) -> String {
+    let can = if margin >= cell.floor() {
+        "ok"
+    } else {
+        "too narrow"
+    };
+    format!("{} {can}", percent(margin))
+}
+
+fn rate(rate: Rate) -> String {
+    format!(
+        "{}/{} (≤ {})",
+        rate.hits,
+        rate.trials,
+        percent(rate.at_most)
+    )
+}
+
+/// Writes a share with as many digits as tell something.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent >= 10.0 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}
