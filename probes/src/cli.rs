@@ -13,6 +13,7 @@ mod split;
 mod streams;
 mod summary;
 mod traffic;
+mod web;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

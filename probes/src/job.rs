@@ -77,7 +77,7 @@ pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeErro
         .collect();
     refusals.dedup();
     if !refusals.is_empty() {
-        let context = format!("arm a {} job", job.traffic.kind());
+        let context = format!("arm the {} job", job.traffic.kind());
         return Err(ProbeError::invalid(context, refusals));
     }
     Ok(ArmedJob {

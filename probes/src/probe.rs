@@ -1,6 +1,7 @@
 //! What a sending thread does in a window: request/response loops and streams.
 //!
 //! - [`kept`]: exchanges over one connection, re-opened when it breaks (tcp-rr, http)
+//! - [`secure`]: connections over TLS
 //! - [`fresh`]: a connection for each exchange (tcp-crr, http)
 //! - [`datagrams`]: requests and replies by datagrams (udp-rr, icmp-echo)
 //! - [`open`]: requests on a schedule, many under way at once (tcp-rr, udp-rr, icmp-echo, http)
@@ -8,7 +9,7 @@
 //! - [`fetch`]: blocks from the far end
 //! - [`udp_stream`]: datagrams in one direction, without replies
 //! - [`arranged`]: the connection over which a stream is arranged
-//! - [`echo`] and [`http`]: what is exchanged over a connection
+//! - [`echo`] and [`http`]: what is exchanged over a connection; HTTP over many at once, and HTTP/2
 //! - [`icmp`]: ICMP echo messages and the sockets that carry them
 //! - [`tuned`]: connections that are sent on or received from in another way
 //! - [`transport`] and [`socket`]: the seam to the network, and the kernel behind it
@@ -28,6 +29,7 @@ pub(crate) mod kept;
 #[cfg(test)]
 mod memory;
 pub(crate) mod open;
+pub(crate) mod secure;
 pub(crate) mod socket;
 pub(crate) mod stamped;
 pub(crate) mod stream;

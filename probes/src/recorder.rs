@@ -4,7 +4,7 @@ mod split;
 
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{
-    Failure, Flow, Histograms, JobReport, OpenOutcome, Outcome, Timed,
+    Failure, Flow, Histograms, HttpOutcome, JobReport, OpenOutcome, Outcome, Timed,
 };
 
 pub(crate) use self::split::KernelStamps;
@@ -12,6 +12,7 @@ use self::split::Split;
 use tollgate_results::stream::{Datagrams, StreamTotals, TcpSample};
 
 use crate::clock::Moment;
+use crate::probe::echo::FirstByte;
 
 /// Counts and times of one thread and one window. Recording does not allocate.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Recorder {
     split: Option<Split>,
     /// What streams give besides.
     streamed: Streamed,
+    /// What came back over HTTP.
+    http: Option<HttpOutcome>,
 }
 
 /// What streams give besides counts, when a window is over.
@@ -97,6 +100,7 @@ impl Recorder {
             counts: Counts::default(),
             split: None,
             streamed: Streamed::default(),
+            http: None,
         }
     }
 
@@ -125,6 +129,29 @@ impl Recorder {
     #[inline]
     pub fn connected(&mut self, connect_ns: u64) {
         self.record(Timed::Connect, connect_ns);
+    }
+
+    /// Records how long a TLS handshake took, in nanoseconds.
+    #[inline]
+    pub(crate) fn secured(&mut self, handshake_ns: u64) {
+        self.record(Timed::Tls, handshake_ns);
+    }
+
+    /// Records when the first and the last byte of a reply came, where that is timed.
+    #[inline]
+    pub(crate) fn phases(&mut self, asked: Moment, first: FirstByte, done: Moment) {
+        let first = match first {
+            FirstByte::Untimed => return,
+            FirstByte::WithLast => done,
+            FirstByte::At(first) => first,
+        };
+        self.record(Timed::FirstByte, first.since(asked));
+        self.record(Timed::LastByte, done.since(first));
+    }
+
+    /// Keeps what came back over HTTP.
+    pub(crate) fn keep_http(&mut self, outcome: HttpOutcome) {
+        self.http = Some(outcome);
     }
 
     #[inline]
@@ -226,6 +253,9 @@ impl Recorder {
         outcome.flow = flow.or(outcome.flow);
         // What is split has one thread.
         outcome.stamps = self.split.map(|split| split.stamps).or(outcome.stamps);
+        if let Some(http) = &self.http {
+            outcome.http.get_or_insert_default().merge(http.clone());
+        }
         // An open loop has one thread.
         outcome.open = open.or(outcome.open);
         for (failure, &count) in Failure::ALL.iter().zip(&self.failures) {

@@ -2,8 +2,9 @@
 //!
 //! TCP connections are served by blocking threads, one each, so that a request costs one read and one
 //! write; threads are added when the last idle one is taken, up to [`MAX_CONNECTIONS`]. The first bytes of a
-//! connection tell the probe's own protocol from HTTP. Every wait has an end, every buffer a fixed size, and
-//! nothing is sent beyond what was received, but for HTTP responses up to a bound and streams to whom it is allowed.
+//! connection tell the probe's own protocol from HTTP/1.1, HTTP/2 and TLS; the last two have a thread of their own.
+//! Every wait has an end, every buffer a fixed size, and nothing is sent beyond what was received, but for HTTP
+//! responses up to a bound and streams to whom it is allowed.
 
 mod arranged;
 mod connection;
@@ -16,10 +17,12 @@ mod stamping;
 mod toll;
 mod udp;
 mod watch;
+mod web;
 
 use std::sync::Arc;
 
 use tollgate_results::agent::Serve;
+use tollgate_results::outcome::HttpOutcome;
 
 use self::listen::listen;
 use self::pool::Pool;
@@ -34,6 +37,9 @@ pub const MAX_CONNECTIONS: usize = 1024;
 
 /// Largest HTTP response to somebody who wasn't authorised, in bytes.
 pub const OPEN_RESPONSE: u32 = 64 * 1024;
+
+/// Longest name in HTTP responses, in bytes.
+const LONGEST_NAME: usize = HttpOutcome::LONGEST_BACKEND;
 
 /// A running responder; ends when dropped.
 #[derive(Debug)]
@@ -91,7 +97,13 @@ impl Responder {
         })?;
         let sessions = Arc::new(Sessions::new(second));
         let udp = UdpThread::start(udp, Arc::clone(&sessions), serve.cpu, limits.toll)?;
-        let pool = Pool::start(tcp, serve.cpu, limits, sessions)?;
+        let pool = Pool::start(
+            tcp,
+            serve.cpu,
+            limits,
+            sessions,
+            name(serve.name.as_deref())?,
+        )?;
         Ok(Self { port, pool, udp })
     }
 
@@ -116,6 +128,28 @@ impl Responder {
         Ignored {
             connections: self.pool.ignored(),
             datagrams: self.udp.ignored(),
+        }
+    }
+}
+
+/// Returns the name in HTTP responses: the one that is wanted, else the host's.
+fn name(wanted: Option<&str>) -> Result<String, ProbeError> {
+    let fits = |name: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+        (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(plain)
+    };
+    match wanted {
+        Some(name) if fits(name) => Ok(name.to_owned()),
+        Some(_) => {
+            let fault = format!("the name must have 1 to {LONGEST_NAME} of A-Z a-z 0-9 . - _ :");
+            Err(ProbeError::invalid("start to answer", vec![fault]))
+        }
+        None => {
+            let host = nix::unistd::gethostname().ok();
+            let host = host.and_then(|host| host.into_string().ok());
+            Ok(host
+                .filter(|host| fits(host))
+                .unwrap_or_else(|| "responder".to_owned()))
         }
     }
 }

@@ -18,11 +18,17 @@
 //! byte of each block of a stream is 0, or 1 to ask for the count of bytes received so far, and the CPU time in
 //! nanoseconds that the receiving thread took so far: 8 bytes each. How a stream is arranged that is sent in another
 //! way says the module `datagrams::control`; there a first byte of 1 ends a window.
+//!
+//! Who gets a preamble of another version answers with the first 8 bytes of its own and closes; who gets a request
+//! of another version turns it into a reply of its own version. Magic, version, kind and token stand in every
+//! version where they stand here, so that both ends can say what is wrong.
 
 use tollgate_results::agent::PROTOCOL;
 
 /// Length of the preamble, in bytes.
 pub const PREAMBLE_LEN: usize = 16;
+/// Length of the answer to a preamble of another version, in bytes.
+pub const REFUSAL_LEN: usize = 8;
 /// Length of a datagram's header, in bytes.
 pub const HEADER_LEN: usize = 32;
 /// Least length of a datagram whose reply can say the time at the far end, in bytes.
@@ -116,6 +122,24 @@ impl Preamble {
         } else {
             Err(WireError::Size(size))
         }
+    }
+
+    /// Returns what answers a preamble of another version.
+    #[must_use]
+    pub fn refusal() -> [u8; REFUSAL_LEN] {
+        let start = start(PREAMBLE_MAGIC, 0);
+        let mut bytes = [0; REFUSAL_LEN];
+        bytes.copy_from_slice(&start[..REFUSAL_LEN]);
+        bytes
+    }
+
+    /// Returns whether what came instead of a reply is the refusal of another version.
+    #[must_use]
+    pub fn is_refusal(bytes: &[u8]) -> bool {
+        let Some(bytes) = bytes.first_chunk::<REFUSAL_LEN>() else {
+            return false;
+        };
+        bytes[..4] == PREAMBLE_MAGIC && number(bytes, 4) != PROTOCOL
     }
 
     /// Returns whether these first bytes of a connection, however few, can become a preamble.
@@ -250,6 +274,34 @@ impl Header {
         (long(24), long(32))
     }
 
+    /// Turns a request of another version into its refusal, in place; returns false for anything else.
+    pub fn refuse(datagram: &mut [u8]) -> bool {
+        let Some(bytes) = datagram.first_chunk_mut::<HEADER_LEN>() else {
+            return false;
+        };
+        let requests = [Kind::Request.code(), Kind::StampedRequest.code()];
+        let other = bytes[..4] == HEADER_MAGIC && number(bytes, 4) != PROTOCOL;
+        // A reply is never answered: two responders can't be set on each other.
+        if !other || !requests.contains(&bytes[8]) {
+            return false;
+        }
+        bytes[4..8].copy_from_slice(&PROTOCOL.to_be_bytes());
+        bytes[8] = Kind::Reply.code();
+        true
+    }
+
+    /// Returns whether a datagram is the refusal, by another version, of a request with this token.
+    #[must_use]
+    pub fn is_refusal(datagram: &[u8], token: u64) -> bool {
+        let Some(bytes) = datagram.first_chunk::<HEADER_LEN>() else {
+            return false;
+        };
+        bytes[..4] == HEADER_MAGIC
+            && number(bytes, 4) != PROTOCOL
+            && bytes[8] == Kind::Reply.code()
+            && bytes[16..24] == token.to_be_bytes()
+    }
+
     /// Turns a request into its reply, in place.
     #[inline]
     pub fn turn(datagram: &mut [u8]) {
@@ -322,6 +374,36 @@ mod tests {
             Err(WireError::Foreign)
         );
         assert_eq!(Preamble::decode(b"TLGT"), Err(WireError::Foreign));
+    }
+
+    #[test]
+    fn a_refusal_is_known_by_its_version_and_never_refused_again() {
+        assert!(
+            !Preamble::is_refusal(&Preamble::refusal()),
+            "our own version"
+        );
+        let mut other = Preamble::refusal();
+        other[7] += 1;
+        assert!(Preamble::is_refusal(&other));
+        assert!(!Preamble::is_refusal(&other[..7]));
+        let header = Header {
+            kind: Kind::Request,
+            token: 1,
+            sequence: 2,
+        };
+        let mut datagram = [0; 64];
+        header.write_to(&mut datagram);
+        assert!(!Header::refuse(&mut datagram), "our own version");
+        datagram[7] += 1;
+        let mut refusal = datagram;
+        assert!(Header::refuse(&mut refusal));
+        assert_eq!(refusal[16..], datagram[16..]);
+        // As the other end sees it.
+        refusal[7] = datagram[7];
+        assert!(Header::is_refusal(&refusal, 1));
+        assert!(!Header::is_refusal(&refusal, 2));
+        assert!(!Header::is_refusal(&datagram, 1), "a request");
+        assert!(!Header::refuse(&mut refusal), "a refusal");
     }
 
     #[test]

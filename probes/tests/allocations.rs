@@ -97,6 +97,14 @@ fn a_longer_window_allocates_no_more() {
             closed,
             false,
         ),
+        (
+            Traffic::Http(Http {
+                parallel: 16,
+                ..Http::new(connections, response)
+            }),
+            closed,
+            false,
+        ),
         (Traffic::Http(Http::new(connections, response)), open, false),
     ] {
         let window = |milliseconds: u64| {

@@ -3,6 +3,7 @@
 mod streams;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tollgate_results::units::{Bytes, Nanoseconds, Rate};
@@ -258,23 +259,64 @@ net.ipv4.ping_group_range of the network namespace allows, for IPv6 too.",
         #[arg(long, value_name = "N", default_value_t = 1, requires = "rate")]
         connections: u32,
     },
-    /// HTTP/1.1 GET of /bytes/N
+    /// HTTP GET, of a `tollgate-probe serve` or of any other server
     #[command(after_help = "\
 Example:
   tollgate-probe http 192.0.2.2:8080 --duration 5s --connections new --response '1 KiB'
-  tollgate-probe http 192.0.2.2:8080 --rate 2k/s --connections 64")]
+  tollgate-probe http 192.0.2.2:8080 --rate 2k/s --connections 64
+  tollgate-probe http https://server.example/path --version 2 --connections 8 --streams 4
+
+HOST:PORT is a `tollgate-probe serve`, asked for so many bytes, which must come. A URL is
+any server: whatever it answers is a reply, but an error status (4xx, 5xx) is a failed
+request. Redirects are not followed. Over https the server's certificate must be vouched
+for by this machine's authorities, by --ca, or by nobody (--insecure).")]
     Http {
         #[command(flatten)]
         common: Common,
         #[command(flatten)]
         open: OpenArgs,
-        /// Whether the connection is kept between requests: kept or new; with --rate how many are kept
-        #[arg(long, value_name = "WHICH|N", default_value = "kept", value_parser = connections)]
-        connections: Connections,
-        /// Size of the response's body, 0 B to 1 MiB
-        #[arg(long, value_name = "BYTES", default_value = "64 B", value_parser = bytes)]
-        response: Bytes,
+        #[command(flatten)]
+        http: HttpArgs,
     },
+}
+
+/// Arguments of HTTP.
+#[derive(Debug, Args)]
+pub(crate) struct HttpArgs {
+    /// Connections at a time: kept (one), N kept, new (one for each request) or new:N
+    #[arg(long, value_name = "WHICH|N", default_value = "kept", value_parser = connections)]
+    pub(crate) connections: Connections,
+    /// Version of HTTP
+    #[arg(
+        id = "http_version",
+        long = "version",
+        value_name = "N",
+        default_value = "1.1"
+    )]
+    pub(crate) version: HttpVersion,
+    /// Requests at a time on each kept connection of version 2, 1 to 128
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) streams: u32,
+    /// Size of the response's body, 0 B to 1 MiB; 64 B by default. Not with a URL
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) response: Option<Bytes>,
+    /// Over https accept any certificate
+    #[arg(long, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
+    /// Over https accept what the authorities in this file vouch for: certificates in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+/// Version of HTTP.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum HttpVersion {
+    /// One request at a time on a connection
+    #[value(name = "1.1")]
+    One,
+    /// Over https by ALPN, over http by prior knowledge
+    #[value(name = "2")]
+    Two,
 }
 
 /// Arguments of an open loop.
@@ -306,7 +348,7 @@ pub(crate) enum Arrivals {
 /// Arguments of every kind of traffic.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Where `tollgate-probe serve` listens
+    /// Where `tollgate-probe serve` listens; of http also a URL
     #[arg(value_name = "HOST:PORT")]
     pub(crate) target: String,
     /// Length of the measurement
@@ -346,23 +388,25 @@ pub(crate) enum Close {
 /// Whether HTTP connections are kept, and how many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connections {
-    /// One for all requests
-    Kept,
-    /// A new one for each request
-    New,
-    /// This many, kept, for the requests of an open loop
-    Many(u32),
+    /// This many at a time, for all requests
+    Kept(u32),
+    /// A new one for each request, this many at a time
+    New(u32),
 }
 
 /// Reads what `--connections` of http says.
 fn connections(text: &str) -> Result<Connections, String> {
+    let number = |text: &str| {
+        let number = text.parse();
+        number.map_err(|_| "write kept, new, a number, or new: and a number".to_owned())
+    };
     match text {
-        "kept" => Ok(Connections::Kept),
-        "new" => Ok(Connections::New),
-        number => number
-            .parse()
-            .map(Connections::Many)
-            .map_err(|_| "write kept, new, or with --rate a number".to_owned()),
+        "kept" => Ok(Connections::Kept(1)),
+        "new" => Ok(Connections::New(1)),
+        _ => match text.strip_prefix("new:") {
+            Some(text) => number(text).map(Connections::New),
+            None => number(text).map(Connections::Kept),
+        },
     }
 }
 
@@ -400,9 +444,12 @@ mod tests {
 
     #[test]
     fn http_connections_are_kept_new_or_so_many() {
-        assert_eq!(connections("kept"), Ok(Connections::Kept));
-        assert_eq!(connections("64"), Ok(Connections::Many(64)));
-        assert!(connections("some").unwrap_err().contains("kept, new"));
+        assert_eq!(connections("kept"), Ok(Connections::Kept(1)));
+        assert_eq!(connections("64"), Ok(Connections::Kept(64)));
+        assert_eq!(connections("new:8"), Ok(Connections::New(8)));
+        for text in ["some", "new:", "new:x", "-1"] {
+            assert!(connections(text).unwrap_err().contains("kept, new"));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use serde::Serialize;
+use tollgate_results::outcome::HttpOutcome;
 use tollgate_results::workload::SocketKind;
 
 use super::summary::{Summary, Times};
@@ -70,8 +71,15 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
         write_row(out, ("service", 9), &open.service.cells())?;
         write_row(out, ("lateness", 9), &open.lateness.cells())?;
     }
-    if let Some(connect) = &summary.connect {
-        write_row(out, ("connect", 9), &connect.cells())?;
+    for (name, times) in [
+        ("connect", &summary.connect),
+        ("TLS", &summary.tls),
+        ("1st byte", &summary.first_byte),
+        ("to last", &summary.last_byte),
+    ] {
+        if let Some(times) = times {
+            write_row(out, (name, 9), &times.cells())?;
+        }
     }
     writeln!(out)?;
     let share = if sent == 0 {
@@ -94,8 +102,32 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
             summary.late, summary.duplicated, summary.reordered, summary.stray
         )?;
     }
+    if let Some(http) = &summary.http {
+        write_http(out, http)?;
+    }
     if let Some(split) = &summary.split {
         split.write(out)?;
+    }
+    Ok(())
+}
+
+/// Writes what came back over HTTP: statuses, and who answered.
+fn write_http(out: &mut impl Write, http: &HttpOutcome) -> io::Result<()> {
+    let statuses = http.statuses.iter();
+    let statuses: Vec<String> = statuses
+        .map(|(status, count)| format!("{status}: {count}"))
+        .collect();
+    if !statuses.is_empty() {
+        writeln!(out, "status {}", statuses.join(", "))?;
+    }
+    let all: u64 = http.backends.values().sum::<u64>() + http.other_backends;
+    let share = |count: u64| to_float(count) * 100.0 / to_float(all.max(1));
+    for (name, &count) in &http.backends {
+        writeln!(out, "backend {name}: {count} ({:.1} %)", share(count))?;
+    }
+    if http.other_backends > 0 {
+        let count = http.other_backends;
+        writeln!(out, "further backends: {count} ({:.1} %)", share(count))?;
     }
     Ok(())
 }

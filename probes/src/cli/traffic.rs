@@ -8,6 +8,7 @@ use tollgate_results::agent::Job;
 use tollgate_results::workload;
 
 use super::args::{Arrivals, Close, Common, Connections, OpenArgs, SocketKind, Traffic};
+use super::web;
 
 /// What the user wants to measure and see.
 #[derive(Debug)]
@@ -25,12 +26,16 @@ impl Wanted {
             | Traffic::IcmpEcho { timestamps, .. } => *timestamps,
             _ => false,
         };
-        let (load, seed) = load(traffic)?;
-        let (common, traffic) = split(traffic);
+        let (load, seed) = load(traffic);
+        let place = match traffic {
+            Traffic::Http { common, .. } => Some(web::host_and_port(&common.target)?),
+            _ => None,
+        };
+        let (common, traffic) = split(traffic)?;
         let target = if traffic.has_no_port() {
             resolve_host(&common.target)?
         } else {
-            resolve(&common.target)?
+            resolve(place.as_ref().unwrap_or(&common.target))?
         };
         let job = Job {
             traffic,
@@ -51,7 +56,7 @@ impl Wanted {
 }
 
 /// Returns when to send, and the seed that was asked for.
-fn load(traffic: &Traffic) -> Result<(workload::Load, Option<u64>), ProbeError> {
+fn load(traffic: &Traffic) -> (workload::Load, Option<u64>) {
     let (open, connections) = match traffic {
         Traffic::TcpRr {
             open, connections, ..
@@ -62,19 +67,12 @@ fn load(traffic: &Traffic) -> Result<(workload::Load, Option<u64>), ProbeError> 
         | Traffic::IcmpEcho {
             open, connections, ..
         } => (open, *connections),
-        Traffic::Http {
-            open, connections, ..
-        } => match connections {
-            Connections::Many(_) if open.rate.is_none() => {
-                let fault = "a number of connections is for an open loop: add --rate, for example --rate 1k/s";
-                let faults = vec![fault.to_owned()];
-                return Err(ProbeError::invalid("arm an http job".to_owned(), faults));
-            }
-            Connections::Many(number) => (open, *number),
-            Connections::Kept | Connections::New => (open, 1),
+        Traffic::Http { open, http, .. } => match http.connections {
+            Connections::Kept(number) => (open, number),
+            Connections::New(_) => (open, 1),
         },
         Traffic::TcpCrr { .. } | Traffic::TcpStream(_) | Traffic::UdpStream(_) => {
-            return Ok((workload::Load::Closed, None));
+            return (workload::Load::Closed, None);
         }
     };
     let OpenArgs {
@@ -95,11 +93,11 @@ fn load(traffic: &Traffic) -> Result<(workload::Load, Option<u64>), ProbeError> 
             in_flight,
         })
     });
-    Ok((load, seed))
+    (load, seed)
 }
 
-fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
-    match *traffic {
+fn split(traffic: &Traffic) -> Result<(&Common, workload::Traffic), ProbeError> {
+    Ok(match *traffic {
         Traffic::TcpRr {
             ref common,
             payload,
@@ -147,18 +145,13 @@ fn split(traffic: &Traffic) -> (&Common, workload::Traffic) {
         }
         Traffic::Http {
             ref common,
-            connections,
-            response,
-            ..
+            ref open,
+            ref http,
         } => {
-            let connections = match connections {
-                Connections::Kept | Connections::Many(_) => workload::Connections::Kept,
-                Connections::New => workload::Connections::New,
-            };
-            let http = workload::Http::new(connections, response);
+            let http = web::traffic(&common.target, open, http)?;
             (common, workload::Traffic::Http(http))
         }
-    }
+    })
 }
 
 impl From<SocketKind> for workload::SocketKind {

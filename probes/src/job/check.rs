@@ -27,7 +27,7 @@ pub(super) fn check(job: &Job) -> Result<(), ProbeError> {
     if faults.is_empty() {
         Ok(())
     } else {
-        let context = format!("arm a {} job", job.traffic.kind());
+        let context = format!("arm the {} job", job.traffic.kind());
         Err(ProbeError::invalid(context, faults))
     }
 }

@@ -21,9 +21,11 @@ use crate::probe::datagrams::DatagramRr;
 use crate::probe::echo::Echo;
 use crate::probe::fetch::Fetch;
 use crate::probe::fresh::Fresh;
+use crate::probe::http::tally::Tally;
 use crate::probe::icmp::{Echoes, IcmpDial};
 use crate::probe::kept::Kept;
 use crate::probe::open::talk::Datagrams;
+use crate::probe::secure::Setup;
 use crate::probe::socket::{TcpDial, UdpDial};
 use crate::probe::stamped::{Numbered, StampedDial};
 use crate::probe::stream::Stream;
@@ -59,8 +61,12 @@ impl Sender {
             reports,
         };
         let job_of_thread = job.clone();
+        let setup = match &job.traffic {
+            Traffic::Http(http) => http::setup(job, http)?,
+            _ => None,
+        };
         let started = thread::spawn(&format!("tg-send-{flow}"), job.cpu, move || {
-            live(&job_of_thread, flow, &life);
+            live(&job_of_thread, setup, flow, &life);
         })?;
         Ok(Self {
             aborter: aborter.clone(),
@@ -114,7 +120,16 @@ struct Life {
 }
 
 impl Life {
-    fn drive(&self, mut probe: impl Probe) {
+    /// Does what [`Life::drive`] does, and keeps what came back over HTTP.
+    fn drive_http(&self, probe: impl Probe, tally: &Tally) {
+        self.drive_noting(probe, |recorder| recorder.keep_http(tally.take()));
+    }
+
+    fn drive(&self, probe: impl Probe) {
+        self.drive_noting(probe, |_| ());
+    }
+
+    fn drive_noting(&self, mut probe: impl Probe, note: impl Fn(&mut Recorder)) {
         let window = |duration_ns| Window::open(&Monotonic, duration_ns, self.aborter.flag());
         let mut recorder = Recorder::new(self.times);
         probe.open(&window(0));
@@ -132,6 +147,7 @@ impl Life {
             } else {
                 probe.run(&window(duration_ns), &mut recorder);
             }
+            note(&mut recorder);
             let full = std::mem::replace(&mut recorder, Recorder::new(self.times));
             if self.reports.send(Ok(full)).is_err() {
                 return;
@@ -167,6 +183,7 @@ const SPLIT_DATAGRAMS: &[Timed] = &[
 pub(super) fn lanes(traffic: &Traffic) -> u32 {
     let flows = match traffic {
         Traffic::TcpStream { flows, .. } => *flows,
+        Traffic::Http(http) => http::threads(http),
         _ => 1,
     };
     match traffic.direction() {
@@ -200,7 +217,7 @@ const fn times(job: &Job) -> &'static [Timed] {
 }
 
 /// Sends the job's traffic until the job is dropped.
-fn live(job: &Job, flow: u32, life: &Life) {
+fn live(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
     if let Some(load) = job.load.open() {
         return open::live(job, load, life);
     }
@@ -269,7 +286,7 @@ fn live(job: &Job, flow: u32, life: &Life) {
                 life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
             }
         }
-        Traffic::Http(ref http) => http::live(job, http, life),
+        Traffic::Http(ref http) => http::live(job, http, setup, life),
     }
 }
 

@@ -88,6 +88,7 @@ impl<D: Dial, T: Talk<Ear = ()>, C: Clock> DatagramRr<D, T, C> {
                     let heard = self.talk.hear(&mut (), 0, &self.buffer[..len]);
                     let sequence = match heard {
                         Ok((_, Heard::Reply(sequence))) => Some(sequence),
+                        Err(failure @ Failure::Version) => return Err(Fault::Failed(failure)),
                         _ => None,
                     };
                     let counts = recorder.counts_mut();

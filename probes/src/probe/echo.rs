@@ -7,7 +7,7 @@ use tollgate_results::outcome::Failure;
 
 use super::transport::{Transport, recv_all, send_all};
 use super::window::{Fault, Patience};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::wire::{ECHOED, Mode, PREAMBLE_LEN, Preamble};
 
 /// What is said over a connection, one request and one reply at a time.
@@ -21,8 +21,30 @@ pub(crate) trait Exchange {
         patience: &Patience<'_, C>,
     ) -> Result<bool, Fault>;
 
-    /// Returns the payload of a request and of its reply, in bytes.
-    fn payload(&self) -> (u64, u64);
+    /// Returns when the first byte of the last reply came.
+    #[inline]
+    fn first_byte(&self) -> FirstByte {
+        FirstByte::Untimed
+    }
+
+    /// Returns whether the connection can be used after this failure, and the next request need not wait.
+    fn outlives(&self, _failure: Failure) -> bool {
+        false
+    }
+
+    /// Returns the payload sent and received with so many replies, all since this was asked last, in bytes.
+    fn payload(&mut self, replies: u64) -> (u64, u64);
+}
+
+/// When the first byte of a reply came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum FirstByte {
+    /// It is not timed.
+    Untimed,
+    /// Together with the last one.
+    WithLast,
+    /// Before the last one.
+    At(Moment),
 }
 
 /// An exchange in the probe's own protocol.
@@ -65,17 +87,23 @@ impl Exchange for Echo {
         self.frame[PREAMBLE_LEN..][..stamped].copy_from_slice(&stamp[..stamped]);
         let from = if first { 0 } else { PREAMBLE_LEN };
         send_all(link, &self.frame[from..], patience)?;
-        recv_all(link, &mut self.reply, patience)?;
+        let received = recv_all(link, &mut self.reply, patience);
+        if received.is_err() && first && Preamble::is_refusal(&self.reply) {
+            return Err(Fault::Failed(Failure::Version));
+        }
+        received?;
         let echoed = self.reply.len().min(ECHOED);
         if self.reply[..echoed] == self.frame[PREAMBLE_LEN..][..echoed] {
             Ok(true)
+        } else if first && Preamble::is_refusal(&self.reply) {
+            Err(Fault::Failed(Failure::Version))
         } else {
             Err(Fault::Failed(Failure::Malformed))
         }
     }
 
-    fn payload(&self) -> (u64, u64) {
-        let size = self.reply.len() as u64;
-        (size, size)
+    fn payload(&mut self, replies: u64) -> (u64, u64) {
+        let bytes = self.reply.len() as u64 * replies;
+        (bytes, bytes)
     }
 }

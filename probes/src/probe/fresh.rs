@@ -1,10 +1,10 @@
 //! A connection for each exchange.
 
-use tollgate_results::outcome::Flow;
+use tollgate_results::outcome::{Failure, Flow};
 
 use super::Probe;
-use super::echo::Exchange;
-use super::transport::Dial;
+use super::echo::{Exchange, FirstByte};
+use super::transport::{Dial, Transport as _};
 use super::window::{Fault, Window};
 use crate::clock::{Clock, Moment};
 use crate::recorder::Recorder;
@@ -39,11 +39,20 @@ impl<D: Dial, E: Exchange, C: Clock> Fresh<D, E, C> {
     ) -> Result<(), Fault> {
         let patience = window.patience(&self.clock, now);
         let (mut link, connect_ns) = self.dial.dial(&patience)?;
+        // Only where phases are timed is it worth a look at the clock.
+        let asked = match self.exchange.first_byte() {
+            FirstByte::Untimed => now,
+            FirstByte::WithLast | FirstByte::At(_) => self.clock.now(),
+        };
         let result = self.exchange.perform(&mut link, true, &patience);
         let done = self.clock.now();
         if result.is_ok() {
             recorder.replied(done.since(now));
             recorder.connected(connect_ns);
+            if let Some(tls_ns) = link.handshake_ns() {
+                recorder.secured(tls_ns);
+            }
+            recorder.phases(asked, self.exchange.first_byte(), done);
         }
         self.flow = self.dial.flow(&link);
         self.dial.hang_up(link);
@@ -63,17 +72,18 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Fresh<D, E, C> {
                 Err(Fault::Aborted) => break,
                 Err(Fault::Failed(failure)) => {
                     recorder.failed(failure);
-                    window.pause(&self.clock);
+                    if failure != Failure::Status {
+                        window.pause(&self.clock);
+                    }
                 }
             }
             now = self.clock.now();
         }
-        let (request, reply) = self.exchange.payload();
-        let replies = recorder.replies();
+        let (sent, received) = self.exchange.payload(recorder.replies());
         let counts = recorder.counts_mut();
         counts.finished = Some(now);
-        counts.bytes_sent = request * replies;
-        counts.bytes_received = reply * replies;
+        counts.bytes_sent = sent;
+        counts.bytes_received = received;
         counts.flow = self.flow;
     }
 }

@@ -77,6 +77,7 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
                 Ok(started) => {
                     now = self.clock.now();
                     recorder.replied(now.since(started));
+                    recorder.phases(started, self.exchange.first_byte(), now);
                     if let Some(stamps) = self.link.as_mut().and_then(Transport::stamps) {
                         recorder.split(started, now, &stamps, None);
                         now = self.clock.now();
@@ -85,18 +86,19 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
                 Err(Fault::Aborted) => break,
                 Err(Fault::Failed(failure)) => {
                     recorder.failed(failure);
-                    self.hang_up();
-                    window.pause(&self.clock);
+                    if !self.exchange.outlives(failure) {
+                        self.hang_up();
+                        window.pause(&self.clock);
+                    }
                     now = self.clock.now();
                 }
             }
         }
-        let (request, reply) = self.exchange.payload();
-        let replies = recorder.replies();
+        let (sent, received) = self.exchange.payload(recorder.replies());
         let counts = recorder.counts_mut();
         counts.finished = Some(now);
-        counts.bytes_sent = request * replies;
-        counts.bytes_received = reply * replies;
+        counts.bytes_sent = sent;
+        counts.bytes_received = received;
         let open = self.link.as_ref().and_then(|link| self.dial.flow(link));
         counts.flow = open.or(self.closed);
     }

@@ -1,6 +1,6 @@
 //! The kernel's sockets behind the [`Transport`] seam.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -33,6 +33,10 @@ pub(crate) struct TcpDial {
 impl TcpDial {
     pub(crate) const fn new(target: SocketAddr, close: Close) -> Self {
         Self { target, close }
+    }
+
+    pub(crate) const fn target(&self) -> SocketAddr {
+        self.target
     }
 }
 
@@ -82,6 +86,16 @@ pub(crate) trait Begin: Dial<Link: AsFd> {
 
     /// Makes a connection that was dialled never block.
     fn unblock(link: &Self::Link) -> io::Result<()>;
+
+    /// Goes on with a connection that was begun; returns whether it stands.
+    fn stands(_link: &mut Self::Link) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Sorts an error of one of its connections.
+    fn cause(&self, error: &io::Error) -> Failure {
+        cause(error)
+    }
 }
 
 impl Begin for TcpDial {
@@ -97,6 +111,17 @@ impl Begin for TcpDial {
 
     fn unblock(link: &TcpStream) -> io::Result<()> {
         link.set_nonblocking(true)
+    }
+
+    fn stands(link: &mut TcpStream) -> io::Result<bool> {
+        if let Some(error) = link.take_error()? {
+            return Err(error);
+        }
+        match link.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -48,6 +48,11 @@ pub(crate) trait Transport {
     fn stamps(&mut self) -> Option<KernelStamps> {
         None
     }
+
+    /// Returns how long the TLS handshake took, in nanoseconds; `None` without TLS.
+    fn handshake_ns(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Opens and closes connections to one target.
@@ -111,9 +116,21 @@ pub(crate) fn recv_some<C: Clock>(
     buffer: &mut [u8],
     patience: &Patience<'_, C>,
 ) -> Result<usize, Fault> {
+    match recv_or_end(link, buffer, patience)? {
+        0 => Err(Fault::Failed(Failure::Reset)),
+        received => Ok(received),
+    }
+}
+
+/// Receives at least one byte, or none at the end of the connection.
+#[inline]
+pub(crate) fn recv_or_end<C: Clock>(
+    link: &mut impl Transport,
+    buffer: &mut [u8],
+    patience: &Patience<'_, C>,
+) -> Result<usize, Fault> {
     loop {
         match link.recv(buffer) {
-            Ok(0) => return Err(Fault::Failed(Failure::Reset)),
             Ok(received) => return Ok(received),
             Err(error) => pass(link, &error)?,
         }

@@ -3,6 +3,7 @@
 use super::arranged;
 use super::http;
 use super::peer::{Buffers, Gone, Peer};
+use super::web::Speech;
 use crate::bulk::Blocks;
 use crate::clock::thread_cpu_ns;
 use crate::wire::{CONFIRMATION_LEN, ECHOED, Mode, PREAMBLE_LEN, Preamble, WireError};
@@ -10,10 +11,25 @@ use crate::wire::{CONFIRMATION_LEN, ECHOED, Mode, PREAMBLE_LEN, Preamble, WireEr
 /// How an HTTP connection starts.
 const HTTP_START: &[u8] = b"GET ";
 
+/// How an HTTP/2 connection starts: as no request of HTTP/1 does.
+const HTTP2_START: &[u8] = b"PRI * HTTP/2.0";
+
+/// How a TLS connection starts: a record of the handshake, of version 3.
+const TLS_START: &[u8] = &[0x16, 3];
+
 /// What the first bytes of a connection turned out to be.
 enum Greeting {
     Probe(Preamble),
     Http,
+    Web(Speech),
+}
+
+/// What became of a connection.
+pub(super) enum Served {
+    /// It is over.
+    Whole,
+    /// It is for the thread of HTTP/2 and TLS; so many bytes of it are in the inbox.
+    HandOver(Speech, usize),
 }
 
 /// Serves a connection to its end.
@@ -21,17 +37,25 @@ enum Greeting {
 /// # Errors
 ///
 /// When it never said a word that is understood here.
-pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers) -> Result<(), Gone> {
+pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers) -> Result<Served, Gone> {
     let mut have = 0;
     let greeting = loop {
         have += peer.read(&mut buffers.inbox[have..])?;
-        if let Some(greeting) = recognise(&buffers.inbox[..have]).map_err(|_| Gone)? {
-            break greeting;
+        match recognise(&buffers.inbox[..have]) {
+            Ok(Some(greeting)) => break greeting,
+            Ok(None) => {}
+            Err(error) => {
+                if matches!(error, WireError::Version(_)) {
+                    peer.write(&Preamble::refusal())?;
+                }
+                return Err(Gone);
+            }
         }
     };
     peer.advance();
     // From here on, each way to end is an ordinary one.
     let _gone = match greeting {
+        Greeting::Web(speech) => return Ok(Served::HandOver(speech, have)),
         Greeting::Http => http::serve(peer, buffers, have),
         Greeting::Probe(Preamble { mode, size }) => {
             buffers.inbox.copy_within(PREAMBLE_LEN..have, 0);
@@ -47,14 +71,20 @@ pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers) -> Result<(), Gone> 
             }
         }
     };
-    Ok(())
+    Ok(Served::Whole)
 }
 
 /// Tells protocols apart by as many bytes as there are; `None` asks for more.
 fn recognise(bytes: &[u8]) -> Result<Option<Greeting>, WireError> {
-    let common = bytes.len().min(HTTP_START.len());
-    if bytes[..common] == HTTP_START[..common] {
-        return Ok((common == HTTP_START.len()).then_some(Greeting::Http));
+    for (start, greeting) in [
+        (HTTP_START, Greeting::Http),
+        (HTTP2_START, Greeting::Web(Speech::Http2)),
+        (TLS_START, Greeting::Web(Speech::Tls)),
+    ] {
+        let common = bytes.len().min(start.len());
+        if bytes[..common] == start[..common] {
+            return Ok((common == start.len()).then_some(greeting));
+        }
     }
     if bytes.len() < PREAMBLE_LEN && Preamble::may_start_with(bytes) {
         return Ok(None);
@@ -148,6 +178,16 @@ mod tests {
         assert!(matches!(recognise(b"TLGT"), Ok(None)));
         assert!(recognise(b"GETX").is_err());
         assert!(recognise(b"POST").is_err());
+        assert!(matches!(recognise(b"PRI * HT"), Ok(None)));
+        assert!(matches!(
+            recognise(b"PRI * HTTP/2.0\r\n"),
+            Ok(Some(Greeting::Web(Speech::Http2)))
+        ));
+        assert!(matches!(
+            recognise(&[0x16, 3, 1, 0]),
+            Ok(Some(Greeting::Web(Speech::Tls)))
+        ));
+        assert!(recognise(&[0x16, 2]).is_err());
         assert!(recognise(b"\0").is_err());
         assert!(recognise(&[b'T'; PREAMBLE_LEN]).is_err());
     }

@@ -3,15 +3,16 @@
 use std::io::Write as _;
 
 use super::peer::{Buffers, Gone, Peer};
+use crate::probe::http::BACKEND;
 
 /// Longest head of a request, in bytes.
-const MAX_HEAD: usize = 8 * 1024;
+pub(super) const MAX_HEAD: usize = 8 * 1024;
 
 /// Most header lines of a request.
-const MAX_HEADERS: usize = 64;
+pub(super) const MAX_HEADERS: usize = 64;
 
 /// Room for the head of a response, in bytes.
-const HEAD_ROOM: usize = 256;
+const HEAD_ROOM: usize = 384;
 
 /// Longest body that goes out with its head in one write, in bytes.
 const BODY_PIECE: usize = 64 * 1024;
@@ -20,9 +21,70 @@ const BODY_PIECE: usize = 64 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     /// That many bytes.
-    Bytes { count: u64, stays: bool },
-    /// A refusal with its status line and reason; the connection then ends.
-    Refused(&'static str, &'static str),
+    Bytes { count: u32, stays: bool },
+    /// Nothing that is served; the connection then ends.
+    Refused(Refused),
+}
+
+/// Why a request isn't served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    Malformed,
+    Body,
+    TooLarge,
+    Unknown,
+    Method,
+    Head,
+}
+
+impl Refused {
+    pub(super) const fn status(self) -> u16 {
+        match self {
+            Self::Malformed | Self::Body => 400,
+            Self::TooLarge => 403,
+            Self::Unknown => 404,
+            Self::Method => 405,
+            Self::Head => 431,
+        }
+    }
+
+    const fn phrase(self) -> &'static str {
+        match self {
+            Self::Malformed | Self::Body => "Bad Request",
+            Self::TooLarge => "Forbidden",
+            Self::Unknown => "Not Found",
+            Self::Method => "Method Not Allowed",
+            Self::Head => "Request Header Fields Too Large",
+        }
+    }
+
+    /// Returns the body of the response.
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "this is not HTTP/1.1\n",
+            Self::Body => "a GET has no body here\n",
+            Self::TooLarge => "too large; the operator sets the limit with --max-response\n",
+            Self::Unknown => "ask for /bytes/N\n",
+            Self::Method => "only GET is served\n",
+            Self::Head => "the head is at most 8 KiB\n",
+        }
+    }
+}
+
+/// Returns how many bytes are asked for, by any version of HTTP.
+pub(super) fn asked(method: &str, path: &str, max_response: u32) -> Result<u32, Refused> {
+    if method != "GET" {
+        return Err(Refused::Method);
+    }
+    let count: Option<u64> = path
+        .strip_prefix("/bytes/")
+        .filter(|count| count.bytes().all(|digit| digit.is_ascii_digit()))
+        .and_then(|count| count.parse().ok());
+    match count.map(u32::try_from) {
+        Some(Ok(count)) if count <= max_response => Ok(count),
+        Some(_) => Err(Refused::TooLarge),
+        None => Err(Refused::Unknown),
+    }
 }
 
 /// Answers requests, of which `have` bytes are in the inbox, until the connection ends.
@@ -49,17 +111,13 @@ pub(super) fn serve(peer: &Peer<'_>, buffers: &mut Buffers, mut have: usize) -> 
 fn parse(bytes: &[u8], max_response: u32) -> Option<(usize, Answer)> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    let too_long = Answer::Refused(
-        "431 Request Header Fields Too Large",
-        "the head is at most 8 KiB\n",
-    );
+    let too_long = Answer::Refused(Refused::Head);
     let len = match request.parse(bytes) {
         Ok(httparse::Status::Complete(len)) if len <= MAX_HEAD => len,
         Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return None,
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Some((0, too_long)),
         Err(_) => {
-            let malformed = Answer::Refused("400 Bad Request", "this is not HTTP/1.1\n");
-            return Some((0, malformed));
+            return Some((0, Answer::Refused(Refused::Malformed)));
         }
     };
     Some((len, answer(&request, max_response)))
@@ -72,27 +130,16 @@ fn answer(request: &httparse::Request<'_, '_>, max_response: u32) -> Answer {
         let body = name.eq_ignore_ascii_case("content-length") && header.value != b"0"
             || name.eq_ignore_ascii_case("transfer-encoding");
         if body {
-            return Answer::Refused("400 Bad Request", "a GET has no body here\n");
+            return Answer::Refused(Refused::Body);
         }
         if name.eq_ignore_ascii_case("connection") {
             stays &= !header.value.eq_ignore_ascii_case(b"close");
         }
     }
-    if request.method != Some("GET") {
-        return Answer::Refused("405 Method Not Allowed", "only GET is served\n");
-    }
-    let count = request
-        .path
-        .and_then(|path| path.strip_prefix("/bytes/"))
-        .filter(|count| count.bytes().all(|digit| digit.is_ascii_digit()))
-        .and_then(|count| count.parse().ok());
-    match count {
-        Some(count) if count <= u64::from(max_response) => Answer::Bytes { count, stays },
-        Some(_) => Answer::Refused(
-            "403 Forbidden",
-            "too large; the operator sets the limit with --max-response\n",
-        ),
-        None => Answer::Refused("404 Not Found", "ask for /bytes/N\n"),
+    let (method, path) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
+    match asked(method, path, max_response) {
+        Ok(count) => Answer::Bytes { count, stays },
+        Err(refused) => Answer::Refused(refused),
     }
 }
 
@@ -101,12 +148,15 @@ fn respond(peer: &Peer<'_>, outbox: &mut [u8], answer: &Answer) -> Result<bool, 
     let mut head = [0; HEAD_ROOM];
     let mut rest: &mut [u8] = &mut head;
     match *answer {
-        Answer::Refused(status, reason) => {
+        Answer::Refused(refused) => {
+            let (status, phrase) = (refused.status(), refused.phrase());
+            let reason = refused.reason();
             let len = reason.len();
             write!(
                 rest,
-                "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len}\r\n\
-                 Connection: close\r\n\r\n{reason}"
+                "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\nContent-Length: {len}\r\n\
+                 {BACKEND}: {name}\r\nConnection: close\r\n\r\n{reason}",
+                name = peer.name,
             )
             .map_err(|_| Gone)?;
             let len = HEAD_ROOM - rest.len();
@@ -118,14 +168,15 @@ fn respond(peer: &Peer<'_>, outbox: &mut [u8], answer: &Answer) -> Result<bool, 
             write!(
                 rest,
                 "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n\
-                 Content-Length: {count}\r\n{connection}\r\n"
+                 Content-Length: {count}\r\n{BACKEND}: {name}\r\n{connection}\r\n",
+                name = peer.name,
             )
             .map_err(|_| Gone)?;
             let len = HEAD_ROOM - rest.len();
             // The head ends where the body starts, so that both go out with one write.
             let from = HEAD_ROOM - len;
             outbox[from..HEAD_ROOM].copy_from_slice(&head[..len]);
-            let mut left = count;
+            let mut left = u64::from(count);
             let mut start = from;
             loop {
                 let piece = usize::try_from(left).map_or(BODY_PIECE, |left| left.min(BODY_PIECE));
@@ -150,11 +201,11 @@ mod tests {
         parse(text.as_bytes(), LIMIT)
     }
 
-    fn status(text: &str) -> &'static str {
+    fn status(text: &str) -> String {
         match answer_to(text) {
-            Some((_, Answer::Refused(status, _))) => &status[..3],
-            Some((_, Answer::Bytes { .. })) => "200",
-            None => "...",
+            Some((_, Answer::Refused(refused))) => refused.status().to_string(),
+            Some((_, Answer::Bytes { .. })) => "200".to_owned(),
+            None => "...".to_owned(),
         }
     }
 

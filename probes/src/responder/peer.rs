@@ -54,6 +54,8 @@ pub(super) struct Peer<'a> {
     pub(super) max_response: u32,
     /// What is planted before each reply.
     pub(super) toll: Toll,
+    /// What HTTP responses say who answered.
+    pub(super) name: &'a str,
 }
 
 impl<'a> Peer<'a> {
@@ -62,6 +64,7 @@ impl<'a> Peer<'a> {
         slot: &'a Slot,
         limits: &'a Limits,
         sessions: &'a Arc<Sessions>,
+        name: &'a str,
     ) -> Self {
         Self {
             stream,
@@ -70,6 +73,7 @@ impl<'a> Peer<'a> {
             sessions,
             max_response: limits.max_response,
             toll: limits.toll,
+            name,
         }
     }
 

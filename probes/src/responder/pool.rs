@@ -1,7 +1,7 @@
 //! Threads that accept connections from one listener and serve each to its end.
 
 use std::io::ErrorKind;
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::connection::serve;
+use super::connection::{Served, serve};
 use super::peer::{Buffers, Peer};
 use super::sessions::Sessions;
 use super::watch::{Seen, Slot};
+use super::web::{Guest, Speech, Web};
 use super::{Limits, MAX_CONNECTIONS};
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
@@ -28,12 +29,16 @@ pub(super) struct Pool {
     cpu: Option<u32>,
     limits: Limits,
     sessions: Arc<Sessions>,
+    /// What HTTP responses say who answered.
+    name: String,
     stopping: AtomicBool,
     /// Threads that wait for a connection, or soon will.
     idle: AtomicUsize,
     ignored: AtomicU64,
     workers: Mutex<Vec<Worker>>,
     watch: Mutex<Option<Watch>>,
+    /// Once there was a connection for it.
+    web: Mutex<Option<Web>>,
 }
 
 /// One thread and the connection that it serves.
@@ -57,17 +62,20 @@ impl Pool {
         cpu: Option<u32>,
         limits: Limits,
         sessions: Arc<Sessions>,
+        name: String,
     ) -> Result<Arc<Self>, ProbeError> {
         let pool = Arc::new(Self {
             listener,
             cpu,
             limits,
             sessions,
+            name,
             stopping: AtomicBool::new(false),
             idle: AtomicUsize::new(0),
             ignored: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
             watch: Mutex::new(None),
+            web: Mutex::new(None),
         });
         let (alive, end) = mpsc::channel();
         let own = Arc::clone(&pool);
@@ -84,7 +92,9 @@ impl Pool {
 
     pub(super) fn thread_ids(&self) -> Vec<i32> {
         let workers = lock(&self.workers);
-        workers.iter().map(|worker| worker.started.tid).collect()
+        let mut threads: Vec<i32> = workers.iter().map(|worker| worker.started.tid).collect();
+        threads.extend(lock(&self.web).as_ref().and_then(Web::tid));
+        threads
     }
 
     pub(super) fn ignored(&self) -> u64 {
@@ -103,6 +113,7 @@ impl Pool {
         for worker in workers {
             worker.started.join();
         }
+        drop(lock(&self.web).take());
         if let Some(Watch { started, alive }) = lock(&self.watch).take() {
             drop(alive);
             started.join();
@@ -152,14 +163,39 @@ impl Pool {
             slot.fill(&stream);
             // Looked at after the slot is filled: either this sees the end, or `stop` sees the slot.
             if !self.is_stopping() {
-                let peer = Peer::new(&stream, slot, &self.limits, &self.sessions);
-                if serve(&peer, &mut buffers).is_err() {
-                    self.ignored.fetch_add(1, Ordering::Relaxed);
+                let peer = Peer::new(&stream, slot, &self.limits, &self.sessions, &self.name);
+                match serve(&peer, &mut buffers) {
+                    Ok(Served::Whole) => {}
+                    Ok(Served::HandOver(speech, have)) => {
+                        slot.empty();
+                        self.hand_over(stream, &buffers.inbox[..have], speech);
+                        self.idle.fetch_add(1, Ordering::SeqCst);
+                        continue;
+                    }
+                    Err(_) => drop(self.ignored.fetch_add(1, Ordering::Relaxed)),
                 }
             }
             slot.empty();
             drop(stream);
             self.idle.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Gives a connection to the thread of HTTP/2 and TLS, which starts with the first one. Where it can't, the
+    /// connection is closed and counted as turned away.
+    fn hand_over(&self, stream: Arc<TcpStream>, read: &[u8], speech: Speech) {
+        let mut web = lock(&self.web);
+        // `stop` takes it away after this is set.
+        if web.is_none() && !self.is_stopping() {
+            *web = Web::start(self.cpu, self.limits, &self.name).ok();
+        }
+        match (&*web, Arc::try_unwrap(stream)) {
+            (Some(web), Ok(stream)) => web.welcome(Guest {
+                stream,
+                read: read.to_vec(),
+                speech,
+            }),
+            _ => drop(self.ignored.fetch_add(1, Ordering::Relaxed)),
         }
     }
 

@@ -102,7 +102,10 @@ fn a_wrong_preamble_closes_the_connection_at_once_and_is_counted() {
     let mut mode = good;
     mode[8] = 99;
     let sizes = [0, u32::MAX, 1 << 21].map(|size| greeting(Mode::Stream, size).to_vec());
-    let mut bad = vec![version.to_vec(), mode.to_vec(), vec![0xFF; 70_000]];
+    let mut stream = connect(address);
+    stream.write_all(&version).unwrap();
+    assert_eq!(rest(stream), Preamble::refusal(), "it says its own version");
+    let mut bad = vec![mode.to_vec(), vec![0xFF; 70_000]];
     bad.push(b"POST / HTTP/1.1\r\n\r\n".to_vec());
     bad.extend(sizes);
     for bytes in &bad {
@@ -114,7 +117,7 @@ fn a_wrong_preamble_closes_the_connection_at_once_and_is_counted() {
         let took = Monotonic.now().since(before);
         assert!(took < 4_000 * MILLISECOND, "not at once: {took} ns");
     }
-    assert_eq!(responder.ignored().connections, bad.len() as u64);
+    assert_eq!(responder.ignored().connections, bad.len() as u64 + 1);
 }
 
 #[test]
@@ -203,7 +206,8 @@ fn http_is_answered_pipelined_and_bounded() {
     let reply = String::from_utf8(rest(stream)).unwrap();
     let (first, second) = reply.split_once("...").unwrap();
     assert!(first.starts_with("HTTP/1.1 200 OK\r\n"), "{first}");
-    assert!(first.ends_with("Content-Length: 3\r\n\r\n"), "{first}");
+    assert!(first.contains("\r\nContent-Length: 3\r\n"), "{first}");
+    assert!(first.contains("\r\nx-tollgate-backend: "), "{first}");
     assert!(second.starts_with("HTTP/1.1 403 "), "{second}");
     assert!(!second.contains("404"), "a refusal ends the connection");
 }
@@ -239,12 +243,18 @@ fn only_whole_requests_of_this_version_are_echoed() {
     Header::turn(&mut reply);
     let mut version = good;
     version[7] += 1;
-    let bad: [&[u8]; 6] = [b"", b"hello", &good[..32], &good[..99], &reply, &version];
+    let mut refused = version;
+    assert!(Header::refuse(&mut refused));
+    socket.send(&version).unwrap();
+    let mut said = [0; 200];
+    let len = socket.recv(&mut said).unwrap();
+    assert_eq!(said[..len], refused, "it says its own version");
+    let bad: [&[u8]; 6] = [b"", b"hello", &good[..32], &good[..99], &reply, &refused];
     for datagram in bad {
         socket.send(datagram).unwrap();
         assert!(socket.recv(&mut [0; 200]).is_err(), "{datagram:?}");
     }
-    assert_eq!(responder.ignored().datagrams, bad.len() as u64);
+    assert_eq!(responder.ignored().datagrams, bad.len() as u64 + 1);
     socket.send(&good).unwrap();
     let mut buffer = [0; 200];
     let len = socket.recv(&mut buffer).unwrap();
@@ -331,5 +341,57 @@ fn a_datagram_is_answered_from_the_address_that_was_asked() {
             let header = Header::read_from(&reply[..len]).unwrap();
             assert_eq!((header.kind, header.sequence), (Kind::Reply, sequence));
         }
+    }
+}
+
+#[test]
+fn silent_peers_of_http2_and_tls_are_closed_and_hold_nobody_up() {
+    let (responder, address) = start(impatient());
+    // A handshake that never ends, and one that is garbage.
+    let mut half = connect(address);
+    half.write_all(&[0x16, 3, 1, 2, 0, 1]).unwrap();
+    let mut garbage = connect(address);
+    garbage.write_all(&[0x16, 3, 3, 0, 4, 9, 9, 9, 9]).unwrap();
+    // A connection without a request, one with garbage after its beginning.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut idle = connect(address);
+    idle.write_all(preface).unwrap();
+    let mut after = connect(address);
+    after.write_all(preface).unwrap();
+    after.write_all(&[0xA5; 5_000]).unwrap();
+    for stream in [half, garbage, idle, after] {
+        let before = Monotonic.now();
+        let said = rest(stream);
+        assert!(said.len() < 100, "{said:?}");
+        let took = Monotonic.now().since(before);
+        assert!(took < 4_000 * MILLISECOND, "not in time: {took} ns");
+    }
+    // One thread serves them all, and ends with the responder.
+    let mut idle = connect(address);
+    idle.write_all(preface).unwrap();
+    let mut stream = connect(address);
+    stream.write_all(b"GET /bytes/1 HTTP/1.0\r\n\r\n").unwrap();
+    assert!(rest(stream).starts_with(b"HTTP/1.1 200"));
+    drop(responder);
+    assert!(rest(idle).len() < 100);
+}
+
+#[test]
+fn a_name_is_said_and_checked() {
+    let named = |name: &str| {
+        let serve = Serve {
+            name: Some(name.to_owned()),
+            ..on(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        };
+        Responder::start(&serve)
+    };
+    let responder = named("pod-7.b").unwrap();
+    let mut stream = connect(SocketAddr::from(([127, 0, 0, 1], responder.port())));
+    stream.write_all(b"GET /nothing HTTP/1.0\r\n\r\n").unwrap();
+    let reply = String::from_utf8(rest(stream)).unwrap();
+    assert!(reply.contains("x-tollgate-backend: pod-7.b\r\n"), "{reply}");
+    for name in ["", "a b", "a\r\nb", &"x".repeat(65)] {
+        let line = named(name).unwrap_err().line();
+        assert!(line.contains("1 to 64"), "{line}");
     }
 }

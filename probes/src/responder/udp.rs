@@ -135,6 +135,9 @@ impl Shared {
             let greeted = header.is_ok_and(|header| self.greet(datagram, header, received));
             self.ignored
                 .fetch_add(u64::from(!greeted), Ordering::Relaxed);
+            if let Some(from) = received.from.filter(|_| Header::refuse(datagram)) {
+                self.send(datagram, &from, received);
+            }
             return;
         };
         self.toll.exact();

@@ -112,7 +112,7 @@ fn variants_are_understood() {
         "tcp-rr --payload 1KiB --warmup 0s",
         "tcp-crr --close fin",
         "tcp-stream --flows 3 --payload 64",
-        "udp-rr --timeout 10ms --payload 32",
+        "udp-rr --timeout 500ms --payload 32",
         "http --connections new --response 65536",
     ] {
         let mut args: Vec<&str> = args.split(' ').collect();

@@ -87,10 +87,14 @@ fn garbage_is_malformed() {
 
 #[test]
 fn http_that_is_not_what_was_asked_for_is_malformed() {
-    let answers: [fn(TcpStream); 4] = [
+    let answers: [fn(TcpStream); 3] = [
         |stream| answer(stream, "200 OK\r\nContent-Length: 63"),
-        |stream| answer(stream, "200 OK\r\nTransfer-Encoding: chunked"),
-        |stream| answer(stream, "500 Oops\r\nContent-Length: 64"),
+        |stream| {
+            answer(
+                stream,
+                "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0",
+            )
+        },
         |stream| answer(stream, "200 OK\r\nContent-Length: 18446744073709551615"),
     ];
     for behave in answers {
@@ -275,4 +279,29 @@ fn a_thousand_silent_connections_block_nobody() {
         assert!(outcome.replied > 0, "{traffic:?} {outcome:?}");
         assert_eq!(outcome.lost, 0, "{traffic:?} {outcome:?}");
     }
+}
+
+/// A far end of another version, which answers as every version does.
+#[test]
+fn a_far_end_of_another_version_is_said_to_be_one() {
+    let target = peer(|mut stream| {
+        read_some(&mut stream);
+        let _ = stream.write_all(b"TLGT\0\0\0\x63");
+    });
+    for traffic in [tcp_rr(64), tcp_crr(64, Close::Rst), tcp_rr(8)] {
+        let outcome = fruitless(&traffic, target);
+        assert_eq!(outcome.failures[&Failure::Version], outcome.lost);
+    }
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut buffer = [0; 100];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            buffer[7] = 0x63;
+            buffer[8] = 2;
+            let _ = socket.send_to(&buffer[..len], from);
+        }
+    });
+    let outcome = fruitless(&udp_rr(64, 1_000), target);
+    assert_eq!(outcome.failures[&Failure::Version], outcome.lost);
 }

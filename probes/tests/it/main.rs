@@ -7,6 +7,8 @@ mod counters;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod garbage;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod http;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod icmp;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod namespace;

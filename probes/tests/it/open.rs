@@ -269,7 +269,6 @@ fn an_open_loop_that_cannot_be_is_refused_at_the_command_line() {
             "udp-rr 127.0.0.1:9 --rate 1k/s --connections 4000",
             "connections is 4000",
         ),
-        ("http 127.0.0.1:9 --connections 4", "add --rate"),
         (
             "http 127.0.0.1:9 --rate 1k/s --connections new",
             "kept connections",

@@ -1,11 +1,15 @@
 //! Sends the traffic of an open loop.
 
+use std::rc::Rc;
+
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::Timed;
 use tollgate_results::workload::{OpenLoad, Traffic};
 
 use super::{Life, kept, size};
 use crate::clock::Monotonic;
+use crate::probe::http::Ask;
+use crate::probe::http::tally::Tally;
 use crate::probe::icmp::{Echoes, IcmpDial};
 use crate::probe::open::fleet::Sockets;
 use crate::probe::open::gets::Gets;
@@ -22,18 +26,14 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
         Traffic::TcpRr { payload } => {
             let talk = Pipeline::new(size(payload), job.seed);
             let most = load.in_flight;
-            drive(
-                (kept(job.target), talk),
-                (job, load, life),
-                Waits::TCP,
-                most,
-            );
+            let parts = (kept(job.target), talk);
+            life.drive(open(parts, (job, load), Waits::TCP, most));
         }
         Traffic::UdpRr { payload, timeout } => {
             let talk = Datagrams::new(size(payload) as usize, job.seed);
             let dial = UdpDial::new(job.target, timeout.duration());
             let waits = Waits::datagrams(timeout.0);
-            drive((dial, talk), (job, load, life), waits, load.in_flight);
+            life.drive(open((dial, talk), (job, load), waits, load.in_flight));
         }
         Traffic::IcmpEcho {
             payload,
@@ -43,12 +43,14 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
             let dial = IcmpDial::new(job.target, socket, timeout.duration());
             let talk = Echoes::new(dial.form(), size(payload) as usize, job.seed);
             let waits = Waits::datagrams(timeout.0);
-            drive((dial, talk), (job, load, life), waits, load.in_flight);
+            life.drive(open((dial, talk), (job, load), waits, load.in_flight));
         }
         Traffic::Http(ref http) => {
-            let talk = Gets::new(job.target, http.response.0);
+            let tally = Rc::new(Tally::default());
+            let talk = Gets::new(Ask::new(job.target, http), Rc::clone(&tally));
             // Servers answer pipelined requests one by one, and many not at all.
-            drive((kept(job.target), talk), (job, load, life), Waits::TCP, 1);
+            let parts = (kept(job.target), talk);
+            life.drive_http(open(parts, (job, load), Waits::TCP, 1), &tally);
         }
         Traffic::TcpCrr { .. } | Traffic::TcpStream { .. } | Traffic::UdpStream(_) => {
             unreachable!("`check` refuses an open loop of other traffic")
@@ -56,13 +58,13 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
     }
 }
 
-fn drive<D: Begin, T: Talk>(
+fn open<D: Begin, T: Talk>(
     (dial, talk): (D, T),
-    (job, load, life): (&Job, &OpenLoad, &Life),
+    (job, load): (&Job, &OpenLoad),
     waits: Waits,
     most_per_lane: u32,
-) {
+) -> OpenLoop<Sockets<D>, T, Monotonic> {
     let fleet = Sockets::new(dial, load.connections as usize);
     let parts = (fleet, talk, Monotonic);
-    life.drive(OpenLoop::new(parts, *load, job.seed, waits, most_per_lane));
+    OpenLoop::new(parts, *load, job.seed, waits, most_per_lane)
 }

@@ -1,77 +1,38 @@
 //! HTTP/1.1 GETs of an open loop, one at a time on each connection.
 
-use std::net::SocketAddr;
+use std::rc::Rc;
 
 use tollgate_results::outcome::Failure;
 
 use super::talk::{Heard, Talk};
-use crate::probe::http::{self, Head, MAX_HEAD};
+use crate::probe::http::Ask;
+use crate::probe::http::response::Reader;
+use crate::probe::http::tally::Tally;
 
-/// GETs `/bytes/N`, which the probe's responder answers with N bytes.
+/// GETs the same over and over.
 #[derive(Debug)]
 pub(crate) struct Gets {
+    ask: Ask,
     request: Vec<u8>,
-    body: u64,
-}
-
-/// What was heard of a response.
-#[derive(Debug)]
-pub(crate) struct Response {
-    /// Its head, while that is incomplete.
-    head: Vec<u8>,
-    /// Once it was complete: how much of the body is missing, and whether the connection stays.
-    rest: Option<(u64, bool)>,
+    tally: Rc<Tally>,
 }
 
 impl Gets {
-    /// Prepares requests for `body` bytes.
-    pub(crate) fn new(target: SocketAddr, body: u64) -> Self {
+    /// Prepares requests.
+    pub(crate) fn new(ask: Ask, tally: Rc<Tally>) -> Self {
         Self {
-            request: http::request(target, body, true),
-            body,
-        }
-    }
-
-    /// Reads the head from what was kept of it and the new bytes; returns how many of these belong to it. Bytes
-    /// of an incomplete head are kept.
-    fn head(&self, kept: &mut Vec<u8>, bytes: &[u8]) -> Result<(usize, Option<Head>), Failure> {
-        let parse = |bytes: &[u8]| http::parse(bytes).map_err(|_| Failure::Malformed);
-        let before = kept.len();
-        let taken = bytes.len().min(MAX_HEAD - before);
-        let found = if before == 0 {
-            // The common case: the whole head at once, without a copy.
-            parse(&bytes[..taken])?
-        } else {
-            kept.extend_from_slice(&bytes[..taken]);
-            parse(kept)?
-        };
-        let Some(head) = found else {
-            if before == 0 {
-                kept.extend_from_slice(&bytes[..taken]);
-            }
-            return if kept.len() < MAX_HEAD {
-                Ok((taken, None))
-            } else {
-                Err(Failure::Malformed)
-            };
-        };
-        kept.clear();
-        if head.body == self.body {
-            Ok((head.len - before, Some(head)))
-        } else {
-            Err(Failure::Malformed)
+            request: ask.request(true),
+            ask,
+            tally,
         }
     }
 }
 
 impl Talk for Gets {
-    type Ear = Response;
+    type Ear = Reader;
 
-    fn ear(&self) -> Response {
-        Response {
-            head: Vec::with_capacity(MAX_HEAD),
-            rest: None,
-        }
+    fn ear(&self) -> Reader {
+        Reader::new(self.ask.expected)
     }
 
     #[inline]
@@ -79,28 +40,16 @@ impl Talk for Gets {
         &self.request
     }
 
-    fn hear(
-        &self,
-        ear: &mut Response,
-        oldest: u64,
-        bytes: &[u8],
-    ) -> Result<(usize, Heard), Failure> {
-        let (of_head, missing, stays) = match ear.rest {
-            Some((missing, stays)) => (0, missing, stays),
-            None => match self.head(&mut ear.head, bytes)? {
-                (taken, None) => return Ok((taken, Heard::Part)),
-                (taken, Some(head)) => (taken, head.body, head.stays),
-            },
+    fn hear(&self, ear: &mut Reader, oldest: u64, bytes: &[u8]) -> Result<(usize, Heard), Failure> {
+        let (taken, response) = ear.read(bytes, &self.tally)?;
+        let Some(response) = response else {
+            return Ok((taken, Heard::Part));
         };
-        let body = (bytes.len() - of_head) as u64;
-        let of_body = body.min(missing);
-        if of_body < missing {
-            ear.rest = Some((missing - of_body, stays));
-            return Ok((bytes.len(), Heard::Part));
-        }
-        ear.rest = None;
-        let taken = of_head + usize::try_from(of_body).unwrap_or(usize::MAX);
-        let heard = if stays {
+        self.tally.responded(response.status);
+        // An error status ends the connection, which the next request opens again.
+        self.ask.judge(&response)?;
+        self.tally.replied(&response);
+        let heard = if response.stays {
             Heard::Reply(oldest)
         } else {
             Heard::LastReply(oldest)
@@ -109,18 +58,23 @@ impl Talk for Gets {
     }
 
     fn reply(&self) -> u64 {
-        self.body
+        self.ask.expected.unwrap_or(0)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tollgate_results::units::Bytes;
+    use tollgate_results::workload::{Connections, Http};
+
     use super::*;
+    use crate::probe::http::response::MAX_HEAD;
 
     const TARGET: &str = "192.0.2.2:80";
 
     fn gets(body: u64) -> Gets {
-        Gets::new(TARGET.parse().unwrap(), body)
+        let http = Http::new(Connections::Kept, Bytes(body));
+        Gets::new(Ask::new(TARGET.parse().unwrap(), &http), Rc::default())
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use tollgate_results::outcome::Failure;
 
-use crate::wire::{ECHOED, Header, Kind, Mode, PREAMBLE_LEN, Preamble};
+use crate::wire::{ECHOED, Header, Kind, Mode, PREAMBLE_LEN, Preamble, REFUSAL_LEN};
 
 /// Requests and replies of one kind of traffic.
 pub(crate) trait Talk {
@@ -119,6 +119,10 @@ impl Talk for Pipeline {
         }
         ear.len += taken;
         if ear.len < self.size {
+            let start = &ear.start[..ear.len.min(ECHOED)];
+            if ear.len == REFUSAL_LEN && Preamble::is_refusal(start) {
+                return Err(Failure::Version);
+            }
             return Ok((taken, Heard::Part));
         }
         ear.len = 0;
@@ -187,6 +191,9 @@ impl Talk for Datagrams {
 
     #[inline]
     fn hear(&self, _ear: &mut (), _oldest: u64, bytes: &[u8]) -> Result<(usize, Heard), Failure> {
+        if Header::is_refusal(bytes, self.token) {
+            return Err(Failure::Version);
+        }
         let header = Header::read_from(bytes).ok().filter(|header| {
             header.kind == Kind::Reply
                 && header.token == self.token

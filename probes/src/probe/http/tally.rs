@@ -1,0 +1,161 @@
+//! Counts statuses and backends of one sending thread, and keeps what went wrong first.
+
+use std::cell::{Cell, RefCell};
+
+use tollgate_results::outcome::{Failure, HttpOutcome};
+
+use super::response::Response;
+
+/// Statuses are three digits.
+const STATUSES: usize = 1_000;
+
+/// Who answered, by its place in the list of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backend(u8);
+
+/// One name too many.
+const OTHER: Backend = Backend(u8::MAX);
+
+/// What responses were counted; shared by whoever reads or dials. Counting allocates nothing but for a name that is
+/// new.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    statuses: Box<[Cell<u64>]>,
+    backends: RefCell<Vec<(Box<[u8]>, u64)>>,
+    others: Cell<u64>,
+    fault: RefCell<Option<String>>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            statuses: vec![Cell::new(0); STATUSES].into(),
+            backends: RefCell::new(Vec::with_capacity(HttpOutcome::MOST_BACKENDS)),
+            others: Cell::new(0),
+            fault: RefCell::new(None),
+        }
+    }
+}
+
+impl Tally {
+    /// Finds the place of a name, or gives it one.
+    pub(crate) fn backend(&self, name: &[u8]) -> Backend {
+        let name = &name[..name.len().min(HttpOutcome::LONGEST_BACKEND)];
+        let mut backends = self.backends.borrow_mut();
+        let place = match backends.iter().position(|(known, _)| **known == *name) {
+            Some(place) => place,
+            None if backends.len() < HttpOutcome::MOST_BACKENDS => {
+                backends.push((name.into(), 0));
+                backends.len() - 1
+            }
+            None => return OTHER,
+        };
+        u8::try_from(place).map_or(OTHER, Backend)
+    }
+
+    /// Counts a whole response.
+    #[inline]
+    pub(crate) fn responded(&self, status: u16) {
+        if let Some(count) = self.statuses.get(usize::from(status)) {
+            count.set(count.get() + 1);
+        }
+    }
+
+    /// Counts a reply by who gave it, where it says so.
+    #[inline]
+    pub(crate) fn replied(&self, response: &Response) {
+        match response.backend {
+            Some(OTHER) => self.others.set(self.others.get() + 1),
+            Some(Backend(place)) => {
+                if let Some((_, count)) = self.backends.borrow_mut().get_mut(usize::from(place)) {
+                    *count += 1;
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Keeps why something failed, unless there is a reason already; gives the failure back.
+    pub(crate) fn fail(&self, failure: Failure, why: impl FnOnce() -> String) -> Failure {
+        self.fault.borrow_mut().get_or_insert_with(why);
+        failure
+    }
+
+    /// Returns what was counted, and starts anew.
+    pub(crate) fn take(&self) -> HttpOutcome {
+        let statuses = self.statuses.iter().map(Cell::take).zip(0..);
+        let text = |name: &[u8]| {
+            let visible = |&byte: &u8| if byte.is_ascii_graphic() { byte } else { b'?' };
+            name.iter().map(visible).map(char::from).collect::<String>()
+        };
+        let mut backends = std::collections::BTreeMap::new();
+        for (name, count) in self
+            .backends
+            .borrow_mut()
+            .iter_mut()
+            .filter(|(_, count)| *count > 0)
+        {
+            *backends.entry(text(name)).or_default() += std::mem::take(count);
+        }
+        HttpOutcome {
+            statuses: statuses
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, status)| (status, count))
+                .collect(),
+            backends,
+            other_backends: self.others.take(),
+            fault: self.fault.take(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(backend: Backend) -> Response {
+        Response {
+            status: 200,
+            body: 0,
+            stays: true,
+            backend: Some(backend),
+        }
+    }
+
+    #[test]
+    fn names_are_bounded_in_number_and_length() {
+        let tally = Tally::default();
+        for number in 0..100 {
+            let name = format!("{number}-{}", "x".repeat(200));
+            let backend = tally.backend(name.as_bytes());
+            assert_eq!(tally.backend(name.as_bytes()), backend);
+            tally.replied(&reply(backend));
+        }
+        let outcome = tally.take();
+        assert_eq!(outcome.backends.len(), HttpOutcome::MOST_BACKENDS);
+        assert_eq!(outcome.other_backends, 36);
+        assert!(outcome.backends.keys().all(|name| name.len() == 64));
+        assert_eq!(tally.take(), HttpOutcome::default());
+    }
+
+    #[test]
+    fn a_name_stays_plain_text() {
+        let tally = Tally::default();
+        tally.replied(&reply(tally.backend(b"a\x1b\xffb")));
+        assert_eq!(tally.take().backends, [("a??b".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn statuses_are_counted_and_the_first_fault_kept() {
+        let tally = Tally::default();
+        for status in [200, 200, 503, 999, 65_535] {
+            tally.responded(status);
+        }
+        for why in ["first", "second"] {
+            assert_eq!(tally.fail(Failure::Tls, || why.to_owned()), Failure::Tls);
+        }
+        let outcome = tally.take();
+        assert_eq!(outcome.statuses, [(200, 2), (503, 1), (999, 1)].into());
+        assert_eq!(outcome.fault.as_deref(), Some("first"));
+    }
+}
