@@ -6,6 +6,7 @@ mod context;
 mod description;
 pub(crate) mod load;
 mod noise_floor;
+mod responses;
 mod scaling;
 mod series;
 pub(crate) mod values;
@@ -55,6 +56,7 @@ pub fn analyse(campaign: &Campaign) -> Analysis {
         cells,
         levels: levels(&context),
         scalings,
+        responses: responses::count(&context),
         spectra: series::spectra(&context),
         timeline: series::timeline(&context),
         description: None,

@@ -9,6 +9,7 @@ mod cell;
 mod description;
 mod extended;
 mod metric;
+mod responses;
 mod series;
 
 use schemars::JsonSchema;
@@ -23,6 +24,7 @@ pub use campaign::{
 pub use cell::{Cell, Estimate, Interval, Pair, Resolution, Tests, Typical, Undropped, Verdict};
 pub use description::{Description, InstallRatio, PooledRatio, RatioCurve, RatioPoint};
 pub use metric::{Direction, Metric, Unit};
+pub use responses::Responses;
 pub use series::{
     Scaling, ScalingClaim, ScalingPoint, ScalingVerdict, Shape, SlicePoint, Spectrum, SpectrumPoint,
 };
@@ -59,6 +61,9 @@ pub struct Analysis {
     pub levels: Vec<Level>,
     /// Rises along sweeps.
     pub scalings: Vec<Scaling>,
+    /// What came back over HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub responses: Vec<Responses>,
     /// Percentile spectra.
     pub spectra: Vec<Spectrum>,
     /// Slices in the order measured.

@@ -200,7 +200,7 @@ mod tests {
     fn what_is_usual_is_not_written() {
         let http = Http::new(Connections::Kept, Bytes(64));
         let text = serde_json::to_string(&http).unwrap();
-        assert_eq!(text, r#"{"connections":"kept","response":64}"#);
+        assert_eq!(text, r#"{"connections":"kept","response":"64 B"}"#);
         assert_eq!(serde_json::from_str::<Http>(&text).unwrap(), http);
         let other = Http {
             parallel: 64,

@@ -93,7 +93,7 @@ fn http_that_is_not_what_was_asked_for_is_malformed() {
             answer(
                 stream,
                 "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0",
-            )
+            );
         },
         |stream| answer(stream, "200 OK\r\nContent-Length: 18446744073709551615"),
     ];

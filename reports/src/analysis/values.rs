@@ -7,11 +7,15 @@ use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Bottleneck, Outcome, Timed};
 use tollgate_results::slice::{Measured, Slice, SliceResult};
 use tollgate_results::stream::Direction;
-use tollgate_results::workload::{Connections, Traffic, Workload};
+use tollgate_results::units::Bytes;
+use tollgate_results::workload::{Connections, Http, Traffic, Workload};
 
 use crate::model::Metric;
 use crate::parallel;
 use crate::stats::real64;
+
+/// A response up to this comes with its first byte, as a rule: a TLS record is as long.
+const AT_ONCE: Bytes = Bytes(16 * 1024);
 
 /// A round on one install: what may be paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,9 +114,9 @@ fn observe(slice: &Slice) -> Option<Observation<'_>> {
 /// spins, which is the price of sending on time and none of the path.
 pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
     use Metric::{
-        ConnectP50, CpuPerMib, CpuPerRequest, FirstByteP50, LastByteP50, LatenessP50, LatenessP99,
-        Loss, P50, P90, P99, P999, PdvDownP50, PdvDownP99, PdvUpP50, PdvUpP99, PlanP50, PlanP90,
-        PlanP99, PlanP999, Rate, ServiceP50, Throughput, TlsP50,
+        ConnectP50, CpuPerMib, CpuPerRequest, LatenessP50, LatenessP99, Loss, P50, P90, P99, P999,
+        PdvDownP50, PdvDownP99, PdvUpP50, PdvUpP99, PlanP50, PlanP90, PlanP99, PlanP999, Rate,
+        ServiceP50, Throughput,
     };
     if workload.load.open().is_some() {
         return &[
@@ -130,44 +134,7 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
     match &workload.traffic {
         Traffic::TcpStream { .. } => &[Throughput, CpuPerMib],
         Traffic::TcpCrr { .. } => &[P50, P90, P99, P999, ConnectP50, Rate, CpuPerRequest, Loss],
-        Traffic::Http(http) => match (http.connections, &http.tls) {
-            (Connections::Kept, _) => &[
-                P50,
-                P90,
-                P99,
-                P999,
-                FirstByteP50,
-                LastByteP50,
-                Rate,
-                CpuPerRequest,
-                Loss,
-            ],
-            (Connections::New, None) => &[
-                P50,
-                P90,
-                P99,
-                P999,
-                ConnectP50,
-                FirstByteP50,
-                LastByteP50,
-                Rate,
-                CpuPerRequest,
-                Loss,
-            ],
-            (Connections::New, Some(_)) => &[
-                P50,
-                P90,
-                P99,
-                P999,
-                ConnectP50,
-                TlsP50,
-                FirstByteP50,
-                LastByteP50,
-                Rate,
-                CpuPerRequest,
-                Loss,
-            ],
-        },
+        Traffic::Http(http) => self::http(http),
         Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::IcmpEcho { .. } => {
             &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss]
         }
@@ -179,6 +146,52 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
                 Throughput, CpuPerMib, Loss, PdvUpP50, PdvUpP99, PdvDownP50, PdvDownP99,
             ],
         },
+    }
+}
+
+/// Returns the metrics of HTTP in a closed loop: of the parts of an exchange those that tell more than the whole.
+const fn http(http: &Http) -> &'static [Metric] {
+    use Metric::{
+        ConnectP50, CpuPerRequest, FirstByteP50, LastByteP50, Loss, P50, P90, P99, P999, Rate,
+        TlsP50,
+    };
+    let in_parts = http.response.0 > AT_ONCE.0;
+    match (http.connections, &http.tls) {
+        (Connections::Kept, _) if in_parts => &[
+            P50,
+            P90,
+            P99,
+            P999,
+            FirstByteP50,
+            LastByteP50,
+            Rate,
+            CpuPerRequest,
+            Loss,
+        ],
+        (Connections::Kept, _) => &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss],
+        (Connections::New, None) => &[
+            P50,
+            P90,
+            P99,
+            P999,
+            ConnectP50,
+            FirstByteP50,
+            Rate,
+            CpuPerRequest,
+            Loss,
+        ],
+        (Connections::New, Some(_)) => &[
+            P50,
+            P90,
+            P99,
+            P999,
+            ConnectP50,
+            TlsP50,
+            FirstByteP50,
+            Rate,
+            CpuPerRequest,
+            Loss,
+        ],
     }
 }
 

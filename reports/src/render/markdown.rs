@@ -153,6 +153,9 @@ fn verdicts(
             row.change
         );
     }
+    for line in words::responses(analysis, &workload.name) {
+        let _ = write!(text, "\n{}\n", escaped(&line));
+    }
     text.push('\n');
 }
 

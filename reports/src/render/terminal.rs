@@ -120,6 +120,9 @@ impl Terminal {
                 }
             }));
         }
+        for line in words::responses(analysis, &workload.name) {
+            lines.extend(layout::wrap(&layout::harmless(&line), WIDTH));
+        }
         lines
     }
 

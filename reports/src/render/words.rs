@@ -13,7 +13,7 @@ use tollgate_results::workload::{
 use super::number;
 use crate::model::{
     Analysis, Cell, Direction, Estimate, Fate, Floor, FloorBasis, Interval, Judgement, Metric,
-    Scaling, Steal, Typical, Unit, Verdict,
+    Responses, Scaling, Steal, Typical, Unit, Verdict,
 };
 use crate::words;
 
@@ -297,6 +297,36 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
         }
         Unit::Share => number::share(value),
     }
+}
+
+/// Says what an arm's responses were, where they tell something: error statuses, a split between backends.
+pub(super) fn responses(analysis: &Analysis, workload: &Name) -> Vec<String> {
+    let of_workload = analysis
+        .responses
+        .iter()
+        .filter(|of| of.workload == *workload);
+    let telling: Vec<&Responses> = of_workload.collect();
+    if telling.iter().all(|of| of.is_plain()) {
+        return Vec::new();
+    }
+    let lines = telling.iter().map(|of| {
+        let statuses = of.statuses.iter();
+        let statuses: Vec<String> = statuses
+            .map(|(status, count)| format!("{} of {status}", words::count(*count)))
+            .collect();
+        let split: Vec<String> = of
+            .split()
+            .iter()
+            .map(|(name, share)| format!("{name} {}", number::share(*share)))
+            .collect();
+        let split = if split.is_empty() {
+            String::new()
+        } else {
+            format!("; backends {}", split.join(", "))
+        };
+        format!("Responses of {}: {}{split}.", of.arm, statuses.join(", "))
+    });
+    lines.collect()
 }
 
 /// Writes a typical value with its unit.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tollgate_results::histogram::Histogram;
-use tollgate_results::outcome::{Histograms, OpenOutcome, Outcome, Timed};
+use tollgate_results::outcome::{Histograms, HttpOutcome, OpenOutcome, Outcome, Timed};
 use tollgate_results::workload::{Connections, Traffic, Workload};
 
 use super::{SyntheticArm, flow};
@@ -56,7 +56,21 @@ pub(super) fn measure(
         }
         histograms.insert(Timed::Connect, histogram);
     }
+    let http = matches!(workload.traffic, Traffic::Http(_)).then(|| {
+        let latency = &histograms[&Timed::Latency];
+        // All of a response comes at once.
+        let mut last = Histogram::new();
+        (0..replied).for_each(|_| last.record(1));
+        let first = latency.clone();
+        histograms.extend([(Timed::FirstByte, first), (Timed::LastByte, last)]);
+        HttpOutcome {
+            statuses: [(200, replied)].into(),
+            backends: [("pod-1".to_owned(), replied)].into(),
+            ..HttpOutcome::default()
+        }
+    });
     let outcome = Outcome {
+        http,
         window_ns,
         sent: replied,
         replied,

@@ -198,7 +198,7 @@ fn open(document: &mut Document<'_>, workload: &Workload, table: &OpenTable) {
     if !workload.traffic.may_be_open() {
         let message = match workload.traffic {
             Traffic::Http(_) => {
-                "an open loop of http needs kept connections, version 1.1 and no TLS; leave `connections`, `version` and `tls` out"
+                "an open loop of http needs kept connections, version 1.1 and no TLS; write load = \"closed\", or leave those out"
             }
             _ => {
                 "only tcp-rr, udp-rr, icmp-echo and http have an open loop; write load = \"closed\""

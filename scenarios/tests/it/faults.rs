@@ -279,7 +279,7 @@ fn an_open_loop_that_cannot_be_is_refused() {
         "[workload.rr.tcp-rr]",
         "[workload.rr.http]\nconnections = \"new\"\nload = { open = \"1k/s\" }",
         &[
-            "small.toml:18:1: workload.rr.http.load: an open loop of http needs kept connections, version 1.1 and no TLS; leave `connections`, `version` and `tls` out",
+            "small.toml:18:1: workload.rr.http.load: an open loop of http needs kept connections, version 1.1 and no TLS; write load = \"closed\", or leave those out",
         ],
     );
 }

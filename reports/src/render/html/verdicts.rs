@@ -50,6 +50,9 @@ fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Mar
     html! {
         h3 id={ "verdicts-" (workload.name) } { (workload.name) }
         p.about { (words::workload(workload)) }
+        @for line in words::responses(analysis, &workload.name) {
+            p.about { (line) }
+        }
         div.forest[forest.is_some()] {
             @if let Some(figure) = &forest { (parts::figure(figure)) }
             div {
