@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tollgate_results::outcome::{Failure, Flow, Protocol};
 use crate::clock::{Clock as _, Monotonic};
 use crate::probe::http::tally::Tally;
 use crate::probe::secure::{Setup, explain};
+use crate::probe::socket::incoming_cpu;
 use crate::probe::transport::cause;
 use crate::tls;
 
@@ -84,6 +86,7 @@ impl Linker {
             protocol: Protocol::Tcp,
             local,
             remote: self.target,
+            incoming_cpu: incoming_cpu(stream.as_fd()),
         });
         self.flow.set(flow);
         let before = Monotonic.now();
