@@ -139,6 +139,11 @@ impl Inbox {
         Self(Buffers::new(count, room, merged))
     }
 
+    /// Returns how many buffers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.headers.len()
+    }
+
     /// Receives at least one buffer, and as many as there are without waiting; returns how many.
     #[inline]
     pub(crate) fn receive(&mut self, socket: &impl AsFd) -> Result<usize, Errno> {

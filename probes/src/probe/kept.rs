@@ -1,6 +1,7 @@
 //! Exchanges over one connection, which is re-opened when it breaks.
 
 use tollgate_results::outcome::Flow;
+use tollgate_results::stream::TcpSample;
 
 use super::Probe;
 use super::echo::Exchange;
@@ -101,6 +102,10 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
         counts.bytes_received = received;
         let open = self.link.as_ref().and_then(|link| self.dial.flow(link));
         counts.flow = open.or(self.closed);
+        let known = self.link.as_ref().and_then(Transport::tcp_info);
+        let at_ns = now.since(window.start);
+        let last = known.map(|sample| TcpSample { at_ns, ..sample });
+        recorder.streamed_mut().samples.extend(last);
     }
 }
 

@@ -86,8 +86,8 @@ fn the_defaults_file_says_what_the_code_does() {
         [workload.rr.tcp-rr]
         [workload.crr.tcp-crr]
         [workload.stream.tcp-stream]
-        [workload.udp.udp-rr]
         [workload.datagrams.udp-stream]
+        [workload.udp.udp-rr]
         [workload.ping.icmp-echo]
         [workload.http.http]
     "#;
