@@ -144,10 +144,9 @@ fn other_machines_formats_and_set_ups_are_series_of_their_own() {
         |entry| entry.fingerprint = "fedcba987654".to_owned(),
         |entry| entry.schema = 2,
         |entry| {
-            entry
-                .cells
-                .iter_mut()
-                .for_each(|cell| cell.setup = "other".to_owned())
+            for cell in &mut entry.cells {
+                cell.setup = "other".to_owned();
+            }
         },
     ];
     for change in changes {
@@ -275,9 +274,9 @@ fn a_small_history_as_json() {
     let mut entries: Vec<CampaignEntry> = (0..4).map(|number| day(number, 1.25)).collect();
     entries[0].release = Some("v1".to_owned());
     entries[2].invalid = Some("the machine was busy".to_owned());
-    entries.iter_mut().for_each(|entry| {
+    for entry in &mut entries {
         entry.cells.pop();
-    });
+    }
     let history = tell(&numbered(entries), TELLING);
     insta::assert_json_snapshot!(history);
 }
@@ -426,9 +425,9 @@ proptest! {
 #[test]
 fn loss_has_no_ratio_and_no_series() {
     let mut entries = stepped();
-    entries
-        .iter_mut()
-        .for_each(|entry| entry.cells[1].metric = "loss".to_owned());
+    for entry in &mut entries {
+        entry.cells[1].metric = "loss".to_owned();
+    }
     let history = tell(&numbered(entries), TELLING);
     assert!(
         history
