@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use tollgate_reports::analyse;
-use tollgate_reports::calibration::{Calibration, CellCalibration, Costs, Rate};
+use tollgate_reports::calibration::{Calibration, Costs, Rate};
 use tollgate_reports::gate::Policy;
 use tollgate_reports::model::Analysis;
 use tollgate_results::RECORD_SCHEMA;
@@ -253,12 +253,9 @@ fn describe(calibration: &Calibration, costs: Costs) -> String {
         "phi",
         "MDE",
         "floor",
-        "margin",
-        "told apart",
     ]);
     let mut advice = String::new();
     for cell in &calibration.cells {
-        let margin = margins.get(&cell.metric).map(|margin| margin.0);
         cells.add_row([
             cell.workload.to_string(),
             cell.metric.to_string(),
@@ -267,12 +264,21 @@ fn describe(calibration: &Calibration, costs: Costs) -> String {
             percent(cell.phi),
             percent(cell.mde),
             percent(cell.floor()),
-            margin.map_or_else(|| "–".to_owned(), |margin| gateable(cell, margin)),
-            rate(cell.told_apart),
         ]);
-        if let Some(margin) = margin {
-            let words = cell.advise(margin, costs).words;
-            let _ = writeln!(advice, "{} {}: {words}.", cell.workload, cell.metric);
+        if let Some(margin) = margins.get(&cell.metric) {
+            let can = if margin.0 >= cell.floor() {
+                "can"
+            } else {
+                "can't"
+            };
+            let _ = writeln!(
+                advice,
+                "{} {} {can} be gated at {margin}: {}. Equal arms were told apart in {}.",
+                cell.workload,
+                cell.metric,
+                cell.advise(margin.0, costs).words,
+                rate(cell.told_apart),
+            );
         }
     }
     for note in &calibration.notes {
@@ -280,21 +286,12 @@ fn describe(calibration: &Calibration, costs: Costs) -> String {
     }
     format!(
         "{} against a second install of itself, {} campaigns, machine {}\n\n{cells}\n\n\
-         s_round, s_install: standard deviation of the effect from round to round and from install to install.\n\
-         phi: 95 % of campaigns differ by less. MDE: nine of ten campaigns find a difference of this size.\n\
-         floor: the larger of both; a gate refuses smaller margins. told apart: how often equal arms were called\n\
-         slower or faster, with the 95 % upper bound of the true rate.\n\n{advice}",
+         s_round, s_install: standard deviation of the effect from round to round,\n\
+         and from install to install. phi: 95 % of campaigns differ by less.\n\
+         MDE: nine of ten campaigns find a difference of this size. floor: the larger\n\
+         of both; a gate refuses smaller margins.\n\n{advice}",
         calibration.scenario, calibration.campaigns, calibration.fingerprint
     )
-}
-
-fn gateable(cell: &CellCalibration, margin: f64) -> String {
-    let can = if margin >= cell.floor() {
-        "ok"
-    } else {
-        "too narrow"
-    };
-    format!("{} {can}", percent(margin))
 }
 
 fn rate(rate: Rate) -> String {

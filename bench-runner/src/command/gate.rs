@@ -54,7 +54,11 @@ pub(super) fn gate(args: &GateArgs) -> anyhow::Result<Exit> {
         &request.policy,
         calibration.as_ref(),
     );
-    let Some(mut report) = judged.with_context(|| dir.kept())? else {
+    let judged = judged.with_context(|| dir.kept());
+    if judged.is_err() {
+        dir.forget_empty();
+    }
+    let Some(mut report) = judged? else {
         output::note(&format!(
             "Interrupted; what was measured is kept. Go on with: tollgate gate --resume {}",
             dir.path().display()

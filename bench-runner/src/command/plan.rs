@@ -4,17 +4,25 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use tollgate_reports::calibration::{Calibration, Costs};
+use tollgate_reports::gate::Policy;
 use tollgate_results::arm::Name;
 use tollgate_results::plan::Plan;
+use tollgate_results::workload::{Cpu, Workload};
 use tollgate_scenarios::{Scenario, estimate};
 
 use super::source;
+use crate::calibration;
 use crate::campaign::{comparable, slices};
 use crate::cli::PlanArgs;
 use crate::clock::SystemClock;
 use crate::exit::Exit;
+use crate::facts;
 use crate::output;
 use crate::progress::minutes;
+
+/// Fewest rounds with an interval (statistics §2.4).
+const FEWEST_ROUNDS: u32 = 6;
 
 /// Prints the plan, or the list of shipped scenarios.
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
@@ -27,7 +35,10 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
         text.push(b'\n');
         output::result(&text)?;
     } else {
-        output::result(describe(&plan).as_bytes())?;
+        let calibration = calibration::load(&facts::read().fingerprint(), &plan)?;
+        let mut text = describe(&plan);
+        text.push_str(&noise(&plan, calibration.as_ref()));
+        output::result(text.as_bytes())?;
     }
     comparable(&plan)?;
     Ok(Exit::Done)
@@ -61,7 +72,7 @@ fn describe(plan: &Plan) -> String {
         let workloads: Vec<&str> = arm.workloads.iter().map(Name::as_str).collect();
         arms.add_row([
             arm.name.as_str(),
-            &arm.datapath.to_string(),
+            &arm.describe(),
             reference,
             &workloads.join(", "),
         ]);
@@ -88,6 +99,56 @@ fn describe(plan: &Plan) -> String {
     );
     for skipped in &plan.skipped {
         let _ = writeln!(text, "Skipped here: {}: {}", skipped.arm, skipped.reason);
+    }
+    text
+}
+
+/// Says what this machine's noise lets such a plan tell, and what keeps it from telling anything.
+fn noise(plan: &Plan, calibration: Option<&Calibration>) -> String {
+    let mut text = String::new();
+    if plan.rounds.count < FEWEST_ROUNDS {
+        let _ = writeln!(
+            text,
+            "Warning: {} rounds have no interval, so nothing will be decided; take {FEWEST_ROUNDS} or more.",
+            plan.rounds.count
+        );
+    }
+    let spins =
+        |workload: &&Workload| workload.cpu == Cpu::Shared && workload.load.open().is_some();
+    for workload in plan.workloads.iter().filter(spins) {
+        let _ = writeln!(
+            text,
+            "Warning: {} is an open loop on a CPU that client and server share: its generator spins there, so \
+             that it delays what it measures; take cpu = \"split\".",
+            workload.name
+        );
+    }
+    let Some(calibration) = calibration.filter(|known| !known.cells.is_empty()) else {
+        let _ = writeln!(
+            text,
+            "Noise floor: not known here; `tollgate calibrate {}` measures it.",
+            plan.scenario
+        );
+        return text;
+    };
+    let round = estimate(plan).seconds() / f64::from(plan.rounds.count + plan.rounds.installs);
+    // Deploying takes a fraction of a second; the discarded round is what an install costs.
+    let costs = Costs {
+        install_seconds: round + 0.5,
+        round_seconds: round,
+    };
+    let margins = Policy::default().margins;
+    for cell in &calibration.cells {
+        if let Some(margin) = margins.get(&cell.metric) {
+            let _ = writeln!(
+                text,
+                "Noise floor of {} {}: {:.1} %; {}.",
+                cell.workload,
+                cell.metric,
+                cell.floor() * 100.0,
+                cell.advise(margin.0, costs).words
+            );
+        }
     }
     text
 }

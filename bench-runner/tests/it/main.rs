@@ -5,6 +5,7 @@
 mod campaign;
 mod cli;
 mod compare;
+mod gate;
 mod history;
 mod icmp;
 mod lying;

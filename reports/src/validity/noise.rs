@@ -96,9 +96,16 @@ pub(crate) fn one_sided(
 ) -> Option<String> {
     let plan = &campaign.run.plan;
     let resolution_ns = campaign.run.facts.cpu_time_resolution_ns;
+    // A toll that was planted spins in user space: it is known, and no disturbance.
+    let planted = |arm: &Name, measured: &Measured| {
+        let toll = plan.arm(arm).and_then(|arm| arm.change.planted)?;
+        let spun = toll.0.saturating_mul(measured.outcome.replied);
+        share(spun, measured.outcome.window_ns)
+    };
     let user = |workload: &Workload, arm: &Name, round: &RoundKey| {
-        let slice = observations.at(&workload.name, arm, *round)?;
-        user_share(slice.measured, resolution_ns)
+        let measured = observations.at(&workload.name, arm, *round)?.measured;
+        let known = planted(arm, measured).unwrap_or(0.0);
+        Some((user_share(measured, resolution_ns)? - known).max(0.0))
     };
     // The generator of an open loop takes user space as long as it spins, which differs by arm.
     let mut closed = plan.workloads.iter().filter(|w| w.load.open().is_none());

@@ -18,8 +18,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         file.sync_all()?;
         fs::rename(beside, path)?;
         // The new name must survive a power cut too.
-        path.parent()
-            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     // Two processes may each render a report: neither must see the other's half.
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -148,6 +148,17 @@ impl GateDir {
         format!("gate in `{}`", self.path.display())
     }
 
+    /// Removes this run where nothing was measured in it, and the folder where nothing else is in it: it was no try.
+    pub(super) fn forget_empty(&self) {
+        if !self.stage(1).exists() {
+            let run = run_path(&self.path, self.run);
+            // What can't be removed stays, and is counted.
+            let _ = fs::remove_file(run.join(REQUEST));
+            let _ = fs::remove_dir(run);
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+
     /// Returns what the runs before this one said.
     ///
     /// # Errors
