@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help bench test build lint doc acceptance schema html-check benches peers setup-bench setup-test setup-peers
+.PHONY: help bench test build lint doc acceptance schema html-check benches peers fuzz flood setup-bench setup-test setup-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,14 @@ benches: ## Criterion benches of the hot paths
 
 peers: setup-peers build ## Compare with peer tools, interleaved (about 20 minutes on a quiet machine)
 	scripts/peers.py
+
+SECONDS_EACH ?= 60
+
+fuzz: ## Fuzz every decoder that faces the network, a minute each
+	scripts/fuzz.sh $(SECONDS_EACH)
+
+flood: ## What garbage, half-open and slow peers cost a client, as ratios with intervals
+	scripts/flood.sh
 
 setup-bench:
 	@scripts/setup.sh bench

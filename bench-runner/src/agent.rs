@@ -1,5 +1,9 @@
 //! The client of a probe agent: HTTP/1.1 and JSON over any byte stream.
 
+pub mod door;
+
+use std::net::IpAddr;
+
 use anyhow::{Context as _, bail, ensure};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
@@ -9,8 +13,11 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tollgate_results::agent::{Armed, Hello, Job, PROTOCOL, Refusal, Serve, Serving};
+use tollgate_results::agent::{
+    Armed, Hello, HostFacts, Job, PROTOCOL, PathFacts, Refusal, Serve, Serving,
+};
 use tollgate_results::counters::Counters;
+use tollgate_results::evidence::DeviceCounters;
 use tollgate_results::outcome::JobReport;
 
 /// Largest answer that is read: a report with a few full histograms has some 100 KiB.
@@ -99,6 +106,40 @@ impl Agent {
     /// When the agent does not answer.
     pub async fn counters(&mut self) -> anyhow::Result<Counters> {
         self.request(Method::GET, "/v1/counters", None::<&()>).await
+    }
+
+    /// Asks what the agent's machine is.
+    ///
+    /// # Errors
+    ///
+    /// When the agent does not answer.
+    pub async fn facts(&mut self) -> anyhow::Result<HostFacts> {
+        self.request(Method::GET, "/v1/facts", None::<&()>).await
+    }
+
+    /// Asks how packets from the agent's machine to an address would leave.
+    ///
+    /// # Errors
+    ///
+    /// When the agent does not answer.
+    pub async fn path(&mut self, to: IpAddr) -> anyhow::Result<PathFacts> {
+        self.request(Method::GET, &format!("/v1/path/{to}"), None::<&()>)
+            .await
+    }
+
+    /// Reads the packets over the devices of the agent's machine.
+    ///
+    /// # Errors
+    ///
+    /// When the agent does not answer.
+    pub async fn devices(&mut self) -> anyhow::Result<Vec<DeviceCounters>> {
+        self.request(Method::GET, "/v1/devices", None::<&()>).await
+    }
+
+    /// Returns whether the connection stood when it was last looked at.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.sender.is_closed()
     }
 
     async fn request<A: DeserializeOwned>(

@@ -74,7 +74,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
     /// # Errors
     ///
     /// When the reference or all other arms cannot be deployed, an arm not a second time, or the journal cannot be
-    /// written. A slice that fails is a record, not an error.
+    /// written, or not one slice of a round could be measured. A slice that fails is a record, not an error.
     pub async fn run(&mut self, campaign: &mut Campaign) -> anyhow::Result<()> {
         let mut course = Course::of(campaign);
         let mut pace = Pace::start(self.clock, &campaign.run.plan, &course);
@@ -108,6 +108,8 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         order: Vec<SliceKey>,
         pace: &mut Pace,
     ) -> anyhow::Result<()> {
+        let slices = order.len();
+        let mut failures = Vec::new();
         for (position, key) in order.into_iter().enumerate() {
             let (all, left) = pace.left(self.clock);
             self.progress.measuring(&key, pace.measured, all, left);
@@ -118,18 +120,20 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
             self.journal.append(&slice)?;
             pace.measured += 1;
             if let SliceResult::Failed { reason } = &slice.record.result {
-                pace.failures.push(reason.clone());
+                failures.push((slice.record.key.round, reason.clone()));
             }
             slice.histograms.clear();
             campaign.slices.push(slice);
         }
-        // Where not one slice of a round was measured, no later one will be.
-        if pace.failures.len() == pace.measured {
-            let reason = pace.failures.swap_remove(0);
-            let error = EnvironmentError(format!("no slice could be measured: {reason}"));
-            return Err(anyhow::Error::new(error));
+        // Where not one slice of a round was measured, no later one will be. What was measured is kept.
+        match failures.first() {
+            Some((round, reason)) if failures.len() == slices => {
+                Err(anyhow::Error::new(EnvironmentError(format!(
+                    "no slice could be measured in round {round}: {reason}"
+                ))))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Deploys the plan's arms in random order, afresh. At first, arms that cannot stand are skipped, loudly; later that
@@ -207,7 +211,7 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
     }
 }
 
-/// How far this call has come, for people and for giving up.
+/// How far this call has come, for people.
 struct Pace {
     started_ns: u64,
     /// Slices measured.
@@ -216,7 +220,6 @@ struct Pace {
     all: usize,
     /// Time expected for all, before anything was measured.
     estimate: Duration,
-    failures: Vec<String>,
 }
 
 impl Pace {
@@ -226,7 +229,6 @@ impl Pace {
             measured: 0,
             all: plan.slices_per_round() * course.rounds_left() as usize,
             estimate: estimate(plan).duration(),
-            failures: Vec::new(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! What can be typed. Parsing only: nothing here touches the machine.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use tollgate_reports::gate::OnInconclusive;
@@ -31,6 +33,9 @@ pub enum Command {
     /// Run a scenario and report which arm is faster, by how much, how sure
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Make another machine known, by the line that its agent prints, on standard input
+    #[command(after_help = JOIN_EXAMPLE)]
+    Join(JoinArgs),
     /// Show what a scenario would do on this machine, and what it can't
     #[command(
         after_help = "Examples:\n  tollgate plan\n  tollgate plan quickstart\n  tollgate plan my.toml --json"
@@ -72,6 +77,9 @@ const RUN_EXAMPLES: &str = "Examples:
   sudo tollgate run quickstart
   tollgate run overlay-tax --rounds 20 --slice 2s --seed 7
   tollgate run my-scenario.toml --arm vxlan --out results/vxlan
+  tollgate run quickstart --target hosts --server far --for 1h
+  tollgate run quickstart --target hosts --server far \\
+    --path private=10.0.0.2 --path public=203.0.113.9 --reference private
   tollgate run --resume campaigns/quickstart-1";
 
 const GATE_EXAMPLES: &str =
@@ -91,6 +99,17 @@ Examples:
   sudo tollgate calibrate overlay-tax
   tollgate calibrate --resume calibrations/overlay-tax-1
   tollgate calibrate --from target/evidence/e1/*/run-1/stage-1";
+
+const JOIN_EXAMPLE: &str = "\
+The line holds the agent's token: it is kept in a file that only you can read, and
+never stands in an argument. On the other machine:
+
+  tollgate-probe agent --listen 192.0.2.2:7788
+
+Examples:
+  echo '192.0.2.2:7788 sha256:9f86… 3c9d…' | tollgate join far
+  tollgate join far < far.invitation
+  tollgate run quickstart --target hosts --server far";
 
 const COMPARE_EXAMPLES: &str =
     "Two campaigns are compared unpaired, which is weaker than one campaign with both
@@ -118,6 +137,9 @@ pub struct Choices {
     /// Rounds after round 0, which is discarded
     #[arg(long, value_name = "N")]
     pub rounds: Option<u32>,
+    /// As many rounds as fit into this time, with a unit
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "rounds")]
+    pub time: Option<Nanoseconds>,
     /// Measured length of a slice, with a unit
     #[arg(long, value_name = "TIME")]
     pub slice: Option<Nanoseconds>,
@@ -144,8 +166,14 @@ pub struct RunArgs {
     /// Folder of the campaign [default: campaigns/NAME-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Where it runs
+    #[arg(long, value_name = "WHERE", default_value = "lab")]
+    pub target: TargetName,
+    /// The machines of `--target hosts`.
+    #[command(flatten)]
+    pub hosts: HostsArgs,
     /// Go on with an interrupted campaign
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "slice", "warmup", "installs", "seed", "arms"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "time", "slice", "warmup", "installs", "seed", "arms", "target", "client", "server", "paths", "reference", "port"])]
     pub resume: Option<PathBuf>,
     /// Overrides.
     #[command(flatten)]
@@ -294,6 +322,7 @@ impl GateArgs {
     pub fn choices(&self) -> Choices {
         Choices {
             rounds: None,
+            time: None,
             slice: self.slice,
             warmup: self.warmup,
             installs: None,
@@ -301,6 +330,71 @@ impl GateArgs {
             arms: self.arms.clone(),
         }
     }
+}
+
+/// Where a scenario runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TargetName {
+    /// Namespaces of this machine
+    Lab,
+    /// Two machines, with paths in the place of the scenario's arms
+    Hosts,
+}
+
+/// The machines of `--target hosts`, and the paths between them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With --target hosts")]
+pub struct HostsArgs {
+    /// The machine that sends: a joined one, or `local`
+    #[arg(long, value_name = "HOST", default_value = "local")]
+    pub client: String,
+    /// The machine that answers: a joined one, or `local`
+    #[arg(long, value_name = "HOST")]
+    pub server: Option<String>,
+    /// An arm: a name, and an address of the server; may be given more than once [default: the address at
+    /// which the server was joined]
+    #[arg(long = "path", value_name = "NAME=ADDR")]
+    pub paths: Vec<HostPath>,
+    /// The path with which the others are compared [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub reference: Option<Name>,
+    /// First port of the traffic, TCP and UDP; paths to the same address take one each
+    #[arg(long, value_name = "PORT", default_value_t = 7789, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+}
+
+/// A named address of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPath {
+    /// The arm's name.
+    pub name: Name,
+    /// Where the client connects to.
+    pub address: IpAddr,
+}
+
+impl FromStr for HostPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=');
+        let (name, address) = parts.ok_or("write NAME=ADDRESS, for example private=10.0.0.2")?;
+        let name = name.parse::<Name>().map_err(|error| error.to_string())?;
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| format!("`{address}` is no IP address; leave the port out"))?;
+        if address.is_unspecified() || address.is_multicast() {
+            return Err(format!("{address} is not the address of one host"));
+        }
+        Ok(Self { name, address })
+    }
+}
+
+/// `tollgate join`.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The name to give it
+    #[arg(value_name = "NAME")]
+    pub name: Name,
 }
 
 /// `tollgate plan`.

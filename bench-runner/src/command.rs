@@ -15,6 +15,7 @@ mod calibrate;
 mod compare;
 mod gate;
 mod history;
+mod hosts;
 mod interrupt;
 mod lab;
 mod measure;
@@ -58,6 +59,7 @@ fn holder() -> anyhow::Result<Vec<OsString>> {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Join(args) => hosts::join(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Gate(args) => gate::gate(&args),

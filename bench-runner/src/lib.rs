@@ -5,7 +5,7 @@
 //! - [`agent`]: the client of a probe agent, over any byte stream
 //! - [`campaign`]: the loop over rounds and slices; [`schedule`]: their order; [`placement`]: their CPUs
 //! - [`gate`]: the two stages of a gate; [`calibration`]: where what is known of this machine's noise is kept
-//! - [`facts`]: what this machine is; [`progress`]: what a terminal shows meanwhile
+//! - [`progress`]: what a terminal shows meanwhile
 //! - [`clock`]: the only place where time is read; [`output`]: the only place that prints
 
 pub mod agent;
@@ -15,7 +15,6 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod exit;
-pub mod facts;
 pub mod gate;
 pub mod output;
 pub mod placement;

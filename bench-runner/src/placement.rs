@@ -8,6 +8,8 @@ use tollgate_results::workload::Cpu;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
     allowed: Vec<u32>,
+    /// The server's CPUs where it is another machine.
+    server: Option<Vec<u32>>,
 }
 
 /// CPUs of one slice; `None` leaves an end to the scheduler.
@@ -36,13 +38,25 @@ impl Placement {
     /// Takes a list of CPUs, ascending.
     #[must_use]
     pub fn new(allowed: Vec<u32>) -> Self {
-        Self { allowed }
+        Self {
+            allowed,
+            server: None,
+        }
+    }
+
+    /// Takes the CPUs of two machines. Each end then has a CPU of its own, whatever the placement but `free`.
+    #[must_use]
+    pub const fn between(client: Vec<u32>, server: Vec<u32>) -> Self {
+        Self {
+            allowed: client,
+            server: Some(server),
+        }
     }
 
     /// Returns why this placement is impossible here, if it is.
     #[must_use]
     pub fn missing(&self, cpu: Cpu) -> Option<String> {
-        (cpu == Cpu::Split && self.allowed.len() < 2).then(|| {
+        (cpu == Cpu::Split && self.server.is_none() && self.allowed.len() < 2).then(|| {
             "`cpu = \"split\"` needs two CPUs and this process may use one; use \"shared\", or widen its \
              CPU affinity"
                 .to_owned()
@@ -60,6 +74,12 @@ impl Placement {
             .checked_sub(2)
             .and_then(|index| self.allowed.get(index))
             .copied();
+        if let (Some(server), Cpu::Shared | Cpu::Split) = (&self.server, cpu) {
+            return Cpus {
+                client: last,
+                server: server.last().copied(),
+            };
+        }
         match cpu {
             Cpu::Shared => Cpus {
                 client: last,
@@ -101,6 +121,12 @@ mod tests {
                 server: Some(3)
             }
         );
+        let pair = Placement::between(vec![0, 1], vec![0, 1, 7]);
+        for cpu in [Cpu::Shared, Cpu::Split] {
+            assert!(pair.missing(cpu).is_none());
+            let (client, server) = (Some(1), Some(7));
+            assert_eq!(pair.cpus(cpu), Cpus { client, server });
+        }
         assert_eq!(
             two.cpus(Cpu::Free),
             Cpus {

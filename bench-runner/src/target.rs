@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tollgate_results::arm::Arm;
+use tollgate_results::door::Secret;
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
+pub mod hosts;
 pub mod lab;
 
 /// A place that can deploy arms.
@@ -52,6 +54,8 @@ pub struct Site {
     pub endpoints: Endpoints,
     /// Whether both ends run on one kernel, whose counters then count once.
     pub shares_kernel: bool,
+    /// What the client shows to the responder, where strangers can reach it; `None` where nobody else can.
+    pub key: Option<Secret>,
 }
 
 /// An end of the traffic.

@@ -31,6 +31,7 @@ fn round_trips(criterion: &mut Criterion) {
         cpu: Some(0),
         name: None,
         planted: None,
+        key: None,
     };
     let responder = Responder::start(&serve).expect("a free port");
     let responder_at = SocketAddr::new(BIND, responder.port());
@@ -53,6 +54,7 @@ fn round_trips(criterion: &mut Criterion) {
                 duration: Nanoseconds(WINDOW_NS),
                 cpu: Some(0),
                 seed: 1,
+                key: None,
             })
             .expect("the job is possible");
             bencher.iter_custom(|iterations| {

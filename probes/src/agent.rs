@@ -14,9 +14,11 @@
 //! - `limits`: what an agent accepts
 //! - `refusal`: what it answers else
 //! - `descriptor`: takes over an inherited socket
+//! - `network`: lets runners in over TCP
 
 mod descriptor;
 mod limits;
+mod network;
 mod pipe;
 mod refusal;
 mod routes;
@@ -28,6 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::ProbeError;
 
+pub use self::network::{Listen, NetworkAgent};
 use self::state::State;
 
 /// Takes over an inherited Unix stream socket, and serves on it until its far end closes it.
@@ -97,4 +100,16 @@ impl Agent {
     pub async fn end(&self) {
         self.0.end().await;
     }
+}
+
+/// Returns whether an agent would take a job.
+#[cfg(fuzzing)]
+pub(crate) fn accepts_job(job: &tollgate_results::agent::Job) -> bool {
+    limits::check_job(job).is_ok()
+}
+
+/// Returns whether an agent would start a responder.
+#[cfg(fuzzing)]
+pub(crate) fn accepts_serve(serve: &tollgate_results::agent::Serve) -> bool {
+    limits::check_serve(serve).is_ok()
 }

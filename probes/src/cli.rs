@@ -3,6 +3,7 @@
 //! Exit codes (DESIGN §6): 0 done; 2 usage, the probe's own failure, or not one reply, with what was counted
 //! printed; 4 this machine can't measure (`selftest`); 130 interrupted, with what was measured so far printed.
 
+mod agent;
 mod args;
 mod interrupt;
 mod open;
@@ -19,7 +20,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tollgate_probes::agent;
 use tollgate_probes::clock::{Clock as _, Monotonic};
 use tollgate_probes::error::ProbeError;
 use tollgate_probes::job::{Aborter, arm_abortable};
@@ -41,7 +41,7 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve(&args),
-        Command::Agent { fd } => agent::run_on_fd(fd).map(|()| ExitCode::SUCCESS),
+        Command::Agent(args) => agent::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Selftest(args) => selftest::run(&args),
         Command::PathMtu(args) => path_mtu::run(&args),
         Command::Traffic(traffic) => Wanted::new(&traffic).and_then(|wanted| send(&wanted)),
@@ -61,6 +61,7 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, ProbeError> {
         cpu: args.cpu,
         name: args.name.clone(),
         planted: None,
+        key: None,
     };
     let max_response = u32::try_from(args.max_response.0).unwrap_or(u32::MAX);
     let responder = Responder::start_bounded(&serve, max_response, args.send_streams)?;

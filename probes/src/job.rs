@@ -15,6 +15,7 @@ use self::sender::Sender;
 use crate::error::ProbeError;
 use crate::probe::icmp;
 use crate::recorder::Recorder;
+use crate::session;
 
 /// A job that stands ready: connected and warm, its threads blocked. Ends when dropped.
 #[derive(Debug)]
@@ -68,6 +69,13 @@ pub fn arm(job: &Job) -> Result<ArmedJob, ProbeError> {
 pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeError> {
     check::check(job)?;
     let (job, socket) = choose_socket(job)?;
+    if let Some(key) = job
+        .key
+        .as_ref()
+        .filter(|_| !matches!(job.traffic, Traffic::IcmpEcho { .. }))
+    {
+        session::enter(job.target, key, || aborter.is_aborted())?;
+    }
     let lanes = sender::lanes(&job.traffic);
     let senders = (0..lanes).map(|flow| Sender::start(&job, flow, aborter));
     let senders: Vec<Sender> = senders.collect::<Result<_, _>>()?;

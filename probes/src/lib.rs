@@ -12,9 +12,11 @@
 //! - [`path_mtu`]: the largest packet that gets through in one piece
 //! - [`recorder`]: what one sending thread counts and times
 //! - [`selftest`]: measures what is known beforehand, and says whether this machine can measure
+//! - [`session`]: how a peer shows a responder that it may be there
 //! - [`wire`]: what both ends of the traffic agree on
 //! - [`tls`]: certificates that a process makes for itself, and whom it trusts
 //! - [`clock`]: monotonic time
+//! - [`facts`] and [`host`]: what this machine is, and its way to an address
 //! - [`error`]: what the probe could not do
 //!
 //! The sending loops run on OS threads of their own, without async runtime, allocation, lock or log.
@@ -25,7 +27,11 @@ pub mod clock;
 mod complaint;
 pub mod counters;
 mod datagrams;
+#[cfg(fuzzing)]
+pub mod decoders;
 pub mod error;
+pub mod facts;
+pub mod host;
 pub mod job;
 pub mod pacer;
 pub mod path_mtu;
@@ -33,6 +39,7 @@ mod probe;
 pub mod recorder;
 pub mod responder;
 pub mod selftest;
+pub mod session;
 mod stamps;
 mod thread;
 mod timer;

@@ -4,8 +4,10 @@
 //! write; threads are added when the last idle one is taken, up to [`MAX_CONNECTIONS`]. The first bytes of a
 //! connection tell the probe's own protocol from HTTP/1.1, HTTP/2 and TLS; the last two have a thread of their own.
 //! Every wait has an end, every buffer a fixed size, and nothing is sent beyond what was received, but for HTTP
-//! responses up to a bound and streams to whom it is allowed.
+//! responses up to a bound and streams to whom it is allowed. With a key, nobody is
+//! answered whose address hasn't passed the handshake of [`crate::session`].
 
+mod admission;
 mod arranged;
 mod connection;
 mod http;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use tollgate_results::agent::Serve;
 use tollgate_results::outcome::HttpOutcome;
 
+use self::admission::Admission;
 use self::listen::listen;
 use self::pool::Pool;
 use self::sessions::Sessions;
@@ -96,10 +99,23 @@ impl Responder {
             ProbeError::refused("listen for datagrams", error, mend)
         })?;
         let sessions = Arc::new(Sessions::new(second));
-        let udp = UdpThread::start(udp, Arc::clone(&sessions), serve.cpu, limits.toll)?;
+        let admission = serve
+            .key
+            .as_ref()
+            .map(Admission::new)
+            .transpose()?
+            .map(Arc::new);
+        let udp = UdpThread::start(
+            udp,
+            Arc::clone(&sessions),
+            serve.cpu,
+            admission.clone(),
+            limits.toll,
+        )?;
         let pool = Pool::start(
             tcp,
             serve.cpu,
+            admission,
             limits,
             sessions,
             name(serve.name.as_deref())?,
@@ -188,6 +204,23 @@ impl Default for Limits {
             send_streams: false,
         }
     }
+}
+
+/// The decoders of this module, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) mod doors {
+    use std::net::SocketAddr;
+
+    use tollgate_results::door::Secret;
+
+    /// Hands a datagram to a responder with a key.
+    pub(crate) fn session(secret: &Secret, datagram: &[u8], from: SocketAddr) -> bool {
+        let admission = super::Admission::new(secret).expect("the system has randomness");
+        admission.take(datagram, from).is_some()
+    }
+
+    pub(crate) use super::connection::doors::{blocks, greeting};
+    pub(crate) use super::http::doors::request;
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ fn a_longer_window_allocates_no_more() {
         cpu: None,
         name: None,
         planted: None,
+        key: None,
     };
     let responder = Responder::start(&serve).unwrap();
     let payload = Bytes(64);
@@ -117,6 +118,7 @@ fn a_longer_window_allocates_no_more() {
                 duration: Nanoseconds(milliseconds * 1_000_000),
                 cpu: None,
                 seed: 1,
+                key: None,
             })
             .unwrap();
             let before = ALLOCATIONS.load(Ordering::Relaxed);

@@ -136,7 +136,7 @@ fn arm_summary(context: &Context<'_>, arm: &Arm) -> ArmSummary {
     let latest = facts.last();
     ArmSummary {
         name: arm.name.clone(),
-        datapath: arm.describe(),
+        datapath: datapath(context, arm),
         dimensions: arm.datapath.clone(),
         change: arm.change.clone(),
         reference: arm.reference.clone(),
@@ -152,6 +152,13 @@ fn arm_summary(context: &Context<'_>, arm: &Arm) -> ArmSummary {
         path_mtu: latest.and_then(|facts| facts.path_mtu.clone()),
         notes,
     }
+}
+
+/// Says what carries an arm's packets: between hosts nothing is known but the address.
+fn datapath(context: &Context<'_>, arm: &Arm) -> String {
+    let hosts = context.campaign.run.hosts.as_ref();
+    let path = hosts.and_then(|hosts| hosts.paths.get(&arm.name));
+    path.map_or_else(|| arm.describe(), |to| format!("path to {to}"))
 }
 
 fn nothing_seen() -> EvidenceSummary {

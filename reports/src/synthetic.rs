@@ -219,6 +219,7 @@ impl Synthetic {
             started_unix_ms: START_MS,
             plan: self.plan(),
             facts: machine(),
+            hosts: None,
             installs: vec![Install {
                 started_unix_ms: START_MS,
                 first_round: 0,

@@ -218,6 +218,16 @@ fn notes(campaign: &Campaign, whole: u32) -> Vec<String> {
             run.plan.rounds.count
         ));
     }
+    if let Some(hosts) = &run.hosts {
+        let server = &hosts.server_facts;
+        notes.push(format!(
+            "The facts are the client's; the server has {} CPUs ({}), Linux {}, fingerprint {}",
+            server.cpus,
+            server.cpu_model,
+            server.kernel,
+            server.fingerprint()
+        ));
+    }
     match run.installs.len() {
         0 | 1 => notes.push(
             "All figures are for this one install of the arms: how much another install would differ \

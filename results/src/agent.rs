@@ -9,6 +9,9 @@
 //! | `POST /v1/jobs/{id}/run` | | [`crate::outcome::JobReport`], when the window is over |
 //! | `DELETE /v1/jobs/{id}` | | 204; ends the job, running or not |
 //! | `GET /v1/counters` | | [`crate::counters::Counters`] |
+//! | `GET /v1/facts` | | [`HostFacts`] |
+//! | `GET /v1/path/{address}` | | [`PathFacts`] |
+//! | `GET /v1/devices` | | a list of [`crate::evidence::DeviceCounters`], loopback left out |
 //!
 //! A slice is: arm the job, counters of both ends, run, counters of both ends. An agent has one job at a
 //! time. Every failure is a 4xx or 5xx status with a [`Refusal`].
@@ -18,6 +21,8 @@ use std::net::{IpAddr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::door::Secret;
+use crate::facts::Facts;
 use crate::units::Nanoseconds;
 use crate::workload::{Load, Traffic};
 
@@ -50,6 +55,9 @@ pub struct Serve {
     /// Time to spin before each reply: a toll of known size, up to [`crate::change::MOST_PLANTED`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planted: Option<Nanoseconds>,
+    /// Answers only peers that know this key; `None` answers everybody, with never more than they sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Secret>,
 }
 
 /// Says where the responder listens.
@@ -81,6 +89,33 @@ pub struct Job {
     pub cpu: Option<u32>,
     /// Source of the job's random choices (payload, schedule of an open loop).
     pub seed: u64,
+    /// The responder's [`Serve::key`], shown to it before the job's first packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Secret>,
+}
+
+/// What the machine of an agent is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostFacts {
+    /// Facts of the machine.
+    pub facts: Facts,
+    /// CPUs that the agent may use, ascending.
+    pub cpus: Vec<u32>,
+    /// Drawn by the kernel at each boot: two agents with the same one share a kernel.
+    pub boot_id: Option<String>,
+}
+
+/// How an agent's machine stands to an address, by its routes. What can't be told is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PathFacts {
+    /// Whether the address is the machine's own.
+    pub own: bool,
+    /// The machine's address on the way there.
+    pub local: Option<IpAddr>,
+    /// The device that has that address.
+    pub device: Option<String>,
+    /// MTU of the route, in bytes.
+    pub mtu: Option<u32>,
 }
 
 /// A job that stands ready: connected and warm.

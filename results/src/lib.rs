@@ -12,6 +12,7 @@
 //! - [`plan`]: a scenario resolved for one machine
 //! - [`histogram`]: latency histograms
 //! - [`agent`]: what the runner and a probe agent say to each other
+//! - [`door`]: how an agent on the network lets a runner in
 //! - [`outcome`]: what a job measured
 //! - [`http`]: HTTP traffic and what came back
 //! - [`counters`]: node, namespace and thread counters
@@ -25,6 +26,7 @@ pub mod agent;
 pub mod arm;
 pub mod change;
 pub mod counters;
+pub mod door;
 pub mod evidence;
 pub mod facts;
 pub mod histogram;

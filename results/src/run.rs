@@ -1,6 +1,7 @@
 //! The record of a campaign.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,26 @@ pub struct RunRecord {
     pub plan: Plan,
     /// What the machine is.
     pub facts: Facts,
+    /// The two machines of a campaign between hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Hosts>,
     /// Each deployment of the arms: one, and one more for each resume.
     pub installs: Vec<Install>,
+}
+
+/// What a campaign between two machines needs to go on; no secrets. `facts` of the record are the client's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hosts {
+    /// The client's name among the joined hosts, `local`, or the file of its invitation.
+    pub client: String,
+    /// The same of the server.
+    pub server: String,
+    /// Address of the server that each arm connects to.
+    pub paths: BTreeMap<Name, IpAddr>,
+    /// First port of the traffic; arms with the same address take one each from there.
+    pub port: u16,
+    /// Facts of the server.
+    pub server_facts: Facts,
 }
 
 /// Where a scenario runs.

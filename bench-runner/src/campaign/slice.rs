@@ -98,6 +98,7 @@ pub(super) async fn measure<T: Target>(
         duration: plan.rounds.slice,
         cpu: cpus.client,
         seed: plan.seed ^ u64::from(key.round) << 32,
+        key: arm.deployment.site().key.clone(),
     };
     let limit = job.warmup.duration() + job.duration.duration() + CONTROL_LIMIT;
     let agents = match arm.agents.take() {
@@ -111,6 +112,7 @@ pub(super) async fn measure<T: Target>(
         cpu: cpus.server,
         name: None,
         planted: plan.arm(&key.arm).and_then(|arm| arm.change.planted),
+        key: job.key.clone(),
     };
     let measuring = exchange(&mut arm.deployment, agents, &serve, &job);
     tokio::time::timeout(limit, measuring)

@@ -136,6 +136,7 @@ impl Target for MemoryTarget {
                     target: SocketAddr::new(server, 8080),
                 },
                 shares_kernel: true,
+                key: None,
             },
             packets: 0,
             dies: self.dying == Some(arm.name.as_str()),
@@ -247,6 +248,7 @@ pub(crate) fn record() -> RunRecord {
             cpus: 2,
             ..Facts::default()
         },
+        hosts: None,
         installs: Vec::new(),
     }
 }

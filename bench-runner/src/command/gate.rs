@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use tollgate_probes::facts;
 use tollgate_reports::analyse;
 use tollgate_reports::gate::{self as rules, GateReport, Policy, StoredReference};
 use tollgate_reports::model::Analysis;
@@ -11,14 +12,13 @@ use tollgate_results::plan::Plan;
 use tollgate_scenarios::estimate;
 use tollgate_store::CampaignDir;
 
-use super::measure::{self, Measured, Meter, Open};
+use super::measure::{self, Ground, Measured, Meter, Open};
 use super::{report, source};
 use crate::calibration;
 use crate::campaign::{self, comparable};
 use crate::cli::GateArgs;
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::Exit;
-use crate::facts;
 use crate::gate::{self, Bench, Staged};
 use crate::output;
 use crate::progress::{self, minutes};
@@ -42,8 +42,8 @@ pub(super) fn gate(args: &GateArgs) -> anyhow::Result<Exit> {
     let mut bench = FolderBench {
         dir: &dir,
         stored: stored.as_ref(),
+        probe,
         meter: Meter {
-            probe,
             clock,
             progress: progress::of(args.progress),
         },
@@ -154,6 +154,8 @@ struct FolderBench<'a> {
     dir: &'a GateDir,
     /// What everything is compared with, where that was measured before.
     stored: Option<&'a Analysis>,
+    /// The probe's binary.
+    probe: PathBuf,
     meter: Meter,
 }
 
@@ -161,7 +163,7 @@ impl Bench for FolderBench<'_> {
     fn measure(&mut self, stage: u32, plan: Plan) -> anyhow::Result<Option<Staged>> {
         let path = self.dir.stage(stage);
         let open = if path.join(tollgate_store::RUN).exists() {
-            Open::resume(&path)?
+            Open::resume(&path, Some(&self.probe))?
         } else {
             if stage > 1 {
                 output::note(&format!(
@@ -171,7 +173,12 @@ impl Bench for FolderBench<'_> {
                     minutes(estimate(&plan).duration())
                 ));
             }
-            Open::create(&path, plan, self.meter.clock)?
+            Open::create(
+                &path,
+                plan,
+                Ground::Lab(self.probe.clone()),
+                self.meter.clock,
+            )?
         };
         if !campaign::is_over(&open.campaign) {
             match self.meter.measure(open)? {

@@ -1,21 +1,23 @@
-//! What every command that measures shares: a campaign's folder, and the lab in which it is measured.
+//! What every command that measures shares: a campaign's folder, and the ground on which it is measured.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use tollgate_lab::{Lab, LabOptions};
+use tollgate_probes::facts;
 use tollgate_reports::model::Analysis;
 use tollgate_results::RECORD_SCHEMA;
+use tollgate_results::facts::Facts;
 use tollgate_results::plan::Plan;
-use tollgate_results::run::{Campaign, RunRecord, TargetKind};
+use tollgate_results::run::{Campaign, Hosts, RunRecord, TargetKind};
 use tollgate_store::{CampaignDir, Recording};
 
+use super::hosts::{self, Reached};
 use super::{interrupt, report};
 use crate::campaign::Campaigner;
 use crate::clock::{Clock as _, SystemClock};
 use crate::exit::{EnvironmentError, Exit};
-use crate::facts;
 use crate::output;
 use crate::placement::Placement;
 use crate::progress::Progress;
@@ -23,8 +25,6 @@ use crate::target::lab::LabTarget;
 
 /// What measuring takes beside a campaign.
 pub(super) struct Meter {
-    /// The probe's binary.
-    pub(super) probe: PathBuf,
     /// Time.
     pub(super) clock: SystemClock,
     /// What the user sees meanwhile.
@@ -36,6 +36,28 @@ pub(super) struct Open {
     pub(super) recording: Recording,
     /// What is measured so far; without histograms.
     pub(super) campaign: Campaign,
+    ground: Ground,
+}
+
+/// What a campaign stands on.
+pub(super) enum Ground {
+    /// This machine, with the probe's binary.
+    Lab(PathBuf),
+    /// Two machines that were reached.
+    Hosts(Box<Reached>),
+}
+
+impl Ground {
+    /// Returns what the record says of it.
+    fn described(&self) -> (TargetKind, Facts, Option<Hosts>) {
+        match self {
+            Self::Lab(_) => (TargetKind::Lab, facts::read(), None),
+            Self::Hosts(reached) => {
+                let facts = reached.pair.client.facts.clone();
+                (TargetKind::Hosts, facts, Some(reached.hosts.clone()))
+            }
+        }
+    }
 }
 
 /// How measuring a campaign ended.
@@ -54,14 +76,21 @@ impl Open {
     /// # Errors
     ///
     /// When it is not empty or cannot be written.
-    pub(super) fn create(dir: &Path, plan: Plan, clock: SystemClock) -> anyhow::Result<Self> {
+    pub(super) fn create(
+        dir: &Path,
+        plan: Plan,
+        ground: Ground,
+        clock: SystemClock,
+    ) -> anyhow::Result<Self> {
+        let (target, facts, hosts) = ground.described();
         let run = RunRecord {
             schema: RECORD_SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            target: TargetKind::Lab,
+            target,
             started_unix_ms: clock.unix_ms(),
             plan,
-            facts: facts::read(),
+            facts,
+            hosts,
             installs: Vec::new(),
         };
         Ok(Self {
@@ -70,21 +99,25 @@ impl Open {
                 run,
                 slices: Vec::new(),
             },
+            ground,
         })
     }
 
-    /// Opens a campaign to go on with it.
+    /// Opens a campaign to go on with it, with the probe's binary as told. Its hosts are reached again.
     ///
     /// # Errors
     ///
     /// When it is damaged, another process records to it, or it was measured on another machine.
-    pub(super) fn resume(dir: &Path) -> anyhow::Result<Self> {
-        report::open(dir)?;
+    pub(super) fn resume(dir: &Path, told: Option<&Path>) -> anyhow::Result<Self> {
+        let (_, campaign) = report::open(dir)?;
+        let ground = match campaign.run.hosts {
+            None => Ground::Lab(probe(told)?),
+            Some(hosts) => Ground::Hosts(Box::new(hosts::reach_again(hosts, told)?)),
+        };
         let (recording, mut campaign) = CampaignDir::resume(dir)?;
-        let (now, then) = (
-            facts::read().fingerprint(),
-            campaign.run.facts.fingerprint(),
-        );
+        let (_, facts, hosts) = ground.described();
+        let now = fingerprint(&facts, hosts.as_ref());
+        let then = fingerprint(&campaign.run.facts, campaign.run.hosts.as_ref());
         if now != then {
             return Err(anyhow::Error::new(EnvironmentError(format!(
                 "`{}` was measured on another machine or set-up (fingerprint {then}, here {now}); \
@@ -98,12 +131,25 @@ impl Open {
         Ok(Self {
             recording,
             campaign,
+            ground,
         })
     }
 }
 
+/// Returns what must be the same when a campaign goes on: of one machine, or of two.
+fn fingerprint(facts: &Facts, hosts: Option<&Hosts>) -> String {
+    match hosts {
+        None => facts.fingerprint(),
+        Some(hosts) => format!(
+            "{} and {}",
+            facts.fingerprint(),
+            hosts.server_facts.fingerprint()
+        ),
+    }
+}
+
 impl Meter {
-    /// Measures what a campaign still lacks in a lab of its own, and writes its reports.
+    /// Measures what a campaign still lacks, in a lab of its own or between its hosts, and writes its reports.
     ///
     /// # Errors
     ///
@@ -128,28 +174,34 @@ impl Meter {
     }
 
     fn run(&mut self, open: &mut Open) -> anyhow::Result<Exit> {
-        let options = LabOptions {
-            holder: super::holder()?,
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("failed to start the runtime")?;
-        let placement = Placement::of_this_process().context("failed to read the CPU affinity")?;
+        let runtime = hosts::runtime()?;
+        let Open {
+            recording,
+            campaign,
+            ground,
+        } = open;
         let ended = runtime.block_on(async {
-            let lab = Lab::start(&options).map_err(|error| {
-                anyhow::Error::new(EnvironmentError(format!("{:#}", anyhow::Error::new(error))))
-            })?;
-            let seed = open.campaign.run.plan.seed;
-            let mut campaigner = Campaigner {
-                target: &mut LabTarget::new(lab, self.probe.clone(), seed),
-                clock: &self.clock,
-                journal: &mut open.recording,
-                progress: self.progress.as_mut(),
-                placement: &placement,
+            let work = async {
+                match ground {
+                    Ground::Lab(probe) => {
+                        let placement = Placement::of_this_process()
+                            .context("failed to read the CPU affinity")?;
+                        let seed = campaign.run.plan.seed;
+                        let mut target = LabTarget::new(lab()?, probe.clone(), seed);
+                        self.campaigner(&mut target, recording, &placement)
+                            .run(campaign)
+                            .await
+                    }
+                    Ground::Hosts(reached) => {
+                        let placement = reached.placement();
+                        self.campaigner(&mut reached.target, recording, &placement)
+                            .run(campaign)
+                            .await
+                    }
+                }
             };
             tokio::select! {
-                ended = campaigner.run(&mut open.campaign) => ended.map(|()| Exit::Done),
+                ended = work => ended.map(|()| Exit::Done),
                 signal = interrupt::interrupted() => signal.map(|()| Exit::Interrupted),
             }
         });
@@ -157,6 +209,31 @@ impl Meter {
         runtime.shutdown_background();
         ended
     }
+
+    fn campaigner<'a, T>(
+        &'a mut self,
+        target: &'a mut T,
+        journal: &'a mut Recording,
+        placement: &'a Placement,
+    ) -> Campaigner<'a, T, SystemClock, Recording> {
+        Campaigner {
+            target,
+            clock: &self.clock,
+            journal,
+            progress: self.progress.as_mut(),
+            placement,
+        }
+    }
+}
+
+/// Starts a lab.
+fn lab() -> anyhow::Result<Lab> {
+    let options = LabOptions {
+        holder: super::holder()?,
+    };
+    Lab::start(&options).map_err(|error| {
+        anyhow::Error::new(EnvironmentError(format!("{:#}", anyhow::Error::new(error))))
+    })
 }
 
 /// Returns the first of NAME-1, NAME-2, … that is free.

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use tollgate_results::plan::Plan;
-use tollgate_scenarios::estimate;
+use tollgate_scenarios::{Scenario, estimate};
 
-use super::measure::{self, Measured, Meter, Open};
-use super::{report, source};
+use super::measure::{self, Ground, Measured, Meter, Open};
+use super::{hosts, report, source};
 use crate::campaign::comparable;
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, TargetName};
 use crate::clock::SystemClock;
 use crate::exit::Exit;
 use crate::output;
@@ -18,13 +18,11 @@ use crate::progress::{self, minutes};
 /// Runs a new campaign, or goes on with one.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let clock = SystemClock::start();
-    let probe = measure::probe(args.probe.as_deref())?;
     let open = match &args.resume {
-        Some(dir) => Open::resume(dir)?,
+        Some(dir) => Open::resume(dir, args.probe.as_deref())?,
         None => start(args, clock)?,
     };
     let mut meter = Meter {
-        probe,
         clock,
         progress: progress::of(args.progress),
     };
@@ -53,14 +51,26 @@ fn start(args: &RunArgs, clock: SystemClock) -> anyhow::Result<Open> {
         .scenario
         .as_deref()
         .context("name a scenario, for example `tollgate run quickstart`")?;
-    let plan = source::plan(name, &args.choices, clock)?;
+    let probe = args.probe.as_deref();
+    let (plan, ground) = match args.target {
+        TargetName::Lab => {
+            let ground = Ground::Lab(measure::probe(probe)?);
+            (source::plan(name, &args.choices, clock)?, ground)
+        }
+        TargetName::Hosts => {
+            let (scenario, paths) = hosts::over(Scenario::load(name)?, &args.hosts)?;
+            let plan = source::resolved(&scenario, &args.choices, clock, &|_| None)?;
+            let reached = hosts::reach(&args.hosts, paths, probe)?;
+            (plan, Ground::Hosts(Box::new(reached)))
+        }
+    };
     comparable(&plan)?;
     announce(&plan);
     let dir = args
         .out
         .clone()
         .unwrap_or_else(|| measure::next_free(Path::new("campaigns"), plan.scenario.as_str()));
-    Open::create(&dir, plan, clock)
+    Open::create(&dir, plan, ground, clock)
 }
 
 fn announce(plan: &Plan) {

@@ -80,6 +80,8 @@ impl Target for LabTarget {
                     target: endpoints.target,
                 },
                 shares_kernel: true,
+                // The namespaces of an arm are its own: nobody else reaches the responder.
+                key: None,
             },
         })
     }

@@ -103,7 +103,8 @@ async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
         target: TargetKind::Lab,
         started_unix_ms: clock.unix_ms(),
         plan: resolve(&scenario, &overrides, &|_| None).unwrap(),
-        facts: tollgate::facts::read(),
+        facts: tollgate_probes::facts::read(),
+        hosts: None,
         installs: Vec::new(),
     };
     let holder = vec![env!("CARGO_BIN_EXE_tollgate").into(), "lab-holder".into()];

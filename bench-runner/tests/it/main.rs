@@ -7,6 +7,7 @@ mod cli;
 mod compare;
 mod gate;
 mod history;
+mod hosts;
 mod icmp;
 mod lying;
 mod support;

@@ -92,6 +92,7 @@ mod tests {
             duration: LONGEST,
             cpu: Some(CPUS - 1),
             seed: 0,
+            key: None,
         }
     }
 
@@ -156,6 +157,7 @@ mod tests {
             cpu: Some(u32::MAX),
             name: None,
             planted: Some(Nanoseconds(MOST_PLANTED.0 + 1)),
+            key: None,
         };
         let line = check_serve(&serve).unwrap_err().line();
         assert!(line.contains("bind is ff02::1") && line.contains("cpu is 4294967295"));
@@ -169,6 +171,7 @@ mod tests {
             cpu: None,
             name: None,
             planted: None,
+            key: None,
         };
         assert!(check_serve(&good).is_ok());
     }

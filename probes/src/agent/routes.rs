@@ -1,6 +1,7 @@
 //! Which request does what.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tollgate_results::agent::{Hello, Job, PROTOCOL, Serve};
 use super::limits;
 use super::refusal::Refused;
 use super::state::State;
+use crate::host;
 
 /// Largest body of a request; a job is some hundred bytes.
 const BODY_BYTES: usize = 64 * 1024;
@@ -32,6 +34,9 @@ enum Route {
     Job(u64),
     Run(u64),
     Counters,
+    Facts,
+    Path(IpAddr),
+    Devices,
 }
 
 /// Answers one request; a failure is an answer too.
@@ -73,6 +78,13 @@ async fn dispatch(
             Ok(nothing())
         }
         (Route::Counters, Method::GET) => json(&crate::counters::read(&state.threads())),
+        (Route::Facts, Method::GET) => {
+            // It asks other programs for their versions.
+            let facts = tokio::task::spawn_blocking(host::facts).await;
+            json(&facts.map_err(|_| Refused::broken("reading the facts fell over"))?)
+        }
+        (Route::Path(to), Method::GET) => json(&host::path(to)),
+        (Route::Devices, Method::GET) => json(&host::devices()),
         (route, _) => Err(Refused::method(route.methods())),
     }
 }
@@ -87,6 +99,9 @@ impl Route {
             ("hello", None) => Some(Self::Hello),
             ("responder", None) => Some(Self::Responder),
             ("counters", None) => Some(Self::Counters),
+            ("facts", None) => Some(Self::Facts),
+            ("devices", None) => Some(Self::Devices),
+            ("path", Some(to)) => to.parse().ok().map(Self::Path),
             ("jobs", None) => Some(Self::Jobs),
             ("jobs", Some(rest)) => match rest.strip_suffix("/run") {
                 Some(id) => number(id).map(Self::Run),
@@ -98,7 +113,7 @@ impl Route {
 
     const fn methods(self) -> &'static str {
         match self {
-            Self::Hello | Self::Counters => "GET",
+            Self::Hello | Self::Counters | Self::Facts | Self::Path(_) | Self::Devices => "GET",
             Self::Responder => "POST, DELETE",
             Self::Jobs | Self::Run(_) => "POST",
             Self::Job(_) => "DELETE",
@@ -115,7 +130,7 @@ fn number(text: &str) -> Option<u64> {
 fn unknown(path: &str) -> Refused {
     let line = format!(
         "`{path}` is not a path of this agent; protocol {PROTOCOL} has /v1/hello, /v1/responder, \
-         /v1/jobs, /v1/jobs/ID, /v1/jobs/ID/run and /v1/counters"
+         /v1/jobs, /v1/jobs/ID, /v1/jobs/ID/run, /v1/counters, /v1/facts, /v1/path/ADDRESS and /v1/devices"
     );
     Refused::new(StatusCode::NOT_FOUND, line)
 }
@@ -194,6 +209,10 @@ mod tests {
             ("/v1/responder/x", None),
             ("/v1/", None),
             ("/v2/hello", None),
+            ("/v1/facts", Some(Route::Facts)),
+            ("/v1/path/10.0.0.1", Some(Route::Path([10, 0, 0, 1].into()))),
+            ("/v1/path/10.0.0.1/", None),
+            ("/v1/path/localhost", None),
             ("/", None),
             ("", None),
         ] {

@@ -142,16 +142,20 @@ impl State {
         let state = Arc::clone(self);
         let started = spawn_blocking(move || {
             // The old one may hold the very port that is wanted.
-            let earlier = state.lock().responder.take();
+            let earlier = {
+                let mut inner = state.lock();
+                inner.open()?;
+                inner.responder.take()
+            };
             drop(earlier);
             let responder = Responder::start(&serve)?;
             let port = responder.port();
             let unused = state.lock().keep(responder);
             drop(unused);
-            Ok::<_, ProbeError>(Serving { port })
+            Ok::<_, Refused>(Serving { port })
         });
         match started.await {
-            Ok(result) => Ok(result?),
+            Ok(result) => result,
             Err(_) => Err(Refused::broken("the responder fell over while it started")),
         }
     }
@@ -202,10 +206,7 @@ impl State {
     /// Takes the slot for a new job, and gives back what was in it.
     fn reserve(&self, aborter: &Aborter) -> Result<(u64, Slot), Refused> {
         let mut inner = self.lock();
-        if inner.ended {
-            let line = "this agent has ended; start another";
-            return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, line));
-        }
+        inner.open()?;
         let busy = match &inner.slot {
             Slot::Free | Slot::Over(..) => None,
             Slot::Arming(id, _) => Some((*id, "is being armed; wait for it")),
@@ -321,6 +322,15 @@ impl State {
 }
 
 impl Inner {
+    /// Refuses whatever is asked of an agent that has ended.
+    fn open(&self) -> Result<(), Refused> {
+        if self.ended {
+            let line = "this agent has ended; start another";
+            return Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, line));
+        }
+        Ok(())
+    }
+
     /// Keeps a responder, and returns the one that must go.
     fn keep(&mut self, responder: Responder) -> Option<Responder> {
         if self.ended {

@@ -2,7 +2,7 @@
 
 mod streams;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -38,15 +38,9 @@ Replies are never larger than requests, but for HTTP responses (--max-response).
 Bound to 0.0.0.0 or :: it answers from the address that was asked, UDP too, at a small
 cost for each datagram. Ctrl-C ends it, with exit code 0.")]
     Serve(ServeArgs),
-    /// Serve jobs to a runner on an inherited Unix socket
-    #[command(after_help = "\
-Example (by the runner, with the socket as descriptor 3):
-  tollgate-probe agent --fd 3")]
-    Agent {
-        /// Number of the inherited descriptor
-        #[arg(long, value_name = "N")]
-        fd: i32,
-    },
+    /// Serve jobs to a runner, over the network or on an inherited Unix socket
+    #[command(after_help = AGENT_HELP)]
+    Agent(AgentArgs),
     /// Measure what is known beforehand: whether this machine can measure
     #[command(after_help = SELFTEST_HELP)]
     Selftest(SelftestArgs),
@@ -87,6 +81,43 @@ pub(crate) struct PathMtuArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How an agent is joined.
+const AGENT_HELP: &str = "\
+Examples:
+  tollgate-probe agent --listen 192.0.2.2:7788     # on the other machine of a pair
+  tollgate-probe agent --fd 3                      # by the runner itself
+
+With --listen it makes a certificate and a token at its first start, and prints the
+line with which the runner's machine joins it. The token stands in that line on a
+terminal only: elsewhere the line says where to fetch it. Traffic uses a port of its
+own, TCP and UDP, which a firewall has to let through too (7789, or as told to
+`tollgate run --port`). Ctrl-C ends it, with exit code 0.";
+
+/// Arguments of `agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Number of an inherited descriptor, a Unix stream socket
+    #[arg(
+        long,
+        value_name = "N",
+        required_unless_present = "listen",
+        conflicts_with = "listen"
+    )]
+    pub(crate) fd: Option<i32>,
+    /// Address and port to listen on, by TLS 1.3; 0.0.0.0 or [::] for all addresses
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Listen without TLS: on loopback only, for a tunnel or a port-forward
+    #[arg(long, requires = "listen")]
+    pub(crate) plain: bool,
+    /// Folder of certificate and token [default: ~/.local/state/tollgate]
+    #[arg(long, value_name = "DIR", requires = "listen")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// File with the token, 64 hexadecimal digits, instead of one of its own
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// What `selftest` does, and what its verdict stands on.

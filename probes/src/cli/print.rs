@@ -210,6 +210,7 @@ mod tests {
             duration: Nanoseconds(1_000_000_000),
             cpu: None,
             seed: 0,
+            key: None,
         };
         let mut out = Vec::new();
         write_table(&mut out, &Summary::new(&job, &report)).unwrap();

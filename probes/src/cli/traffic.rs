@@ -47,6 +47,7 @@ impl Wanted {
             cpu: common.cpu,
             // By hand there is no record to repeat: only payload and schedule hang on it.
             seed: seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
+            key: None,
         };
         Ok(Self {
             job,

@@ -194,6 +194,7 @@ mod tests {
             duration: Nanoseconds(SECOND),
             cpu: None,
             seed: 0,
+            key: None,
         }
     }
 

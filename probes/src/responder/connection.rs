@@ -167,6 +167,27 @@ pub(super) fn count(
     }
 }
 
+/// For the fuzz targets.
+#[cfg(fuzzing)]
+pub(super) mod doors {
+    use super::{Blocks, recognise};
+
+    /// Tells the protocol of a connection by its first bytes.
+    pub(crate) fn greeting(bytes: &[u8]) {
+        let _ = recognise(bytes);
+    }
+
+    /// Counts the blocks of a stream that comes in pieces.
+    pub(crate) fn blocks(size: u64, cut: usize, stream: &[u8]) {
+        let mut blocks = Blocks::new(size);
+        let said: Vec<u64> = stream
+            .chunks(cut)
+            .filter_map(|piece| blocks.take(piece))
+            .collect();
+        assert!(said.is_sorted() && said.iter().all(|&said| said <= stream.len() as u64));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -191,6 +191,17 @@ fn respond(peer: &Peer<'_>, outbox: &mut [u8], answer: &Answer) -> Result<bool, 
     }
 }
 
+/// For the fuzz targets.
+#[cfg(fuzzing)]
+pub(super) mod doors {
+    /// Reads the head of a request.
+    pub(crate) fn request(bytes: &[u8]) {
+        if let Some((len, _)) = super::parse(bytes, 65_536) {
+            assert!(len <= bytes.len());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Threads that accept connections from one listener and serve each to its end.
 
 use std::io::ErrorKind;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::admission::Admission;
 use super::connection::{Served, serve};
 use super::peer::{Buffers, Peer};
 use super::sessions::Sessions;
@@ -27,6 +28,8 @@ const PAUSE_NS: u64 = 10_000_000;
 pub(super) struct Pool {
     listener: TcpListener,
     cpu: Option<u32>,
+    /// Whom to answer; everybody where there is none.
+    admission: Option<Arc<Admission>>,
     limits: Limits,
     sessions: Arc<Sessions>,
     /// What HTTP responses say who answered.
@@ -60,6 +63,7 @@ impl Pool {
     pub(super) fn start(
         listener: TcpListener,
         cpu: Option<u32>,
+        admission: Option<Arc<Admission>>,
         limits: Limits,
         sessions: Arc<Sessions>,
         name: String,
@@ -67,6 +71,7 @@ impl Pool {
         let pool = Arc::new(Self {
             listener,
             cpu,
+            admission,
             limits,
             sessions,
             name,
@@ -146,6 +151,10 @@ impl Pool {
         let mut buffers = Buffers::new();
         while !self.is_stopping() {
             let stream = match self.listener.accept() {
+                Ok((_, from)) if self.is_stranger(from.ip()) => {
+                    self.ignored.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
                 Ok((stream, _)) => Arc::new(stream),
                 Err(error) => {
                     match error.kind() {
@@ -212,6 +221,11 @@ impl Pool {
             });
             seen = looks.collect();
         }
+    }
+
+    fn is_stranger(&self, address: IpAddr) -> bool {
+        let admission = self.admission.as_ref();
+        admission.is_some_and(|admission| !admission.knows(address))
     }
 
     fn is_stopping(&self) -> bool {

@@ -25,6 +25,7 @@ fn on(bind: IpAddr) -> Serve {
         cpu: None,
         name: None,
         planted: None,
+        key: None,
     }
 }
 

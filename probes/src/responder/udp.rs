@@ -10,11 +10,13 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockaddrStorage, sendmsg, sendto};
 use socket2::SockRef;
 
+use super::admission::{Admission, Last};
 use super::sessions::Sessions;
 use super::stamping::Stamping;
 use super::toll::Toll;
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
+use crate::session;
 use crate::stamps::Received;
 use crate::thread::{self, Started};
 use crate::wire::{Header, Kind, MAX_DATAGRAM};
@@ -34,6 +36,8 @@ struct Shared {
     socket: UdpSocket,
     toll: Toll,
     sessions: Arc<Sessions>,
+    /// Whom to answer; everybody where there is none.
+    admission: Option<Arc<Admission>>,
     stopping: AtomicBool,
     ignored: AtomicU64,
 }
@@ -43,12 +47,14 @@ impl UdpThread {
         socket: UdpSocket,
         sessions: Arc<Sessions>,
         cpu: Option<u32>,
+        admission: Option<Arc<Admission>>,
         toll: Toll,
     ) -> Result<Self, ProbeError> {
         let shared = Arc::new(Shared {
             socket,
             toll,
             sessions,
+            admission,
             stopping: AtomicBool::new(false),
             ignored: AtomicU64::new(0),
         });
@@ -85,10 +91,16 @@ impl Shared {
         // One byte more than the longest datagram, so that a longer one shows.
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         let mut stamping = Stamping::new(&self.socket);
+        let mut last = Last::default();
         while !self.stopping.load(Ordering::Relaxed) {
             match stamping.receive(&mut buffer) {
                 Ok(received) => {
                     let datagram = &mut buffer[..received.len];
+                    if let Some(admission) = &self.admission
+                        && !self.passes(admission, datagram, received.from, &mut last)
+                    {
+                        continue;
+                    }
                     self.answer(datagram, &received, &mut stamping);
                 }
                 Err(Errno::EINTR) => {}
@@ -119,6 +131,33 @@ impl Shared {
         reply.write_to(datagram);
         self.send(datagram, &from, received);
         true
+    }
+
+    /// Returns whether a datagram is a guest's traffic; answers those of a handshake.
+    #[inline]
+    fn passes(
+        &self,
+        admission: &Admission,
+        datagram: &[u8],
+        from: Option<SockaddrStorage>,
+        last: &mut Last,
+    ) -> bool {
+        let Some((raw, from)) = from.and_then(|raw| Some((raw, address(raw)?))) else {
+            return false;
+        };
+        if !session::is_session(datagram) && admission.knows_again(from.ip(), last) {
+            return true;
+        }
+        match admission.take(datagram, from) {
+            // An answer that the kernel refuses is lost, as it may be on the wire: the peer asks again.
+            Some(answer) => {
+                let _ = sendto(self.socket.as_raw_fd(), &answer, &raw, MsgFlags::empty());
+            }
+            None => {
+                self.ignored.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        false
     }
 
     fn answer(

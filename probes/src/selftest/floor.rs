@@ -126,6 +126,7 @@ fn round_trip(cpu: u32, traffic: Traffic) -> Result<RoundTrip, ProbeError> {
         cpu: Some(cpu),
         name: None,
         planted: None,
+        key: None,
     };
     let responder = Responder::start(&serve)?;
     let mut armed = job::arm(&Job {
@@ -137,6 +138,7 @@ fn round_trip(cpu: u32, traffic: Traffic) -> Result<RoundTrip, ProbeError> {
         duration: Nanoseconds(300_000_000),
         cpu: Some(cpu),
         seed: 1,
+        key: None,
     })?;
     let report = armed.run();
     let latency = report.histograms.get(&Timed::Latency);

@@ -243,6 +243,7 @@ impl Slice {
             duration: Nanoseconds(self.window_ns),
             cpu: Some(self.cpu),
             seed: 1,
+            key: None,
         })?;
         let report = armed.run();
         drop(armed);

@@ -1,7 +1,7 @@
 //! The agent over memory pipes and Unix sockets, with real traffic on loopback.
 
 mod bad_input;
-mod client;
+pub(crate) mod client;
 mod descriptor;
 mod lifecycle;
 mod slices;
@@ -27,6 +27,6 @@ fn connect(agent: &Agent) -> (Client<DuplexStream>, JoinHandle<Result<(), ProbeE
 }
 
 /// Fails loudly where a test would hang.
-async fn soon<F: Future>(what: F) -> F::Output {
+pub(crate) async fn soon<F: Future>(what: F) -> F::Output {
     tokio::time::timeout(PATIENCE, what).await.expect("hangs")
 }

@@ -12,10 +12,13 @@ mod http;
 mod icmp;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod namespace;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod network;
 mod open;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod path_mtu;
 mod selftest;
+mod session;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod streams;
 mod timestamps;

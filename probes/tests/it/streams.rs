@@ -537,6 +537,7 @@ fn whoever_is_not_authorised_is_sent_nothing_from_afar() {
         cpu: None,
         name: None,
         planted: None,
+        key: None,
     };
     // Loopback is this machine itself, which may be sent anything.
     let responder = Responder::start_bounded(&serve, 0, false).unwrap();

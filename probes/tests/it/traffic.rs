@@ -60,6 +60,7 @@ pub(crate) fn job(traffic: Traffic, target: SocketAddr) -> Job {
         duration: Nanoseconds(100 * MILLISECOND),
         cpu: None,
         seed: 1,
+        key: None,
     }
 }
 
@@ -79,6 +80,7 @@ pub(crate) fn responder(bind: &str) -> (Responder, SocketAddr) {
         cpu: None,
         name: None,
         planted: None,
+        key: None,
     };
     let responder = Responder::start(&serve).unwrap();
     let address = SocketAddr::new(bind, responder.port());

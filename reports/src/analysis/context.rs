@@ -35,7 +35,8 @@ impl<'a> Context<'a> {
                 .arms
                 .iter()
                 .map(|arm| {
-                    let summary = evidence::summarise(plan, arm, observations);
+                    let summary =
+                        evidence::summarise(plan, arm, observations, campaign.run.hosts.is_some());
                     (&arm.name, summary)
                 })
                 .collect(),
@@ -52,6 +53,13 @@ impl<'a> Context<'a> {
         self.observations
             .rounds(workload, arm)
             .filter(|(round, _)| self.validity.kept.contains(round))
+    }
+
+    /// Returns whether two arms are the same: of one datapath, and between hosts of one address.
+    pub(crate) fn are_twins(&self, one: &Arm, other: &Arm) -> bool {
+        let hosts = self.campaign.run.hosts.as_ref();
+        let path = |arm: &Arm| hosts.and_then(|hosts| hosts.paths.get(&arm.name));
+        (&one.datapath, &one.change) == (&other.datapath, &other.change) && path(one) == path(other)
     }
 
     /// Returns why a comparison of two arms is invalid, in one line, where it is.

@@ -97,9 +97,7 @@ fn by_spread(compared: &[&Cell]) -> Option<Floor> {
 fn is_twin(context: &Context<'_>, cell: &Cell) -> bool {
     let plan = &context.campaign.run.plan;
     let arms = plan.arm(&cell.arm).zip(plan.arm(&cell.reference));
-    arms.is_some_and(|(arm, reference)| {
-        (&arm.datapath, &arm.change) == (&reference.datapath, &reference.change)
-    })
+    arms.is_some_and(|(arm, reference)| context.are_twins(arm, reference))
 }
 
 fn statement(context: &Context<'_>, cells: &[Cell], workloads: &[WorkloadNoise]) -> String {

@@ -1,7 +1,7 @@
 //! Whether the packets took the declared datapath (DESIGN §4.7).
 
 use tollgate_results::arm::{Arm, Service, Wire};
-use tollgate_results::evidence::{DatapathCounters, Translation};
+use tollgate_results::evidence::{DatapathCounters, DeviceCounters, Translation};
 use tollgate_results::outcome::Outcome;
 use tollgate_results::plan::Plan;
 use tollgate_results::stream::Direction;
@@ -17,6 +17,7 @@ const LARGEST_PACKET: u64 = 65_536;
 /// Packets over an unused VXLAN device that neighbour discovery and its like may cause.
 const STRAY_PACKETS: u64 = 20;
 
+const PATH: &str = "path";
 const ENCAPSULATION: &str = "encapsulation";
 const RULES: &str = "service rules";
 const SOCKET: &str = "socket translations";
@@ -58,6 +59,7 @@ pub(crate) fn summarise(
     plan: &Plan,
     arm: &Arm,
     observations: &Observations<'_>,
+    between_hosts: bool,
 ) -> EvidenceSummary {
     let mut totals = Totals::default();
     let mut findings: Vec<(Finding, String)> = Vec::new();
@@ -65,11 +67,11 @@ pub(crate) fn summarise(
         for (round, observation) in observations.rounds(&workload.name, &arm.name) {
             totals.add(observation);
             let place = format!("{} in round {}", workload.name, round.round);
-            let found = judge(arm, workload, observation);
+            let found = judge(arm, workload, observation, between_hosts);
             findings.extend(found.into_iter().map(|finding| (finding, place.clone())));
         }
     }
-    let checks: Vec<Check> = [ENCAPSULATION, RULES, SOCKET, CONNECTION]
+    let checks: Vec<Check> = [PATH, ENCAPSULATION, RULES, SOCKET, CONNECTION]
         .into_iter()
         .filter_map(|about| check(about, &findings, &totals))
         .collect();
@@ -186,13 +188,23 @@ impl Totals {
 }
 
 /// Judges one slice. A slice without a single reply proves nothing either way.
-fn judge(arm: &Arm, workload: &Workload, observation: &Observation<'_>) -> Vec<Finding> {
+fn judge(
+    arm: &Arm,
+    workload: &Workload,
+    observation: &Observation<'_>,
+    between_hosts: bool,
+) -> Vec<Finding> {
     let outcome = &observation.measured.outcome;
     let evidence = &observation.measured.evidence;
     let expected = Expected::of(workload, outcome);
     if expected.packets == 0 {
         let text = "no request was answered".to_owned();
         return vec![Finding::unknown(CONNECTION, text)];
+    }
+    if between_hosts {
+        // Nothing was built, so that nothing is declared but the address: what lies between is not observable.
+        let path = path(&evidence.counters, expected);
+        return vec![path, connection(Service::None, &evidence.translation)];
     }
     let service = arm.datapath.service;
     let mut findings = vec![encapsulation(
@@ -268,6 +280,30 @@ impl Expected {
             connections,
         }
     }
+}
+
+/// Judges whether the requests crossed the devices that the routes between two hosts name.
+fn path(counters: &DatapathCounters, expected: Expected) -> Finding {
+    let at = |node: &str, packets: fn(&DeviceCounters) -> u64| {
+        let mut devices = counters.devices.iter().filter(|device| device.node == node);
+        devices.next().map(packets)
+    };
+    let sent = at("a", |device| device.tx_packets);
+    let received = at("b", |device| device.rx_packets);
+    let Some(fewest) = sent.into_iter().chain(received).min() else {
+        let text = "the devices of the path can't be told, or are loopback".to_owned();
+        return Finding::unknown(PATH, text);
+    };
+    if fewest >= expected.packets {
+        let text = "the requests crossed the devices of the path; what lies between them is not observable";
+        return Finding::of(PATH, true, text.to_owned());
+    }
+    let text = format!(
+        "only {} packets crossed the devices of the path where at least {} must",
+        words::count(fewest),
+        words::count(expected.packets)
+    );
+    Finding::of(PATH, false, text)
 }
 
 /// Packets over VXLAN devices: all, and the fewest that crossed a node in the direction of the requests.

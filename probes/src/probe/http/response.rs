@@ -360,5 +360,32 @@ fn decimal(value: &[u8]) -> Result<u64, Failure> {
     number.ok_or(Failure::Malformed)
 }
 
+/// Reads responses that come in pieces, for the fuzz targets: however they are cut, they are the same. The first bytes
+/// say how long the pieces and the body are.
+#[cfg(fuzzing)]
+pub(crate) fn cut_anyhow(bytes: &[u8]) {
+    let said = |expected, stream: &[u8], cut| {
+        let tally = Tally::default();
+        let (mut reader, mut responses) = (Reader::new(expected), Vec::new());
+        for mut piece in stream.chunks(cut) {
+            while !piece.is_empty() {
+                match reader.read(piece, &tally) {
+                    Ok((taken, response)) => {
+                        responses.extend(response);
+                        piece = &piece[taken..];
+                    }
+                    Err(failure) => return (responses, Err(failure)),
+                }
+            }
+        }
+        (responses, reader.end())
+    };
+    if let Some((&[cut, expected], stream)) = bytes.split_first_chunk::<2>() {
+        let expected = u64::from(expected).checked_sub(1);
+        let whole = said(expected, stream, stream.len().max(1));
+        assert_eq!(whole, said(expected, stream, usize::from(cut) + 1));
+    }
+}
+
 #[cfg(test)]
 mod tests;

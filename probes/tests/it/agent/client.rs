@@ -9,20 +9,20 @@ use tollgate_results::counters::Counters;
 use tollgate_results::units::Nanoseconds;
 use tollgate_results::workload::{Load, Traffic};
 
-pub(super) struct Client<S>(S);
+pub(crate) struct Client<S>(S);
 
 /// An answer of the agent.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// Reads the body of a success.
     #[track_caller]
-    pub(super) fn json<T: DeserializeOwned>(&self) -> T {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
         let text = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status, 200, "{text}");
         serde_json::from_slice(&self.body).expect("the agent writes JSON of its protocol")
@@ -30,7 +30,7 @@ impl Answer {
 
     /// Reads the line of a refusal.
     #[track_caller]
-    pub(super) fn refusal(&self) -> String {
+    pub(crate) fn refusal(&self) -> String {
         assert!(self.status >= 400, "{self:?}");
         let refusal: Refusal = serde_json::from_slice(&self.body).expect("a refusal");
         assert!(!refusal.error.contains('\n'), "one line");
@@ -39,15 +39,15 @@ impl Answer {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub(super) const fn new(stream: S) -> Self {
+    pub(crate) const fn new(stream: S) -> Self {
         Self(stream)
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> T {
+    pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> T {
         self.ask("GET", path, "").await.json()
     }
 
-    pub(super) async fn ask(&mut self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn ask(&mut self, method: &str, path: &str, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: agent\r\nContent-Length: {}\r\n\r\n",
@@ -59,17 +59,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Sends bytes; the agent may have gone already.
-    pub(super) async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
     }
 
     /// Says that nothing more will be sent.
-    pub(super) async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         let _ = self.0.shutdown().await;
     }
 
     /// Reads one answer; `None` when the agent has closed the connection without one.
-    pub(super) async fn answer(&mut self) -> Option<Answer> {
+    pub(crate) async fn answer(&mut self) -> Option<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.ok()?);
@@ -87,12 +87,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Reads and drops whatever comes until the agent closes the connection.
-    pub(super) async fn drain(&mut self) {
+    pub(crate) async fn drain(&mut self) {
         let _ = tokio::io::copy(&mut self.0, &mut tokio::io::sink()).await;
     }
 
     /// Starts a responder on a free port of loopback, and returns its address.
-    pub(super) async fn serve(&mut self) -> SocketAddr {
+    pub(crate) async fn serve(&mut self) -> SocketAddr {
         let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let serve = Serve {
             bind,
@@ -100,6 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             cpu: None,
             name: None,
             planted: None,
+            key: None,
         };
         let body = serde_json::to_vec(&serve).expect("plain data");
         let serving: Serving = self.ask("POST", "/v1/responder", body).await.json();
@@ -107,29 +108,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Arms a job and returns its number.
-    pub(super) async fn arm(&mut self, job: &Job) -> u64 {
+    pub(crate) async fn arm(&mut self, job: &Job) -> u64 {
         let body = serde_json::to_vec(job).expect("plain data");
         let armed: Armed = self.ask("POST", "/v1/jobs", body).await.json();
         armed.id
     }
 
-    pub(super) async fn run(&mut self, id: u64) -> Answer {
+    pub(crate) async fn run(&mut self, id: u64) -> Answer {
         self.ask("POST", &format!("/v1/jobs/{id}/run"), "").await
     }
 
-    pub(super) async fn delete(&mut self, id: u64) -> u16 {
+    pub(crate) async fn delete(&mut self, id: u64) -> u16 {
         self.ask("DELETE", &format!("/v1/jobs/{id}"), "")
             .await
             .status
     }
 
-    pub(super) async fn counters(&mut self) -> Counters {
+    pub(crate) async fn counters(&mut self) -> Counters {
         self.get("/v1/counters").await
     }
 }
 
 /// A job that any responder on loopback can take.
-pub(super) fn job(traffic: Traffic, target: SocketAddr, milliseconds: u64) -> Job {
+pub(crate) fn job(traffic: Traffic, target: SocketAddr, milliseconds: u64) -> Job {
     Job {
         traffic,
         load: Load::Closed,
@@ -139,5 +140,6 @@ pub(super) fn job(traffic: Traffic, target: SocketAddr, milliseconds: u64) -> Jo
         duration: Nanoseconds(milliseconds * 1_000_000),
         cpu: None,
         seed: 1,
+        key: None,
     }
 }

@@ -75,6 +75,7 @@ fn run() -> RunRecord {
             skipped: Vec::new(),
         },
         facts: Facts::default(),
+        hosts: None,
         installs: vec![Install {
             started_unix_ms: 1_700_000_000_000,
             first_round: 0,

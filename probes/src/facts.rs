@@ -1,4 +1,4 @@
-//! What this machine is.
+//! What this machine is: its kernel, its CPUs, what was set on it.
 
 use std::collections::BTreeMap;
 use std::fs;

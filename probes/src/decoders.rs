@@ -1,0 +1,87 @@
+//! The decoders that face the network, opened to the fuzz targets in `fuzz/`. Only there: `cargo fuzz` sets
+//! `cfg(fuzzing)`.
+
+use std::net::SocketAddr;
+
+use tollgate_results::agent::{Job, Serve};
+use tollgate_results::door::Secret;
+
+use crate::agent;
+use crate::probe;
+use crate::responder::doors;
+use crate::session::{Key, Message, Step};
+use crate::wire::{Header, Kind};
+
+/// Reads a job as an agent does; `None` where it is refused.
+#[must_use]
+pub fn job(bytes: &[u8]) -> Option<Job> {
+    let job: Job = serde_json::from_slice(bytes).ok()?;
+    agent::accepts_job(&job).then_some(job)
+}
+
+/// Reads what a responder is asked for, as an agent does.
+pub fn serve(bytes: &[u8]) {
+    if let Ok(serve) = serde_json::from_slice::<Serve>(bytes) {
+        let _ = agent::accepts_serve(&serve);
+    }
+}
+
+/// Hands a datagram to a responder's admission and to a client.
+pub fn session(bytes: &[u8]) {
+    let secret = Secret::new([7; 32]);
+    let key = Key::new(&secret);
+    let from = SocketAddr::from(([192, 0, 2, 1], 9));
+    let answered = doors::session(&secret, bytes, from);
+    let message = Message::decode(bytes, &key);
+    let hello = message.is_some_and(|message| message.step == Step::Hello);
+    assert_eq!(answered, hello, "only a hello is answered without a cookie");
+}
+
+/// Does the same with the datagram that these bytes are the inside of, and a valid MAC.
+pub fn session_with_mac(bytes: &[u8]) {
+    let key = Key::new(&Secret::new([7; 32]));
+    let Some(inside) = bytes.first_chunk::<48>() else {
+        return;
+    };
+    session(&[&inside[..], &key.mac(inside, &[])].concat());
+}
+
+/// Tells the protocol of a connection by its first bytes.
+pub fn greeting(bytes: &[u8]) {
+    doors::greeting(bytes);
+}
+
+/// Counts a stream's blocks; the first bytes say how long they are and where the stream is cut.
+pub fn blocks(bytes: &[u8]) {
+    if let Some((&[size, cut], stream)) = bytes.split_first_chunk::<2>() {
+        doors::blocks(u64::from(size) + 1, usize::from(cut) + 1, stream);
+    }
+}
+
+/// Reads a datagram, answers it as a responder would, and reads that again.
+pub fn datagram(bytes: &[u8]) {
+    let mut copy = bytes.to_vec();
+    let _ = Header::read_far_end(&copy);
+    let Ok(header) = Header::read_from(&copy) else {
+        return;
+    };
+    assert!(copy.len() >= crate::wire::HEADER_LEN);
+    Header::turn(&mut copy);
+    Header::write_far_end(&mut copy, Some(1));
+    let reply = Header::read_from(&copy).expect("a reply is a datagram too");
+    assert_eq!(reply.kind, Kind::Reply);
+    assert_eq!(
+        (reply.token, reply.sequence),
+        (header.token, header.sequence)
+    );
+}
+
+/// Reads the head of a request.
+pub fn http_request(bytes: &[u8]) {
+    doors::request(bytes);
+}
+
+/// Reads responses, whole and cut.
+pub fn http_response(bytes: &[u8]) {
+    probe::http::response::cut_anyhow(bytes);
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# What strangers cost a client, side by side: p50 of tcp-rr and udp-rr beside garbage, 1,000 half-open peers and a
+# slow-loris, as ratios to a quiet responder with their interval. Loopback only. Usage: scripts/flood.sh [ROUNDS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+rounds=${1:-20}
+cargo build --release --locked -q -p tollgate
+cargo build --release --locked -q -p tollgate-probes --example flood
+csv=$(mktemp)
+trap 'rm -f "$csv" "$csv.pair"' EXIT
+target/release/examples/flood "$rounds" >"$csv"
+for workload in tcp-rr udp-rr; do
+    echo "== $workload: p50 in ns, against a quiet responder"
+    { echo round,arm,value; grep "^$workload,.*,quiet," "$csv"; grep "^$workload," "$csv" | grep -v ,quiet,; } |
+        sed "s/^$workload,//" >"$csv.pair"
+    target/release/tollgate compare --pairs "$csv.pair" --margin 10%
+done
