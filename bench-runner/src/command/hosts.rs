@@ -44,7 +44,7 @@ pub(super) fn join(args: &JoinArgs) -> anyhow::Result<Exit> {
         let stream = dial(&invitation, [0; 16]).await?;
         Agent::connect(stream).await?.facts().await
     });
-    let facts = facts.map_err(environment)?.facts;
+    let facts = facts.map_err(|error| environment(&error))?.facts;
     let file = invitations::keep(&args.name, &invitation)?;
     output::note(&format!(
         "Joined {name}: Linux {}, {} CPUs ({}).\nKept in {}\nTry: tollgate run quickstart --target hosts --server {name}",
@@ -107,7 +107,9 @@ pub(super) fn reach_again(mut hosts: Hosts, probe: Option<&Path>) -> anyhow::Res
     };
     let (client, server) = (host(&hosts.client)?, host(&hosts.server)?);
     let mut target = HostsTarget::new(client, server, hosts.paths.clone(), hosts.port)?;
-    let pair = runtime()?.block_on(target.meet()).map_err(environment)?;
+    let pair = runtime()?
+        .block_on(target.meet())
+        .map_err(|error| environment(&error))?;
     hosts.server_facts = pair.server.facts.clone();
     Ok(Reached {
         target,
@@ -116,7 +118,7 @@ pub(super) fn reach_again(mut hosts: Hosts, probe: Option<&Path>) -> anyhow::Res
     })
 }
 
-fn environment(error: anyhow::Error) -> anyhow::Error {
+fn environment(error: &anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(EnvironmentError(format!("{error:#}")))
 }
 

@@ -18,6 +18,7 @@ mod open;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod path_mtu;
 mod selftest;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod session;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod streams;

@@ -76,8 +76,9 @@ fn closed(file: &Path, open: &fs::File) -> anyhow::Result<()> {
         .metadata()
         .with_context(|| format!("failed to read `{}`", file.display()))?
         .mode();
+    let others = mode & 0o077;
     ensure!(
-        mode & 0o077 == 0,
+        others == 0,
         "`{0}` holds a token and others may read it (mode {1:03o}): chmod 600 {0}",
         file.display(),
         mode & 0o777,
