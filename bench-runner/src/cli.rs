@@ -289,6 +289,7 @@ impl CalibrateArgs {
     pub fn choices(&self) -> Choices {
         Choices {
             rounds: self.rounds,
+            time: None,
             slice: self.slice,
             warmup: self.warmup,
             installs: Some(1),

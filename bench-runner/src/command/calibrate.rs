@@ -17,7 +17,7 @@ use tollgate_results::run::Campaign;
 use tollgate_scenarios::estimate;
 use tollgate_store::CampaignDir;
 
-use super::measure::{self, Measured, Meter, Open};
+use super::measure::{self, Ground, Measured, Meter, Open};
 use super::plan::table;
 use super::source;
 use crate::calibration;
@@ -80,7 +80,6 @@ fn measure(args: &CalibrateArgs) -> anyhow::Result<Option<Vec<PathBuf>>> {
         None => begin(args, clock)?,
     };
     let mut meter = Meter {
-        probe,
         clock,
         progress: progress::of(args.progress),
     };
@@ -88,13 +87,13 @@ fn measure(args: &CalibrateArgs) -> anyhow::Result<Option<Vec<PathBuf>>> {
     for number in 1..=request.campaigns {
         let folder = dir.join(format!("{number:03}"));
         let open = if folder.join(tollgate_store::RUN).exists() {
-            Open::resume(&folder)?
+            Open::resume(&folder, Some(&probe))?
         } else {
             let plan = Plan {
                 seed: request.plan.seed.wrapping_add(u64::from(number)),
                 ..request.plan.clone()
             };
-            Open::create(&folder, plan, clock)?
+            Open::create(&folder, plan, Ground::Lab(probe.clone()), clock)?
         };
         if !campaign::is_over(&open.campaign) {
             let what = format!("campaign {number} of {}", request.campaigns);
