@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use tollgate_probes::facts;
 use tollgate_reports::calibration::{Calibration, Costs};
 use tollgate_reports::gate::Policy;
 use tollgate_results::arm::Name;
@@ -17,7 +18,6 @@ use crate::campaign::{comparable, slices};
 use crate::cli::PlanArgs;
 use crate::clock::SystemClock;
 use crate::exit::Exit;
-use crate::facts;
 use crate::output;
 use crate::progress::minutes;
 
