@@ -13,7 +13,7 @@ use tollgate_results::workload::{SocketKind, Traffic};
 pub(crate) use self::check::{faults, stream_faults};
 use self::sender::Sender;
 use crate::error::ProbeError;
-use crate::probe::icmp;
+use crate::probe::{icmp, syn};
 use crate::recorder::Recorder;
 use crate::session;
 
@@ -25,6 +25,8 @@ pub struct ArmedJob {
     duration_ns: u64,
     /// Where there was a choice.
     socket: Option<SocketKind>,
+    /// Whether replies may be a RST: of a raw socket alone.
+    counts_resets: bool,
 }
 
 /// Ends a job from another thread within 100 ms: its arming, or its running.
@@ -93,6 +95,8 @@ pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeErro
         aborter: aborter.clone(),
         duration_ns: job.duration.0,
         socket,
+        counts_resets: matches!(job.traffic, Traffic::TcpSyn { .. })
+            && socket == Some(SocketKind::Raw),
     })
 }
 
@@ -103,6 +107,10 @@ fn choose_socket(job: &Job) -> Result<(Job, Option<SocketKind>), ProbeError> {
     let socket = match &mut job.traffic {
         Traffic::IcmpEcho { socket, .. } => {
             *socket = icmp::choose(target, *socket)?;
+            Some(*socket)
+        }
+        Traffic::TcpSyn { socket, .. } => {
+            *socket = syn::choose(target, *socket)?;
             Some(*socket)
         }
         _ => None,
@@ -132,6 +140,10 @@ impl ArmedJob {
         // An end refuses as the job is armed, or never.
         let recorders: Vec<Recorder> = recorders.filter_map(Result::ok).collect();
         let mut report = Recorder::report(&recorders);
+        if self.counts_resets {
+            let resets = recorders.iter().map(|recorder| recorder.counts().resets);
+            report.outcome.resets = Some(resets.sum());
+        }
         report.outcome.socket = self.socket;
         report
     }

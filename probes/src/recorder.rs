@@ -69,6 +69,8 @@ pub struct Counts {
     pub reordered: u64,
     /// Datagrams that are no replies to this job.
     pub stray: u64,
+    /// Replies that were a RST.
+    pub resets: u64,
     /// Writes of a stream that the far end confirmed.
     pub confirmed: u64,
     /// Writes of a stream that it did not confirm.
@@ -235,6 +237,7 @@ impl Recorder {
             duplicated,
             reordered,
             stray,
+            resets: _, // Where there are such replies.
             confirmed,
             unconfirmed,
             bytes_sent,

@@ -165,6 +165,9 @@ pub struct Outcome {
     /// What came back over HTTP; `None` for other traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpOutcome>,
+    /// Replies that were a RST: a SYN to a closed port. `None` for other traffic, and where the kernel connects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets: Option<u64>,
     /// Through what kind of socket it went, where there is a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub socket: Option<SocketKind>,

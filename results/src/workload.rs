@@ -70,6 +70,13 @@ pub enum Traffic {
         /// What kind of socket it is sent through.
         socket: SocketKind,
     },
+    /// A SYN and what answers it, SYN-ACK or RST; no connection comes of it.
+    TcpSyn {
+        /// An answer later than this is lost: 1 ms to 10 s.
+        timeout: Nanoseconds,
+        /// Through a raw socket, or unprivileged by `connect`, which then counts a RST as refused.
+        socket: SocketKind,
+    },
     /// HTTP GETs.
     Http(Http),
 }
@@ -84,6 +91,7 @@ impl Traffic {
             Self::TcpStream { .. } => "tcp-stream",
             Self::UdpRr { .. } => "udp-rr",
             Self::IcmpEcho { .. } => "icmp-echo",
+            Self::TcpSyn { .. } => "tcp-syn",
             Self::Http(_) => "http",
             Self::UdpStream(_) => "udp-stream",
         }
@@ -215,7 +223,8 @@ pub enum SocketKind {
     Auto,
     /// A raw socket; needs `CAP_NET_RAW`.
     Raw,
-    /// For ICMP echo a ping socket, which `net.ipv4.ping_group_range` allows to groups of users.
+    /// For ICMP echo a ping socket, which `net.ipv4.ping_group_range` allows to groups of users; for TCP-SYN the
+    /// kernel's own connections.
     Unprivileged,
 }
 

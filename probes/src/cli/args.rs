@@ -259,6 +259,27 @@ of 40 B or more, if it is a tollgate-probe.")]
         #[arg(long, value_name = "N", default_value_t = 1, requires = "rate")]
         connections: u32,
     },
+    /// Time from a SYN to the SYN-ACK or RST that answers it: TCP ping
+    #[command(after_help = "\
+Example:
+  tollgate-probe tcp-syn 192.0.2.2:443 --duration 5s
+  tollgate-probe tcp-syn 192.0.2.2:443 --socket unprivileged
+
+Any TCP port does, open or closed. Through a raw socket, where that is allowed, no
+connection comes of it: the kernel answers a SYN-ACK with a RST by itself. A load balancer
+that works at the socket (eBPF at connect) doesn't see such SYNs.
+Unprivileged, the kernel connects and resets: the time includes making the socket, a RST
+counts as refused, and the time-out is 5 s.")]
+    TcpSyn {
+        #[command(flatten)]
+        common: Common,
+        /// An answer later than this is lost, 1 ms to 10 s
+        #[arg(long, value_name = "TIME", default_value = "1s")]
+        timeout: Nanoseconds,
+        /// What kind of socket to use
+        #[arg(long, value_name = "KIND", default_value = "auto")]
+        socket: SocketKind,
+    },
     /// ICMP echo requests, answered by the far end's kernel: ping
     #[command(after_help = "\
 Example:
@@ -403,7 +424,7 @@ pub(crate) enum SocketKind {
     Auto,
     /// Raw: needs root, or the capability `CAP_NET_RAW`
     Raw,
-    /// For ICMP a ping socket
+    /// For ICMP a ping socket, for tcp-syn the kernel's connections
     Unprivileged,
 }
 

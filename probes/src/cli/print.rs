@@ -53,6 +53,7 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     } = *summary;
     let socket = match summary.socket {
         Some(SocketKind::Raw) => ", raw socket",
+        Some(SocketKind::Unprivileged) if kind == "tcp-syn" => ", by connecting",
         Some(SocketKind::Unprivileged) => ", ping socket",
         Some(SocketKind::Auto) | None => "",
     };
@@ -95,7 +96,14 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     if let Some(open) = &summary.open {
         open.write(out)?;
     }
-    if matches!(kind, "udp-rr" | "icmp-echo") {
+    if let Some(resets) = summary.resets {
+        let open = summary.replied - resets;
+        writeln!(
+            out,
+            "{open} answered by SYN-ACK (open), {resets} by RST (closed)"
+        )?;
+    }
+    if summary.resets.is_some() || matches!(kind, "udp-rr" | "icmp-echo") {
         writeln!(
             out,
             "{} late, {} duplicated, {} reordered, {} stray",

@@ -61,6 +61,9 @@ pub(crate) struct Summary {
     /// Through what kind of socket, where there is a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) socket: Option<SocketKind>,
+    /// Replies that were a RST, where replies may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resets: Option<u64>,
     /// Of a stream.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) streams: Option<Streams>,
@@ -117,6 +120,7 @@ impl Summary {
             bytes_received,
             flow,
             socket,
+            resets,
             ref http,
             open: _,      // In `open`.
             stamps: _,    // In `split`.
@@ -166,6 +170,7 @@ impl Summary {
             http: http.clone(),
             split: Split::new(report),
             socket,
+            resets,
             streams: Streams::new(job, report),
             tcp: tcp.clone(),
             flow,
@@ -205,6 +210,9 @@ impl Summary {
         let failures = self.failures.iter().map(|(failure, count)| match failure {
             Failure::Refused if self.has_no_port => {
                 format!("{count} refused: {target} answers no ICMP echo")
+            }
+            Failure::Refused if self.kind == "tcp-syn" => {
+                format!("{count} refused: {target} is closed, which counts as an answer through a raw socket (--socket raw)")
             }
             Failure::Refused => format!(
                 "{count} refused: nothing listens on {target}; start `tollgate-probe serve` there"

@@ -72,7 +72,10 @@ fn load(traffic: &Traffic) -> (workload::Load, Option<u64>) {
             Connections::Kept(number) => (open, number),
             Connections::New(_) => (open, 1),
         },
-        Traffic::TcpCrr { .. } | Traffic::TcpStream(_) | Traffic::UdpStream(_) => {
+        Traffic::TcpCrr { .. }
+        | Traffic::TcpStream(_)
+        | Traffic::UdpStream(_)
+        | Traffic::TcpSyn { .. } => {
             return (workload::Load::Closed, None);
         }
     };
@@ -130,6 +133,14 @@ fn split(traffic: &Traffic) -> Result<(&Common, workload::Traffic), ProbeError> 
             timeout,
             ..
         } => (common, workload::Traffic::UdpRr { payload, timeout }),
+        Traffic::TcpSyn {
+            ref common,
+            timeout,
+            socket,
+        } => {
+            let socket = socket.into();
+            (common, workload::Traffic::TcpSyn { timeout, socket })
+        }
         Traffic::IcmpEcho {
             ref common,
             payload,

@@ -68,6 +68,9 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
             number(&mut faults, "payload", *payload, icmp);
             number(&mut faults, "timeout", *timeout, timeouts);
         }
+        Traffic::TcpSyn { timeout, .. } => {
+            number(&mut faults, "timeout", *timeout, timeouts);
+        }
         Traffic::Http(traffic) => http::faults(&mut faults, traffic),
     }
     if let Some(open) = job.load.open() {

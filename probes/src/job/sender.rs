@@ -10,7 +10,7 @@ use tollgate_results::agent::Job;
 use tollgate_results::outcome::Timed;
 use tollgate_results::stream::{Direction, TcpOptions};
 use tollgate_results::units::Bytes;
-use tollgate_results::workload::{Close, Traffic};
+use tollgate_results::workload::{Close, SocketKind, Traffic};
 
 use super::Aborter;
 use crate::bulk::Sampler;
@@ -18,7 +18,7 @@ use crate::clock::{Monotonic, WallClock};
 use crate::error::ProbeError;
 use crate::probe::Probe;
 use crate::probe::datagrams::DatagramRr;
-use crate::probe::echo::Echo;
+use crate::probe::echo::{Echo, Nothing};
 use crate::probe::fetch::Fetch;
 use crate::probe::fresh::Fresh;
 use crate::probe::http::tally::Tally;
@@ -29,6 +29,7 @@ use crate::probe::secure::Setup;
 use crate::probe::socket::{TcpDial, UdpDial};
 use crate::probe::stamped::{Numbered, StampedDial};
 use crate::probe::stream::Stream;
+use crate::probe::syn::{SynDial, Syns};
 use crate::probe::tuned::TunedDial;
 use crate::probe::udp_stream::UdpStreaming;
 use crate::probe::window::Window;
@@ -210,9 +211,10 @@ const fn times(job: &Job) -> &'static [Timed] {
         Traffic::Http(http) => http::times(http),
         Traffic::TcpRr { .. } | Traffic::IcmpEcho { .. } if job.timestamps => SPLIT,
         Traffic::UdpRr { .. } if job.timestamps => SPLIT_DATAGRAMS,
-        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::IcmpEcho { .. } => {
-            &[Timed::Latency]
-        }
+        Traffic::TcpRr { .. }
+        | Traffic::UdpRr { .. }
+        | Traffic::IcmpEcho { .. }
+        | Traffic::TcpSyn { .. } => &[Timed::Latency],
     }
 }
 
@@ -283,6 +285,17 @@ fn live(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
                 let dial = StampedDial::new(dial, Numbered::ByDatagram);
                 life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
             } else {
+                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
+            }
+        }
+        Traffic::TcpSyn { timeout, socket } => {
+            if socket == SocketKind::Unprivileged {
+                // Closed at once by RST, as a half-open connection is.
+                let dial = TcpDial::new(target, Close::Rst);
+                life.drive(Fresh::new(dial, Nothing, Monotonic));
+            } else {
+                let dial = SynDial::new(target, timeout.duration());
+                let talk = Syns::new(target.is_ipv6(), job.seed);
                 life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
             }
         }

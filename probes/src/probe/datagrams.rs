@@ -86,13 +86,15 @@ impl<D: Dial, T: Talk<Ear = ()>, C: Clock> DatagramRr<D, T, C> {
                     let done = self.clock.now();
                     let in_time = done <= patience.deadline;
                     let heard = self.talk.hear(&mut (), 0, &self.buffer[..len]);
-                    let sequence = match heard {
-                        Ok((_, Heard::Reply(sequence))) => Some(sequence),
+                    let (sequence, refused) = match heard {
+                        Ok((_, Heard::Reply(sequence))) => (Some(sequence), false),
+                        Ok((_, Heard::Refused(sequence))) => (Some(sequence), true),
                         Err(failure @ Failure::Version) => return Err(Fault::Failed(failure)),
-                        _ => None,
+                        _ => (None, false),
                     };
                     let counts = recorder.counts_mut();
                     if self.replies.sort(sequence, in_time, counts) {
+                        counts.resets += u64::from(refused);
                         counts.bytes_received += self.talk.reply();
                         return Ok((done, len));
                     }

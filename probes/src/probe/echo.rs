@@ -47,6 +47,25 @@ pub(crate) enum FirstByte {
     At(Moment),
 }
 
+/// No exchange at all: the connection alone is what is measured.
+#[derive(Debug)]
+pub(crate) struct Nothing;
+
+impl Exchange for Nothing {
+    fn perform<C: Clock>(
+        &mut self,
+        _link: &mut impl Transport,
+        _first: bool,
+        _patience: &Patience<'_, C>,
+    ) -> Result<bool, Fault> {
+        Ok(true)
+    }
+
+    fn payload(&mut self, _replies: u64) -> (u64, u64) {
+        (0, 0)
+    }
+}
+
 /// An exchange in the probe's own protocol.
 #[derive(Debug)]
 pub(crate) struct Echo {

@@ -22,6 +22,7 @@ mod selftest;
 mod session;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod streams;
+mod syn;
 mod timestamps;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod traffic;

@@ -135,9 +135,10 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
         Traffic::TcpStream { .. } => &[Throughput, CpuPerMib],
         Traffic::TcpCrr { .. } => &[P50, P90, P99, P999, ConnectP50, Rate, CpuPerRequest, Loss],
         Traffic::Http(http) => self::http(http),
-        Traffic::TcpRr { .. } | Traffic::UdpRr { .. } | Traffic::IcmpEcho { .. } => {
-            &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss]
-        }
+        Traffic::TcpRr { .. }
+        | Traffic::UdpRr { .. }
+        | Traffic::IcmpEcho { .. }
+        | Traffic::TcpSyn { .. } => &[P50, P90, P99, P999, Rate, CpuPerRequest, Loss],
         Traffic::UdpStream(stream) => match (stream.rate, stream.direction) {
             (None, _) => &[Throughput, Rate, CpuPerMib, Loss],
             (Some(_), Direction::Up) => &[Throughput, CpuPerMib, Loss, PdvUpP50, PdvUpP99],

@@ -97,6 +97,9 @@ fn traffic(traffic: &Traffic) -> String {
             "an ICMP echo request of {payload}, answered by the far end's kernel, over and over; lost after {}",
             timeout.words()
         ),
+        Traffic::TcpSyn { timeout, .. } => format!(
+            "a TCP SYN and what answers it, without a connection, over and over; lost after {timeout}"
+        ),
         Traffic::Http(http) => self::http(http),
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn measure(
 ) -> (Histograms, Outcome) {
     let (base_ns, connects) = match workload.traffic {
         Traffic::TcpRr { .. } | Traffic::UdpRr { .. } => (18_000.0, false),
-        Traffic::IcmpEcho { .. } => (9_000.0, false),
+        Traffic::IcmpEcho { .. } | Traffic::TcpSyn { .. } => (9_000.0, false),
         Traffic::TcpCrr { .. } => (75_000.0, true),
         Traffic::Http(ref http) => (40_000.0, http.connections == Connections::New),
         Traffic::TcpStream { payload, .. } => {

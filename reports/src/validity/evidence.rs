@@ -263,6 +263,7 @@ impl Expected {
                 (packets, u64::from(*flows).min(packets))
             }
             Traffic::TcpCrr { .. }
+            | Traffic::TcpSyn { .. }
             | Traffic::Http(Http {
                 connections: Connections::New,
                 ..

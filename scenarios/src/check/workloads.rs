@@ -11,6 +11,9 @@ use super::range;
 use crate::document::Document;
 use crate::file::{self, File, OpenTable, WorkloadTable};
 
+/// Range of the time-outs of [`Traffic`].
+const TIMEOUTS: (Nanoseconds, Nanoseconds) = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
+
 /// Most workloads of a scenario.
 const MOST_WORKLOADS: usize = 64;
 
@@ -273,16 +276,16 @@ fn numbers(document: &mut Document<'_>, workload: &Workload, table: &WorkloadTab
         }
         Traffic::UdpRr { payload, timeout } => {
             note("payload", range(*payload, bytes(32, 64_000)));
-            let times = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
-            note("timeout", range(*timeout, times));
+            note("timeout", range(*timeout, TIMEOUTS));
         }
         Traffic::IcmpEcho {
             payload, timeout, ..
         } => {
             note("payload", range(*payload, bytes(16, 64_000)));
-            let times = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
-            note("timeout", range(*timeout, times));
+            note("timeout", range(*timeout, TIMEOUTS));
         }
+        // No table makes it: SYNs are sent by hand.
+        Traffic::TcpSyn { .. } => {}
         Traffic::Http(http) => {
             note("response", range(http.response, bytes(0, 1 << 20)));
             if let WorkloadTable::Http(table) = table {

@@ -490,15 +490,17 @@ fn files_that_cannot_be_read_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = |file: &str| folder.path().join(file).display().to_string();
     let told = |file: &str| Scenario::load(&path(file)).unwrap_err().to_string();
+    let gone = told("gone.toml");
     assert!(
-        told("gone.toml").contains("gone.toml: failed to read the scenario file: No such file")
+        gone.contains("gone.toml: failed to read the file: No such file"),
+        "{gone}"
     );
     std::fs::write(path("bytes.toml"), b"ab\xff").unwrap();
     assert!(told("bytes.toml").ends_with("not UTF-8 text from byte 3 on"));
     std::fs::write(path("big.toml"), vec![b'#'; 300 << 10]).unwrap();
-    assert!(told("big.toml").ends_with("larger than 256 KiB: this is no scenario file"));
+    assert!(told("big.toml").ends_with("larger than 256 KiB: nobody wrote that by hand"));
     std::fs::create_dir(path("folder.toml")).unwrap();
-    assert!(told("folder.toml").contains("failed to read the scenario file: Is a directory"));
+    assert!(told("folder.toml").contains("failed to read the file: Is a directory"));
     std::fs::write(path("small.toml"), SMALL).unwrap();
     assert_eq!(Scenario::load(&path("small.toml")).unwrap(), crate::small());
     assert_eq!(

@@ -52,7 +52,10 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
             let parts = (kept(job.target), talk);
             life.drive_http(open(parts, (job, load), Waits::TCP, 1), &tally);
         }
-        Traffic::TcpCrr { .. } | Traffic::TcpStream { .. } | Traffic::UdpStream(_) => {
+        Traffic::TcpCrr { .. }
+        | Traffic::TcpStream { .. }
+        | Traffic::UdpStream(_)
+        | Traffic::TcpSyn { .. } => {
             unreachable!("`check` refuses an open loop of other traffic")
         }
     }

@@ -58,7 +58,9 @@ impl<F: Fleet, T: Talk, C: Clock> OpenLoop<F, T, C> {
             match heard {
                 Heard::Part => {}
                 Heard::Stray => run.recorder.counts_mut().stray += 1,
-                Heard::Reply(sequence) => self.arrived(run, index, sequence, now)?,
+                Heard::Reply(sequence) | Heard::Refused(sequence) => {
+                    self.arrived(run, index, sequence, now)?;
+                }
                 Heard::LastReply(sequence) => {
                     self.arrived(run, index, sequence, now)?;
                     self.close(index, Standing::Closed(Failure::Reset, now));

@@ -48,7 +48,9 @@ pub(crate) enum Heard {
     Part,
     /// The end of the reply to this request.
     Reply(u64),
-    /// The same, and the peer closes the connection.
+    /// A segment that refuses this request, which answers it, too.
+    Refused(u64),
+    /// The same as a reply, and the peer closes the connection.
     LastReply(u64),
     /// A datagram that answers nothing that was asked.
     Stray,
