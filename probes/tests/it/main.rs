@@ -4,6 +4,7 @@ mod agent;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod cli;
 mod counters;
+mod flows;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod garbage;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]

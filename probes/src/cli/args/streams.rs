@@ -64,13 +64,13 @@ pub(crate) struct UdpStreamArgs {
     /// Most buffers to a system call, 1 to 1,024; 1 is one call each
     #[arg(long, value_name = "N", default_value_t = UdpStream::BATCH)]
     batch: u32,
-    /// Datagrams to a buffer that is sent (UDP_SEGMENT), 1 to 64; 1 is off
+    /// Datagrams to a buffer that is sent (`UDP_SEGMENT`), 1 to 64; 1 is off
     #[arg(long, value_name = "N", default_value_t = 1)]
     gso: u32,
-    /// Let the receiving kernel merge datagrams (UDP_GRO)
+    /// Let the receiving kernel merge datagrams (`UDP_GRO`)
     #[arg(long)]
     gro: bool,
-    /// Send without a copy (MSG_ZEROCOPY)
+    /// Send without a copy (`MSG_ZEROCOPY`)
     #[arg(long)]
     zerocopy: bool,
 }
@@ -116,7 +116,7 @@ impl From<Direction> for stream::Direction {
 pub(crate) enum Sending {
     /// The kernel copies it
     Copy,
-    /// The kernel takes the program's pages (MSG_ZEROCOPY); over loopback and veth it copies after all
+    /// The kernel takes the program's pages (`MSG_ZEROCOPY`); over loopback and veth it copies after all
     Zerocopy,
     /// The kernel takes the pages of a file in memory
     Sendfile,
@@ -137,7 +137,7 @@ impl From<Sending> for stream::Sending {
 pub(crate) enum Receiving {
     /// The kernel copies it
     Copy,
-    /// The kernel throws it away (MSG_TRUNC)
+    /// The kernel throws it away (`MSG_TRUNC`)
     Truncate,
 }
 
