@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::units::Bytes;
 
@@ -135,6 +136,7 @@ pub struct Resource {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HttpOutcome {
     /// Whole responses by status.
+    #[serde(deserialize_with = "by_status")]
     pub statuses: BTreeMap<u16, u64>,
     /// Replies by the name that the server gave itself in `x-tollgate-backend`: how a service splits its
     /// load. Replies without a name count nowhere.
@@ -172,6 +174,17 @@ impl HttpOutcome {
     }
 }
 
+/// Reads numbers that are keys of a JSON object, and so texts. serde turns them into numbers again only where nothing
+/// around them is flattened or tagged.
+fn by_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u16, u64>, D::Error> {
+    let texts = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    let number = |(text, count): (String, u64)| match text.parse() {
+        Ok(status) => Ok((status, count)),
+        Err(_) => Err(D::Error::custom(format_args!("`{text}` is no status"))),
+    };
+    texts.into_iter().map(number).collect()
+}
+
 const fn one() -> u32 {
     1
 }
@@ -195,6 +208,24 @@ const fn is_zero(number: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn statuses_are_read_back_inside_of_what_is_flattened() {
+        #[derive(Deserialize)]
+        struct Line {
+            #[serde(flatten)]
+            outcome: HttpOutcome,
+        }
+        let outcome = HttpOutcome {
+            statuses: [(200, 7), (503, 1)].into(),
+            ..HttpOutcome::default()
+        };
+        let text = serde_json::to_string(&outcome).unwrap();
+        let line: Line = serde_json::from_str(&text).unwrap();
+        assert_eq!(line.outcome, outcome);
+        let error = serde_json::from_str::<HttpOutcome>(r#"{"statuses":{"x":1}}"#).unwrap_err();
+        assert!(error.to_string().contains("`x` is no status"), "{error}");
+    }
 
     #[test]
     fn what_is_usual_is_not_written() {
