@@ -49,6 +49,7 @@ fn round_trips(criterion: &mut Criterion) {
                 },
                 load: Load::Closed,
                 timestamps: false,
+                ports: None,
                 target,
                 warmup: Nanoseconds(WINDOW_NS),
                 duration: Nanoseconds(WINDOW_NS),

@@ -112,6 +112,7 @@ fn p50(traffic: &Traffic, target: SocketAddr, cpu: u32) -> u64 {
         traffic: traffic.clone(),
         load: Load::Closed,
         timestamps: false,
+        ports: None,
         target,
         warmup: Nanoseconds(50 * MILLISECOND),
         duration: Nanoseconds(250 * MILLISECOND),

@@ -13,6 +13,7 @@ mod selftest;
 mod split;
 mod streams;
 mod summary;
+mod sweep;
 mod traffic;
 mod web;
 

@@ -11,6 +11,7 @@
 //! - [`arranged`]: the connection over which a stream is arranged
 //! - [`echo`] and [`http`]: what is exchanged over a connection; HTTP over many at once, and HTTP/2
 //! - [`icmp`]: ICMP echo messages and the sockets that carry them
+//! - [`sweep`]: many 5-tuples in turn
 //! - [`syn`]: SYNs and what answers them (tcp-syn)
 //! - [`tuned`]: connections that are sent on or received from in another way
 //! - [`transport`] and [`socket`]: the seam to the network, and the kernel behind it
@@ -34,6 +35,7 @@ pub(crate) mod secure;
 pub(crate) mod socket;
 pub(crate) mod stamped;
 pub(crate) mod stream;
+pub(crate) mod sweep;
 pub(crate) mod syn;
 pub(crate) mod transport;
 pub(crate) mod tuned;

@@ -10,9 +10,13 @@ use tollgate_results::outcome::{
 pub(crate) use self::split::KernelStamps;
 use self::split::Split;
 use tollgate_results::stream::{Datagrams, StreamTotals, TcpSample};
+use tollgate_results::sweep::FlowSweep;
 
 use crate::clock::Moment;
 use crate::probe::echo::FirstByte;
+
+/// Most latencies of a visit that its median is taken of: those of 80 ms at 20 µs each.
+const LONGEST_VISIT: usize = 4_096;
 
 /// Counts and times of one thread and one window. Recording does not allocate.
 #[derive(Debug)]
@@ -27,6 +31,9 @@ pub struct Recorder {
     split: Option<Split>,
     /// What streams give besides.
     streamed: Streamed,
+    /// Latencies of the visit under way, where several connections are visited; a lost reply's is the largest number.
+    visit: Option<Vec<u64>>,
+    sweep: Option<FlowSweep>,
     /// What came back over HTTP.
     http: Option<HttpOutcome>,
 }
@@ -102,6 +109,8 @@ impl Recorder {
             counts: Counts::default(),
             split: None,
             streamed: Streamed::default(),
+            visit: None,
+            sweep: None,
             http: None,
         }
     }
@@ -110,6 +119,7 @@ impl Recorder {
     #[inline]
     pub fn replied(&mut self, latency_ns: u64) {
         self.record(Timed::Latency, latency_ns);
+        self.visited(latency_ns);
         self.replied += 1;
     }
 
@@ -167,6 +177,39 @@ impl Recorder {
     #[inline]
     pub fn failed(&mut self, failure: Failure) {
         self.failures[failure as usize] += 1;
+        self.visited(u64::MAX);
+    }
+
+    #[inline]
+    fn visited(&mut self, latency_ns: u64) {
+        if let Some(visit) = &mut self.visit
+            && visit.len() < LONGEST_VISIT
+        {
+            visit.push(latency_ns);
+        }
+    }
+
+    /// Starts to keep the latencies of a visit.
+    pub(crate) fn start_visit(&mut self) {
+        let visit = self
+            .visit
+            .get_or_insert_with(|| Vec::with_capacity(LONGEST_VISIT));
+        visit.clear();
+        // Each visit would add one.
+        self.streamed.samples.clear();
+    }
+
+    /// Returns the median of the visit in nanoseconds; `None` where it is infinite, or there was no request.
+    pub(crate) fn end_visit(&mut self) -> Option<u64> {
+        let visit = self.visit.as_mut().filter(|visit| !visit.is_empty())?;
+        let middle = (visit.len() - 1) / 2;
+        let (_, &mut median, _) = visit.select_nth_unstable(middle);
+        (median < u64::MAX).then_some(median)
+    }
+
+    /// Keeps what a sweep gave.
+    pub(crate) fn swept(&mut self, sweep: FlowSweep) {
+        self.sweep = Some(sweep);
     }
 
     /// Returns the other counts.
@@ -205,6 +248,7 @@ impl Recorder {
         let mut histograms = Histograms::new();
         for (flow, recorder) in (0..).zip(recorders) {
             recorder.add_to(&mut outcome);
+            outcome.sweep = recorder.sweep.clone().or(outcome.sweep);
             recorder.streamed.add_to(flow, &mut outcome);
             for (timed, histogram) in &recorder.streamed.histograms {
                 histograms.entry(*timed).or_default().merge(histogram);

@@ -113,6 +113,7 @@ fn a_longer_window_allocates_no_more() {
                 traffic: traffic.clone(),
                 load,
                 timestamps,
+                ports: None,
                 target: SocketAddr::new(bind, responder.port()),
                 warmup: Nanoseconds(10_000_000),
                 duration: Nanoseconds(milliseconds * 1_000_000),

@@ -79,6 +79,10 @@ pub struct Job {
     /// Whether to split each round trip by kernel timestamps. For tcp-rr, udp-rr and icmp-echo in a closed loop.
     #[serde(default)]
     pub timestamps: bool,
+    /// How many source ports to sweep over, for tcp-rr and udp-rr in a closed loop without timestamps, in
+    /// [`crate::sweep::FlowSweep::PORTS`]; `None` keeps to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<u32>,
     /// Where to. Traffic without ports ignores the port.
     pub target: SocketAddr,
     /// Traffic before the measured window.

@@ -19,6 +19,7 @@
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
 //! - [`path_mtu`]: the largest packet that gets through a path in one piece
+//! - [`sweep`]: what a sweep over source ports gave, and how far its tuples differ
 //! - [`mod@slice`] and [`run`]: the record of a campaign
 //! - [`history`]: what a history keeps of a campaign
 
@@ -38,6 +39,7 @@ pub mod plan;
 pub mod run;
 pub mod slice;
 pub mod stream;
+pub mod sweep;
 pub mod units;
 pub mod workload;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::histogram::Histogram;
 pub use crate::http::HttpOutcome;
 use crate::stream::{Datagrams, StreamTotals, TcpSample};
+use crate::sweep::FlowSweep;
 use crate::workload::SocketKind;
 
 /// What an agent reports of one job: the counts and, apart from them, the histograms.
@@ -178,6 +179,9 @@ pub struct Outcome {
     /// [`TcpSample::MOST`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tcp: Vec<TcpSample>,
+    /// What each 5-tuple of a sweep over source ports gave; `None` where there was one connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<FlowSweep>,
     /// What a stream took and gave; `None` for other traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamTotals>,

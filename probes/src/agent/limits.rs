@@ -87,6 +87,7 @@ mod tests {
             traffic,
             load: Load::Closed,
             timestamps: false,
+            ports: None,
             target: "127.0.0.1:8080".parse().unwrap(),
             warmup: LONGEST_WARMUP,
             duration: LONGEST,

@@ -182,7 +182,11 @@ Example:
 
 With --rate requests go out on a schedule (an open loop) and latency counts from the
 planned time; without, each after the reply to the one before (a closed loop). Figures
-of the two are not comparable: a closed loop omits the requests that waited.")]
+of the two are not comparable: a closed loop omits the requests that waited.
+
+With --ports each 5-tuple is visited many times, in random order within blocks. p says how
+often equal ones would look as different. Over TCP the far end has a thread for each port,
+whose CPU differs, too: pin it (`serve --cpu N`), or sweep with udp-rr.")]
     TcpRr {
         #[command(flatten)]
         common: Common,
@@ -192,6 +196,9 @@ of the two are not comparable: a closed loop omits the requests that waited.")]
         /// Split each round trip by the kernel's timestamps; it costs time
         #[arg(long)]
         timestamps: bool,
+        /// Sweep over so many source ports, 2 to 256, and say how far they differ
+        #[arg(long, value_name = "N", conflicts_with_all = ["rate", "timestamps"])]
+        ports: Option<u32>,
         #[command(flatten)]
         open: OpenArgs,
         /// Connections that share the requests of an open loop, 1 to 1,024
@@ -253,6 +260,9 @@ of 40 B or more, if it is a tollgate-probe.")]
         /// Split each round trip by the kernel's timestamps; it costs time
         #[arg(long)]
         timestamps: bool,
+        /// Sweep over so many source ports, 2 to 256, and say how far they differ
+        #[arg(long, value_name = "N", conflicts_with_all = ["rate", "timestamps"])]
+        ports: Option<u32>,
         #[command(flatten)]
         open: OpenArgs,
         /// Sockets that share the requests of an open loop, 1 to 1,024

@@ -8,6 +8,7 @@ use tollgate_results::outcome::HttpOutcome;
 use tollgate_results::workload::SocketKind;
 
 use super::summary::{Summary, Times};
+use super::sweep;
 
 /// Prints figures for machines, in one line.
 pub(crate) fn json(figures: &impl Serialize) {
@@ -113,6 +114,9 @@ fn write_table(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     if let Some(http) = &summary.http {
         write_http(out, http)?;
     }
+    if let Some(sweep) = &summary.sweep {
+        sweep::write(sweep, out)?;
+    }
     if let Some(split) = &summary.split {
         split.write(out)?;
     }
@@ -213,6 +217,7 @@ mod tests {
             },
             load: Load::Closed,
             timestamps: false,
+            ports: None,
             target: "[::1]:80".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(1_000_000_000),

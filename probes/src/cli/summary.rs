@@ -9,6 +9,7 @@ use tollgate_results::agent::Job;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, Flow, HttpOutcome, JobReport, Outcome, Timed};
 use tollgate_results::stream::TcpSample;
+use tollgate_results::sweep::FlowSpread;
 use tollgate_results::workload::SocketKind;
 
 use super::open::Open;
@@ -61,6 +62,9 @@ pub(crate) struct Summary {
     /// Through what kind of socket, where there is a choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) socket: Option<SocketKind>,
+    /// How far source ports differ, in a sweep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sweep: Option<FlowSpread>,
     /// Replies that were a RST, where replies may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resets: Option<u64>,
@@ -121,6 +125,7 @@ impl Summary {
             flow,
             socket,
             resets,
+            ref sweep,
             ref http,
             open: _,      // In `open`.
             stamps: _,    // In `split`.
@@ -170,6 +175,7 @@ impl Summary {
             http: http.clone(),
             split: Split::new(report),
             socket,
+            sweep: sweep.as_ref().map(|sweep| sweep.spread(job.seed)),
             resets,
             streams: Streams::new(job, report),
             tcp: tcp.clone(),

@@ -26,6 +26,10 @@ impl Wanted {
             | Traffic::IcmpEcho { timestamps, .. } => *timestamps,
             _ => false,
         };
+        let ports = match traffic {
+            Traffic::TcpRr { ports, .. } | Traffic::UdpRr { ports, .. } => *ports,
+            _ => None,
+        };
         let (load, seed) = load(traffic);
         let place = match traffic {
             Traffic::Http { common, .. } => Some(web::host_and_port(&common.target)?),
@@ -41,6 +45,7 @@ impl Wanted {
             traffic,
             load,
             timestamps,
+            ports,
             target,
             warmup: common.warmup,
             duration: common.duration,

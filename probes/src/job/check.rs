@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use tollgate_results::agent::Job;
 use tollgate_results::stream::{TcpOptions, UdpStream};
+use tollgate_results::sweep::FlowSweep;
 use tollgate_results::units::{Bytes, Nanoseconds, Rate};
 use tollgate_results::workload::{Load, OpenLoad, Traffic};
 
@@ -77,6 +78,7 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
         open_load(&mut faults, job, open);
     }
     timestamps(&mut faults, job);
+    sweep(&mut faults, job);
     let hour = (Nanoseconds(0), Nanoseconds(HOUR));
     number(&mut faults, "warmup", job.warmup, hour);
     let day = (Nanoseconds(MILLISECOND), Nanoseconds(24 * HOUR));
@@ -169,6 +171,25 @@ fn timestamps(faults: &mut Vec<String>, job: &Job) {
     }
 }
 
+fn sweep(faults: &mut Vec<String>, job: &Job) {
+    let Some(ports) = job.ports else {
+        return;
+    };
+    let rr = matches!(job.traffic, Traffic::TcpRr { .. } | Traffic::UdpRr { .. });
+    if !rr || job.load != Load::Closed || job.timestamps {
+        let fault = "several ports are for tcp-rr and udp-rr in a closed loop without timestamps";
+        faults.push(fault.to_owned());
+    }
+    number(faults, "ports", ports, FlowSweep::PORTS);
+    let shortest = Nanoseconds(FlowSweep::shortest_ns(ports));
+    if job.duration < shortest {
+        let duration = job.duration;
+        faults.push(format!(
+            "duration is {duration}, too short for {ports} ports (at least {shortest})"
+        ));
+    }
+}
+
 fn target(faults: &mut Vec<String>, job: &Job) {
     let target = job.target;
     if target.port() == 0 && !job.traffic.has_no_port() {
@@ -192,6 +213,7 @@ mod tests {
             traffic,
             load: Load::Closed,
             timestamps: false,
+            ports: None,
             target: "127.0.0.1:9".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(SECOND),
@@ -299,5 +321,25 @@ mod tests {
             let job = job(Traffic::UdpRr { payload, timeout });
             assert_eq!(check(&job).is_ok(), good, "{size}");
         }
+    }
+
+    #[test]
+    fn a_sweep_has_its_bounds() {
+        let told = |ports, payload| {
+            let mut job = job(Traffic::TcpRr { payload });
+            job.ports = Some(ports);
+            faults(&job)
+        };
+        assert!(told(2, Bytes(1)).is_empty() && told(256, Bytes(1)).is_empty());
+        assert_eq!(told(1, Bytes(1)), ["ports is 1 (allowed: 2 to 256)"]);
+        assert_eq!(told(257, Bytes(1)), ["ports is 257 (allowed: 2 to 256)"]);
+        let (all, none) = (told(u32::MAX, Bytes(1)), Bytes(0));
+        assert!(all[1].contains("too short for 4294967295 ports"), "{all:?}");
+        let mut job = job(Traffic::TcpCrr {
+            payload: none,
+            close: tollgate_results::workload::Close::Rst,
+        });
+        job.ports = Some(4);
+        assert!(faults(&job)[1].contains("for tcp-rr and udp-rr"));
     }
 }

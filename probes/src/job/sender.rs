@@ -2,6 +2,7 @@
 
 mod http;
 mod open;
+mod sweep;
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
@@ -220,9 +221,15 @@ const fn times(job: &Job) -> &'static [Timed] {
 
 /// Sends the job's traffic until the job is dropped.
 fn live(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
-    if let Some(load) = job.load.open() {
-        return open::live(job, load, life);
+    match (job.load.open(), job.ports) {
+        (Some(load), _) => open::live(job, load, life),
+        (None, Some(ports)) => sweep::live(job, ports, life),
+        (None, None) => closed(job, setup, flow, life),
     }
+}
+
+/// Sends the traffic of a closed loop, or a stream.
+fn closed(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
     let target = job.target;
     match job.traffic {
         Traffic::TcpRr { payload } => {

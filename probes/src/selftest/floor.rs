@@ -133,6 +133,7 @@ fn round_trip(cpu: u32, traffic: Traffic) -> Result<RoundTrip, ProbeError> {
         traffic,
         load: Load::Closed,
         timestamps: false,
+        ports: None,
         target: SocketAddr::new(bind, responder.port()),
         warmup: Nanoseconds(50_000_000),
         duration: Nanoseconds(300_000_000),

@@ -238,6 +238,7 @@ impl Slice {
             traffic: traffic(self.speaks, self.timeout_ns),
             load: Load::Closed,
             timestamps: false,
+            ports: None,
             target: responder.target(),
             warmup: Nanoseconds(self.warmup_ns),
             duration: Nanoseconds(self.window_ns),

@@ -39,3 +39,27 @@ fn every_job_has_a_5_tuple_of_its_own() {
         assert!(locals.len() > 1, "{traffic:?}: always {locals:?}");
     }
 }
+
+#[test]
+fn a_sweep_visits_each_of_its_ports() {
+    let (_responder, target) = responder("127.0.0.1");
+    for traffic in [tcp_rr(64), udp_rr(64, 1_000)] {
+        let mut job = job(traffic, target);
+        job.duration = Nanoseconds(200 * MILLISECOND);
+        job.ports = Some(8);
+        let outcome = job::arm(&job).unwrap().run().outcome;
+        assert_eq!(outcome.lost, 0, "{outcome:?}");
+        let sweep = outcome.sweep.unwrap();
+        let ports: BTreeSet<_> = sweep
+            .tuples
+            .iter()
+            .filter_map(|tuple| tuple.local)
+            .collect();
+        assert_eq!(ports.len(), 8, "{sweep:?}");
+        let blocks = sweep.tuples.iter().map(|tuple| tuple.medians_ns.len());
+        assert!(blocks.clone().all(|blocks| blocks == 12), "{sweep:?}");
+        let visits = sweep.tuples.iter().flat_map(|tuple| &tuple.medians_ns);
+        assert!(visits.flatten().count() > 48, "{sweep:?}");
+        assert_eq!(sweep.spread(1).levels.len(), 8);
+    }
+}

@@ -13,6 +13,7 @@ use crate::traffic::{MILLISECOND, measure, responder, tcp_rr, udp_rr};
 fn stamped(traffic: Traffic, target: SocketAddr) -> Job {
     Job {
         timestamps: true,
+        ports: None,
         warmup: Nanoseconds(50 * MILLISECOND),
         duration: Nanoseconds(200 * MILLISECOND),
         ..crate::traffic::job(traffic, target)

@@ -55,6 +55,7 @@ pub(crate) fn job(traffic: Traffic, target: SocketAddr) -> Job {
         traffic,
         load: Load::Closed,
         timestamps: false,
+        ports: None,
         target,
         warmup: Nanoseconds(0),
         duration: Nanoseconds(100 * MILLISECOND),

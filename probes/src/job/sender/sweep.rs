@@ -1,0 +1,35 @@
+//! Which probes sweep over source ports.
+
+use tollgate_results::agent::Job;
+use tollgate_results::workload::Traffic;
+
+use super::{Life, kept, size};
+use crate::clock::Monotonic;
+use crate::probe::datagrams::DatagramRr;
+use crate::probe::echo::Echo;
+use crate::probe::kept::Kept;
+use crate::probe::open::talk::Datagrams;
+use crate::probe::socket::UdpDial;
+use crate::probe::sweep::Sweep;
+
+/// Sends the job's traffic from so many ports in turn until the job is dropped.
+pub(super) fn live(job: &Job, ports: u32, life: &Life) {
+    let (target, seed) = (job.target, job.seed);
+    match job.traffic {
+        Traffic::TcpRr { payload } => {
+            let echo = || Echo::new(size(payload), seed);
+            let probes = (0..ports).map(|_| Kept::new(kept(target), echo(), Monotonic));
+            life.drive(Sweep::new(probes.collect(), Monotonic, seed));
+        }
+        Traffic::UdpRr { payload, timeout } => {
+            let probe = |_| {
+                let dial = UdpDial::new(target, timeout.duration());
+                let talk = Datagrams::new(size(payload) as usize, seed);
+                DatagramRr::new(dial, talk, Monotonic, timeout.0)
+            };
+            let probes = (0..ports).map(probe);
+            life.drive(Sweep::new(probes.collect(), Monotonic, seed));
+        }
+        _ => unreachable!("`check` refuses a sweep of other traffic"),
+    }
+}
