@@ -30,7 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::ProbeError;
 
-pub use self::network::{Listen, NetworkAgent};
+pub use self::network::{Listen, NetworkAgent, given_token};
 use self::state::State;
 
 /// Takes over an inherited Unix stream socket, and serves on it until its far end closes it.

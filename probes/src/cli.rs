@@ -18,14 +18,17 @@ mod traffic;
 mod web;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tollgate_probes::agent::given_token;
 use tollgate_probes::clock::{Clock as _, Monotonic};
 use tollgate_probes::error::ProbeError;
 use tollgate_probes::job::{Aborter, arm_abortable};
 use tollgate_probes::responder::Responder;
 use tollgate_results::agent::Serve;
+use tollgate_results::door::Secret;
 
 use self::args::{Cli, Command, ServeArgs};
 use self::interrupt::Interrupt;
@@ -62,7 +65,7 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, ProbeError> {
         cpu: args.cpu,
         name: args.name.clone(),
         planted: None,
-        key: None,
+        key: key(args.token_file.as_deref())?,
     };
     let max_response = u32::try_from(args.max_response.0).unwrap_or(u32::MAX);
     let responder = Responder::start_bounded(&serve, max_response, args.send_streams)?;
@@ -70,6 +73,11 @@ fn serve(args: &ServeArgs) -> Result<ExitCode, ProbeError> {
     print::listening(address, args.json);
     interrupt.wait();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the token of a responder, if one is told.
+fn key(file: Option<&Path>) -> Result<Option<Secret>, ProbeError> {
+    file.map(given_token).transpose()
 }
 
 /// Sends traffic and prints what came back.

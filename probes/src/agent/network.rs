@@ -30,6 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use tollgate_results::agent::PROTOCOL;
 use tollgate_results::door::{Answer, Invitation, KNOCK_LEN, Knock, Secret, Trust};
 
+pub use self::identity::given_token;
 use self::lease::{Lease, Stay};
 use crate::error::ProbeError;
 use crate::host;
@@ -104,7 +105,7 @@ impl NetworkAgent {
             return Err(ProbeError::invalid(context, vec![why.to_owned()]));
         }
         let token = match &listen.token_file {
-            Some(file) => identity::given_token(file)?,
+            Some(file) => given_token(file)?,
             None => identity::token(&listen.state_dir)?,
         };
         let (tls, trust) = if listen.plain {

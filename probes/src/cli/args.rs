@@ -166,6 +166,9 @@ pub(crate) struct ServeArgs {
     /// Send streams to whoever asks for them over TCP, beyond loopback too
     #[arg(long)]
     pub(crate) send_streams: bool,
+    /// Answer only machines that show the token in this file, 64 hexadecimal digits; each for 12 minutes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Say where it listens in JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -422,6 +425,9 @@ pub(crate) struct Common {
     /// CPU that the sending threads are pinned to
     #[arg(long, value_name = "N")]
     pub(crate) cpu: Option<u32>,
+    /// File with the token that the responder was started with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Print JSON, times in nanoseconds
     #[arg(long)]
     pub(crate) json: bool,

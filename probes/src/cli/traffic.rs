@@ -52,7 +52,7 @@ impl Wanted {
             cpu: common.cpu,
             // By hand there is no record to repeat: only payload and schedule hang on it.
             seed: seed.unwrap_or_else(|| RandomState::new().hash_one(0)),
-            key: None,
+            key: super::key(common.token_file.as_deref())?,
         };
         Ok(Self {
             job,

@@ -2,6 +2,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::*;
 use crate::clock::{Clock as _, Monotonic};
 use crate::wire::{Header, Kind, Mode, PREAMBLE_LEN, Preamble};
@@ -150,6 +152,38 @@ fn silent_and_dribbling_peers_are_closed_in_time() {
         dribble.write_all(&[0]).is_err()
     });
     assert!(closed);
+}
+
+#[test]
+fn a_thousand_half_open_peers_keep_nobody_out() {
+    // Both ends of every connection are here.
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard.min(4096)), hard).unwrap();
+    let (responder, address) = start(Limits::default());
+    let started: [&[u8]; 4] = [
+        b"",
+        b"TLG",
+        b"GET / HT",
+        &[&greeting(Mode::RequestResponse, 64)[..], &[0; 10]].concat(),
+    ];
+    let peers = (0..1_000).map(|number| {
+        let mut peer = connect(address);
+        peer.write_all(started[number % started.len()]).unwrap();
+        peer
+    });
+    let peers: Vec<TcpStream> = peers.collect();
+    let mut client = connect(address);
+    client
+        .write_all(&greeting(Mode::RequestResponse, 8))
+        .unwrap();
+    for request in 0..100_u64 {
+        client.write_all(&request.to_be_bytes()).unwrap();
+        let mut reply = [0; 8];
+        client.read_exact(&mut reply).unwrap();
+        assert_eq!(reply, request.to_be_bytes());
+    }
+    // They were there all the time, each with a thread that waits for it.
+    assert!(responder.thread_ids().len() > peers.len());
 }
 
 #[test]

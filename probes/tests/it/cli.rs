@@ -33,8 +33,13 @@ struct Serving {
 
 impl Serving {
     fn start(bind: &str) -> Self {
+        Self::start_with(&["--bind", bind])
+    }
+
+    fn start_with(args: &[&str]) -> Self {
         let mut child = probe()
-            .args(["serve", "--bind", bind, "--json"])
+            .args(["serve", "--json"])
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -338,4 +343,30 @@ fn a_reader_that_goes_away_is_no_panic() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_responder_with_a_token_answers_who_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (
+        file("right", &"ab".repeat(32)),
+        file("wrong", &"cd".repeat(32)),
+    );
+    let serving = Serving::start_with(&["--token-file", &right]);
+    let ask = |token: &[&str]| {
+        let short = ["tcp-rr", &serving.target, "--duration", "100ms"];
+        run(&[&short[..], token].concat())
+    };
+    for token in [&["--token-file", &wrong][..], &[]] {
+        assert_eq!(ask(token).status.code(), Some(2));
+    }
+    let known = ask(&["--token-file", &right]);
+    assert_eq!(known.status.code(), Some(0), "{}", stderr(&known));
+    let damaged = ask(&["--token-file", &file("damaged", "ab")]);
+    assert!(stderr(&damaged).contains("damaged"), "{}", stderr(&damaged));
 }

@@ -10,8 +10,9 @@ use tollgate_probes::session::{Key, Message, Step};
 use tollgate_probes::wire::{Header, Kind};
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::door::Secret;
-use tollgate_results::units::{Bytes, Nanoseconds};
-use tollgate_results::workload::Traffic;
+use tollgate_results::stream::{Direction, UdpStream};
+use tollgate_results::units::{Bytes, Nanoseconds, Rate};
+use tollgate_results::workload::{Connections, Http, Traffic};
 
 use crate::traffic::job;
 
@@ -39,11 +40,18 @@ fn keyed(traffic: Traffic, target: SocketAddr, key: [u8; 32]) -> Job {
     }
 }
 
-fn traffics() -> [Traffic; 2] {
+fn traffics() -> [Traffic; 4] {
     let (payload, timeout) = (Bytes(64), Nanoseconds(200_000_000));
     [
         Traffic::TcpRr { payload },
         Traffic::UdpRr { payload, timeout },
+        Traffic::UdpStream(UdpStream {
+            payload,
+            direction: Direction::Both,
+            rate: Some(Rate(1_000)),
+            ..UdpStream::default()
+        }),
+        Traffic::Http(Http::new(Connections::Kept, payload)),
     ]
 }
 
@@ -76,7 +84,7 @@ fn who_has_the_key_is_answered() {
 #[test]
 fn who_has_another_key_is_told_nothing() {
     let (responder, target) = responder();
-    let [traffic, _] = traffics();
+    let [traffic, ..] = traffics();
     let line = job::arm(&keyed(traffic, target, [4; 32]))
         .unwrap_err()
         .line();
@@ -160,4 +168,24 @@ fn an_answer_is_never_longer_than_what_came() {
     };
     other.send(&proof.encode(&key)).unwrap();
     assert!(is_silent(&other));
+}
+
+#[test]
+fn a_thousand_unfinished_handshakes_keep_nobody_out() {
+    let (_responder, target) = responder();
+    let key = Key::new(&Secret::new(KEY));
+    for number in 0..1_000_u16 {
+        let mut hello = Message {
+            step: Step::Hello,
+            number: [0; 16],
+            cookie: [0; 16],
+        };
+        hello.number[..2].copy_from_slice(&number.to_be_bytes());
+        let peer = socket(target);
+        peer.send(&hello.encode(&key)).unwrap();
+    }
+    for traffic in traffics() {
+        let report = job::arm(&keyed(traffic, target, KEY)).unwrap().run();
+        assert!(report.outcome.replied > 0);
+    }
 }

@@ -86,7 +86,7 @@ pub(super) fn token_file(dir: &Path) -> PathBuf {
 /// # Errors
 ///
 /// When it can't be read, or is no token.
-pub(super) fn given_token(file: &Path) -> Result<Secret, ProbeError> {
+pub fn given_token(file: &Path) -> Result<Secret, ProbeError> {
     let text = read(file).map_err(|error| {
         let mend = "name a file that holds 64 hexadecimal digits";
         ProbeError::refused(format!("read the token `{}`", file.display()), error, mend)
