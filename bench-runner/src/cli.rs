@@ -440,10 +440,10 @@ pub struct CompareArgs {
     #[arg(long, value_name = "[ARM=]FILE", num_args = 1.., group = "what")]
     pub import: Vec<String>,
     /// Compare campaigns of different machines or plans, and say what that costs
-    #[arg(long, requires = "campaigns")]
+    #[arg(long, requires = "campaigns", conflicts_with_all = ["pairs", "import"])]
     pub anyway: bool,
     /// Larger values are better (a throughput, a rate)
-    #[arg(long, requires = "pairs")]
+    #[arg(long, requires = "pairs", conflicts_with_all = ["campaigns", "import"])]
     pub higher_is_better: bool,
     /// Equivalence margin, 0.1% to 50% [default: that of the first campaign, else 5%]
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true, value_parser = margin)]
