@@ -7,10 +7,14 @@ use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use tollgate_reports::gate::OnInconclusive;
-use tollgate_results::arm::{Family, Name, Offloads, Pods, Service, Wire};
+use tollgate_results::arm::Name;
 use tollgate_results::units::{Nanoseconds, Share, UnitError};
 
 use crate::progress::Style;
+
+mod lab;
+
+pub use lab::{LabCommand, LabUpArgs};
 
 /// Compares network datapaths and says how sure it is.
 #[derive(Debug, Parser)]
@@ -541,65 +545,4 @@ pub struct HistoryAddArgs {
     /// It measured this release: later campaigns are judged against it
     #[arg(long, value_name = "NAME")]
     pub release: Option<String>,
-}
-
-/// `tollgate lab`.
-#[derive(Debug, Subcommand)]
-pub enum LabCommand {
-    /// Set a lab up and leave it standing
-    #[command(
-        after_help = "Example: sudo tollgate lab up demo --wire vxlan --service nftables --services 1000"
-    )]
-    Up(LabUpArgs),
-    /// List the labs that stand
-    #[command(after_help = "Example: tollgate lab list")]
-    List {
-        /// Print as JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Run a program in a lab; `client`, `server` and `service` resolve there
-    #[command(
-        after_help = "Examples:\n  tollgate lab exec demo server -- iperf3 -s -D\n  tollgate lab exec demo client -- iperf3 -c server"
-    )]
-    Exec {
-        /// The lab
-        name: Name,
-        /// client, server, node-a or node-b
-        place: String,
-        /// The program and its arguments
-        #[arg(last = true, required = true, value_name = "PROGRAM")]
-        program: Vec<OsString>,
-    },
-    /// Take a lab down with everything in it
-    #[command(after_help = "Example: tollgate lab down demo")]
-    Down {
-        /// The lab
-        name: Name,
-    },
-}
-
-/// `tollgate lab up`: the dimensions of its one arm.
-#[derive(Debug, Args)]
-pub struct LabUpArgs {
-    /// Name of the lab
-    pub name: Name,
-    /// How pods are attached: bridge or host
-    #[arg(long, default_value = "bridge", value_name = "KIND")]
-    pub pods: Pods,
-    /// What carries packets between the nodes: native or vxlan
-    #[arg(long, default_value = "native", value_name = "KIND")]
-    pub wire: Wire,
-    /// What translates the service's address: none, iptables-legacy, iptables-nft, nftables or socket-lb
-    #[arg(long, default_value = "none", value_name = "KIND")]
-    pub service: Service,
-    /// How many services, the one under test last
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub services: u32,
-    /// ipv4 or ipv6
-    #[arg(long, default_value = "ipv4", value_name = "FAMILY")]
-    pub family: Family,
-    /// Segmentation offloads: on or off
-    #[arg(long, default_value = "on", value_name = "ON|OFF")]
-    pub offloads: Offloads,
 }

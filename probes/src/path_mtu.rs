@@ -4,9 +4,9 @@
 //! follows what hops say and tests it; where nobody says a word it halves the distance. A size counts as too big in
 //! silence only after several probes of it went unanswered, while smaller ones got through.
 //!
-//! - [`search`]: which size is tried next, and what follows from the answers
-//! - [`attempt`]: one probe
-//! - [`kernel`]: devices and socket options
+//! - `search`: which size is tried next, and what follows from the answers
+//! - `attempt`: one probe
+//! - `kernel`: devices and socket options
 
 mod attempt;
 mod kernel;

@@ -106,7 +106,7 @@ pub(crate) struct AgentArgs {
         conflicts_with = "listen"
     )]
     pub(crate) fd: Option<i32>,
-    /// Address and port to listen on, by TLS 1.3; 0.0.0.0 or [::] for all addresses
+    /// Address and port to listen on, by TLS 1.3; 0.0.0.0 or :: (in brackets) for all addresses
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// Listen without TLS: on loopback only, for a tunnel or a port-forward

@@ -476,8 +476,8 @@ fn series_for_plots_are_whole() {
             .iter()
             .all(|point| point.kept == (point.round > 0))
     );
-    // Latency of four arms on three workloads, and connect of four arms on one.
-    assert_eq!(analysis.spectra.len(), 16);
+    // Latency of four arms on three workloads, connect on one, and the times to the first and last byte of http.
+    assert_eq!(analysis.spectra.len(), 24);
     for spectrum in &analysis.spectra {
         assert_eq!(spectrum.rounds, 10);
         assert!(

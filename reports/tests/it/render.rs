@@ -32,8 +32,12 @@ struct Drawings;
 
 impl Renderer for Drawings {
     fn render(&self, analysis: &Analysis) -> Vec<u8> {
-        let all = pictures(analysis).into_iter();
-        let mut text: String = all.map(|it| format!("{}\n{}", it.name, it.svg)).collect();
+        let mut text = String::new();
+        for picture in pictures(analysis) {
+            text.push_str(&picture.name);
+            text.push('\n');
+            text.push_str(&picture.svg);
+        }
         text.push('\n');
         text.into_bytes()
     }

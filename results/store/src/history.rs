@@ -201,7 +201,9 @@ impl Outcome for Result<(), i64> {
 fn failure(action: &'static str, path: &Path, error: rusqlite::Error) -> StoreError {
     let kind = match &error {
         rusqlite::Error::SqliteFailure(code, message) => {
+            // SQLite quotes the statement it stumbled over, with its line breaks.
             let message = message.clone().unwrap_or_else(|| code.to_string());
+            let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
             match code.code {
                 ErrorCode::NotADatabase => StoreErrorKind::NotHistory,
                 ErrorCode::DatabaseCorrupt => StoreErrorKind::DamagedHistory(message),
