@@ -248,6 +248,19 @@ def nuttcp_stream(flows):
 # Datagrams per second that arrived, 64 bytes of payload each.
 
 
+def probe_datagrams(*options):
+    def measure(point):
+        out = point.run(
+            point.lab.bin / "tollgate-probe", "udp-stream", point.at(TOLLGATE), "--duration", f"{point.seconds}s",
+            "--warmup", "0ms", "--payload", PAYLOAD, "--json", *options,
+        )  # fmt: skip
+        up = json.loads(out)["datagrams"]["up"]
+        seconds = up["receiving_ns"] / 1e9
+        return {"rate": up["received"] / seconds}
+
+    return Tool("tollgate", None, measure)
+
+
 def iperf3_datagrams(point):
     end = iperf3(point, "-u", "-b", 0, "-l", PAYLOAD)["sum_received"]
     return {"rate": (end["packets"] - end["lost_packets"]) / end["seconds"]}
@@ -300,6 +313,7 @@ P50 = Figure("p50", "µs", 1e3, goal=1.02)
 P99 = Figure("p99", "µs", 1e3, goal=1.02)
 MEAN = Figure("mean", "µs", 1e3, goal=1.02)
 RATE = Figure("rate", "k/s", 1e3, higher_is_better=True, goal=0.98)
+DATAGRAMS = Figure("rate", "k/s", 1e3, higher_is_better=True, goal=1.0)
 BYTES = Figure("bytes", "GB/s", 1e9, higher_is_better=True, goal=0.98)
 COST = Figure("cost", "CPU ns/B", 1, goal=1.0)
 
@@ -320,8 +334,16 @@ WORKS = [
         ],
     ),
     Work("http", "HTTP GET, one kept connection", (P50, P99, RATE), [probe("http"), wrk(1), hey(1), oha(1)]),
+    Work(
+        "http-64", "HTTP GET, 64 kept connections on one thread", (RATE,),
+        [probe("http", "--connections", "64"), wrk(64), hey(64), oha(64)],
+    ),
     Work("tcp-stream-1", "TCP stream, one flow", (BYTES, COST), [probe_stream(1), iperf3_stream(1), nuttcp_stream(1)], (SPLIT,)),
     Work("tcp-stream-4", "TCP stream, four flows", (BYTES, COST), [probe_stream(4), iperf3_stream(4), nuttcp_stream(4)], (SPLIT,)),
+    Work(
+        "udp-stream", "UDP stream, 64-byte datagrams that arrived, GSO and GRO off", (DATAGRAMS,),
+        [probe_datagrams(), Tool("iperf3", "iperf3", iperf3_datagrams), Tool("nuttcp", "nuttcp", nuttcp_datagrams)], (SPLIT,),
+    ),
     Work(
         "udp-paced", "UDP request/response, 1,000 a second", (P50,),
         [probe("udp-rr", "--payload", "64", "--rate", "1k/s", "--arrivals", "constant"), Tool("irtt", "irtt", irtt)], (SPLIT,),
