@@ -68,11 +68,15 @@ class Figure:
         return f"{value / self.scale:.4g} {self.unit}"
 
     def judge(self, interval):
+        """Whether the goal is met by the whole interval, missed by the whole interval, or undecided."""
         if self.goal is None:
             return ""
+        low, high = interval
         if self.higher_is_better:
-            return f"≥ {self.goal}: " + ("met" if interval[0] >= self.goal else "**not met**")
-        return f"≤ {self.goal}: " + ("met" if interval[1] <= self.goal else "**not met**")
+            met, missed, sign = low >= self.goal, high < self.goal, "≥"
+        else:
+            met, missed, sign = high <= self.goal, low > self.goal, "≤"
+        return f"{sign} {self.goal}: " + ("met" if met else "**missed**" if missed else "undecided")
 
 
 @dataclass(frozen=True)
@@ -200,12 +204,13 @@ def irtt(point):
     return {"p50": stats["median"], "mean": stats["mean"]}
 
 
-# Streams: throughput, and what it costs on both ends. `busy` is the time that all CPUs of the machine spent running.
+# Streams: throughput, and what it costs on both ends: the time in which the machine's CPUs were not idle, in its
+# kernel's ticks.
 
 
 def busy_ns():
-    lines = Path("/proc/schedstat").read_text().splitlines()
-    return sum(int(line.split()[7]) for line in lines if line.startswith("cpu"))
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+    return (user + nice + system + irq + softirq) * 10**9 // os.sysconf("SC_CLK_TCK")
 
 
 def stream(name, program, flows, command):
