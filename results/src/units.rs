@@ -144,16 +144,12 @@ impl FromStr for Bytes {
             expected: "an amount of data with a unit (B, kB, KiB, MB, MiB, GB, GiB)",
             example,
         };
-        let (number, unit) = split(input);
-        if unit.is_empty() && !number.is_empty() {
+        if let (number, "") = split(input)
+            && !number.is_empty()
+        {
             return Err(error(format!("\"{number} B\" for bytes")));
         }
-        let scale = BYTE_UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, scale)| *scale);
-        scale
-            .and_then(|scale| scaled(number, scale))
+        in_units(input, &BYTE_UNITS)
             .map(Self)
             .ok_or_else(|| error("for example \"64 B\"".to_owned()))
     }
@@ -231,6 +227,13 @@ impl fmt::Display for Rate {
 #[schemars(with = "String")]
 pub struct BitRate(pub u64);
 
+/// Reads a number with one of these units; `None` where it is neither.
+fn in_units(input: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = split(input);
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
+    scaled(number, *scale)
+}
+
 /// Units of a bit rate, with their number of bits per second.
 const BIT_RATE_UNITS: [(&str, u64); 4] = [
     ("Gbit/s", 1_000_000_000),
@@ -248,16 +251,12 @@ impl FromStr for BitRate {
             expected: "a bit rate with a unit (bit/s, kbit/s, Mbit/s, Gbit/s)",
             example,
         };
-        let (number, unit) = split(input);
-        if unit.is_empty() && !number.is_empty() {
+        if let (number, "") = split(input)
+            && !number.is_empty()
+        {
             return Err(error(format!("\"{number} bit/s\" for bits per second")));
         }
-        let scale = BIT_RATE_UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .map(|(_, scale)| *scale);
-        scale
-            .and_then(|scale| scaled(number, scale))
+        in_units(input, &BIT_RATE_UNITS)
             .map(Self)
             .ok_or_else(|| error("for example \"100 Mbit/s\"".to_owned()))
     }
