@@ -7,11 +7,13 @@
   e4  the same burner only while one arm is measured: INVALID
   e5  an arm that declares an overlay while native routing carries its packets: INVALID
 
-Interrupt it and run it again: finished gates are kept, an unfinished one goes on. Traffic is 64-byte TCP
+Interrupt it and run it again: finished gates are kept, an unfinished one goes on. `--minutes` ends it between two
+gates; `--share 1/2` and `--share 2/2` part the gates among two that run side by side, a CPU each. Traffic is 64-byte TCP
 request/response with client and server on one CPU, slices of 1 s. A gate of e1 takes 0.5 min (1.6 where a cell needs
 the second stage), of e2 1.6 min, of e3 to e5 0.5 to 1 min. `taskset -c 1` before it pins everything to one CPU.
 
-Usage: scripts/gate-evidence.py EXPERIMENT [--runs N] [--work DIR] [--out DIR] [--tollgate FILE] [--summary-only]
+Usage: scripts/gate-evidence.py EXPERIMENT [--runs N] [--share I/N] [--minutes M] [--work DIR] [--out DIR]
+                                [--tollgate FILE] [--summary-only]
 
 Needs root, or an ordinary user's namespaces. Prints one line for each gate and writes OUT/gate-EXPERIMENT.json.
 """
@@ -27,6 +29,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 # The name stands in calibrations, which must serve all experiments on this path.
@@ -55,7 +58,7 @@ POLICY = """schema = 1
 
 [margins]
 p50 = "5%"
-p99 = "{p99}"
+p99 = "10%"
 """
 
 AGAIN = "[arm.again]\nwire = \"native\"\n"
@@ -129,7 +132,7 @@ def write_files(args, folder, arms, about):
     scenario = folder / f"{NAME}.toml"
     scenario.write_text(SCENARIO.format(name=NAME, about=about, slice=args.slice, arms=arms))
     policy = folder / "gate.toml"
-    policy.write_text(POLICY.format(p99="5%" if args.experiment == "e1" else "10%"))
+    policy.write_text(POLICY)
     return scenario, policy
 
 
@@ -327,10 +330,19 @@ def commit():
         return None
 
 
+def share(text):
+    part, _, whole = text.partition("/")
+    if not (part.isdigit() and whole.isdigit() and 1 <= int(part) <= int(whole)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 1/2 for the first of two")
+    return int(part), int(whole)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", choices=sorted(EXPERIMENTS))
     parser.add_argument("--runs", type=int, default=60, help="gates in all, those included that are finished")
+    parser.add_argument("--share", type=share, default=(1, 1), metavar="I/N", help="only every Nth gate, from the Ith")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="start no gate after so many minutes")
     parser.add_argument("--slice", default="1s", help="measured length of a slice")
     parser.add_argument("--work", type=Path, default=Path("target/evidence"), help="where the gates are kept")
     parser.add_argument("--out", type=Path, default=Path("results/reference"), help="where the summary is written")
@@ -350,7 +362,11 @@ def main():
         scenario, policy = write_files(args, args.folder, arms_of(args, args.folder), about)
         burner = Burner(cpus[-1]) if args.experiment in ("e3", "e4") else None
         try:
-            for number in range(1, args.runs + 1):
+            deadline = time.monotonic() + 60 * args.minutes
+            part, whole = args.share
+            for number in range(part, args.runs + 1, whole):
+                if time.monotonic() > deadline:
+                    break
                 code = gate(args, number, scenario, policy, burner)
                 if code is not None:
                     report = json.loads((args.folder / f"{number:03}" / "gate.json").read_text())
