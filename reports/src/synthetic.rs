@@ -13,7 +13,7 @@ use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use tollgate_results::arm::{
-    Arm, Datapath, Family, Name, Offloads, Pods, Position, Service, Services, SweepPoint, Wire,
+    Arm, Datapath, Name, Position, Service, Services, SweepPoint, Wire,
 };
 use tollgate_results::change::Change;
 use tollgate_results::facts::{ArmFacts, Facts};
@@ -308,7 +308,6 @@ fn arm(text: &str, declared: Datapath, per_packet: f64, per_connection_ns: f64) 
 #[must_use]
 pub fn datapath(wire: Wire, service: Service, count: Option<u32>) -> Datapath {
     Datapath {
-        pods: Pods::Bridge,
         wire,
         service,
         services: count.map(|count| Services {
@@ -316,8 +315,7 @@ pub fn datapath(wire: Wire, service: Service, count: Option<u32>) -> Datapath {
             endpoints: 1,
             position: Position::Last,
         }),
-        family: Family::Ipv4,
-        offloads: Offloads::On,
+        ..Datapath::default()
     }
 }
 

@@ -123,6 +123,20 @@ pub struct Datapath {
     pub offloads: Offloads,
 }
 
+impl Default for Datapath {
+    /// The plainest path: pods on a bridge, routed between the nodes, no service.
+    fn default() -> Self {
+        Self {
+            pods: Pods::Bridge,
+            wire: Wire::Native,
+            service: Service::None,
+            services: None,
+            family: Family::Ipv4,
+            offloads: Offloads::On,
+        }
+    }
+}
+
 macro_rules! dimension {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -288,7 +302,6 @@ mod tests {
     #[test]
     fn a_datapath_says_what_it_is() {
         let datapath = Datapath {
-            pods: Pods::Bridge,
             wire: Wire::Vxlan,
             service: Service::IptablesLegacy,
             services: Some(Services {
@@ -296,8 +309,7 @@ mod tests {
                 endpoints: 1,
                 position: Position::Last,
             }),
-            family: Family::Ipv4,
-            offloads: Offloads::On,
+            ..Datapath::default()
         };
         assert_eq!(
             datapath.to_string(),

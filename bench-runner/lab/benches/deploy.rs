@@ -2,19 +2,15 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tollgate_lab::{Lab, LabOptions};
-use tollgate_results::arm::{Datapath, Family, Name, Offloads, Pods, Service, Wire};
+use tollgate_results::arm::{Datapath, Name, Wire};
 
 fn four_arms(criterion: &mut Criterion) {
     let options = LabOptions {
         holder: vec![env!("CARGO_BIN_EXE_lab-holder").into()],
     };
     let datapath = |wire| Datapath {
-        pods: Pods::Bridge,
         wire,
-        service: Service::None,
-        services: None,
-        family: Family::Ipv4,
-        offloads: Offloads::On,
+        ..Datapath::default()
     };
     let arms: Vec<(Name, Datapath)> = [Wire::Native, Wire::Vxlan, Wire::Native, Wire::Vxlan]
         .into_iter()

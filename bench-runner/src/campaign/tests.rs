@@ -11,7 +11,7 @@ use tollgate_reports::model::Renderer as _;
 use tollgate_reports::render::{Html, Terminal};
 use tollgate_reports::standing::standing;
 use tollgate_results::RECORD_SCHEMA;
-use tollgate_results::arm::{Arm, Datapath, Family, Offloads, Pods, Service, Wire};
+use tollgate_results::arm::{Arm, Datapath, Wire};
 use tollgate_results::change::Change;
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::{ArmFacts, Facts};
@@ -51,12 +51,8 @@ pub(crate) fn plan() -> Plan {
         name: name(text),
         reference: reference.map(name),
         datapath: Datapath {
-            pods: Pods::Bridge,
             wire,
-            service: Service::None,
-            services: None,
-            family: Family::Ipv4,
-            offloads: Offloads::On,
+            ..Datapath::default()
         },
         workloads: workloads
             .iter()

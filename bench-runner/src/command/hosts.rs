@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use tollgate_results::arm::{Arm, Datapath, Family, Name, Offloads, Pods, Service, Wire};
+use tollgate_results::arm::{Arm, Datapath, Family, Name, Pods};
 use tollgate_results::change::Change;
 use tollgate_results::door::Invitation;
 use tollgate_results::run::Hosts;
@@ -209,15 +209,12 @@ fn arm(path: &HostPath, reference: &Name, workloads: &[Name]) -> Arm {
         reference: (path.name != *reference).then(|| reference.clone()),
         datapath: Datapath {
             pods: Pods::Host,
-            wire: Wire::Native,
-            service: Service::None,
-            services: None,
             family: if path.address.is_ipv4() {
                 Family::Ipv4
             } else {
                 Family::Ipv6
             },
-            offloads: Offloads::On,
+            ..Datapath::default()
         },
         change: Change::default(),
         workloads: workloads.to_vec(),

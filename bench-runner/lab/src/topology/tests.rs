@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use tollgate_results::arm::{Family, Offloads, Service, Wire};
+use tollgate_results::arm::{Family, Wire};
 
 use super::*;
 
@@ -8,10 +8,8 @@ fn datapath(pods: Pods, wire: Wire, family: Family) -> Datapath {
     Datapath {
         pods,
         wire,
-        service: Service::None,
-        services: None,
         family,
-        offloads: Offloads::On,
+        ..Datapath::default()
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use tollgate_lab::{Capabilities, Lab, LabOptions, Program, Role};
 use tollgate_results::arm::{
-    Datapath, Family, Name, Offloads, Pods, Position, Service, Services, Wire,
+    Datapath, Name, Position, Service, Services, Wire,
 };
 use tollgate_results::outcome::{Flow, Protocol};
 
@@ -59,12 +59,7 @@ pub(crate) fn name(text: &str) -> Name {
 /// The plainest arm: pods on bridges, native wire, no service.
 pub(crate) fn native() -> Datapath {
     Datapath {
-        pods: Pods::Bridge,
-        wire: Wire::Native,
-        service: Service::None,
-        services: None,
-        family: Family::Ipv4,
-        offloads: Offloads::On,
+        ..Datapath::default()
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tollgate_results::RECORD_SCHEMA;
-use tollgate_results::arm::{Arm, Datapath, Family, Name, Offloads, Pods, Service, Wire};
+use tollgate_results::arm::{Arm, Datapath, Name};
 use tollgate_results::change::Change;
 use tollgate_results::counters::Counters;
 use tollgate_results::evidence::{DatapathCounters, Evidence, Translation};
@@ -35,12 +35,7 @@ fn run() -> RunRecord {
         name: name(text),
         reference,
         datapath: Datapath {
-            pods: Pods::Bridge,
-            wire: Wire::Native,
-            service: Service::None,
-            services: None,
-            family: Family::Ipv4,
-            offloads: Offloads::On,
+            ..Datapath::default()
         },
         workloads: vec![name("rr")],
         sweep: None,
