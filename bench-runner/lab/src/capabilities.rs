@@ -173,19 +173,15 @@ fn programs(found: &mut Found, netns: &NetNs) {
 
 #[cfg(test)]
 mod tests {
-    use tollgate_results::arm::{Offloads, Pods};
 
     use super::*;
 
     fn datapath(wire: Wire, service: Service, family: Family) -> Datapath {
-        let (services, offloads, pods) = (None, Offloads::On, Pods::Bridge);
         Datapath {
-            pods,
             wire,
             service,
-            services,
             family,
-            offloads,
+            ..Datapath::default()
         }
     }
 

@@ -11,9 +11,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use tollgate_lab::{Capabilities, Lab, LabOptions, Program, Role};
-use tollgate_results::arm::{
-    Datapath, Name, Position, Service, Services, Wire,
-};
+use tollgate_results::arm::{Datapath, Name, Position, Service, Services, Wire};
 use tollgate_results::outcome::{Flow, Protocol};
 
 /// Names the program that the tests' labs live in, where it is not the one that cargo built.
