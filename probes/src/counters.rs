@@ -65,6 +65,7 @@ fn assemble(
             let file = |name: &str| file(&format!("/proc/self/task/{thread}/{name}"));
             sched::thread(&file("schedstat")?, file("status").as_deref())
         })),
+        answered: Vec::new(),
     }
 }
 

@@ -170,6 +170,8 @@ fn nothing_seen() -> EvidenceSummary {
         encapsulated_packets: None,
         rule_packets: None,
         socket_translations: None,
+        packet_translations: None,
+        endpoints: Vec::new(),
         translation: "not looked at".to_owned(),
     }
 }

@@ -18,8 +18,8 @@ use tollgate_results::arm::Name;
 use tollgate_results::workload::Workload;
 
 pub use campaign::{
-    ArmSummary, Check, Conduct, EvidenceSummary, Fate, Judgement, Programming, RoundFate,
-    SliceFailure, Steal, Subject,
+    ArmSummary, Check, Conduct, EndpointShare, EvidenceSummary, Fate, Judgement, Programming,
+    RoundFate, SliceFailure, Steal, Subject,
 };
 pub use cell::{Cell, Estimate, Interval, Pair, Resolution, Tests, Typical, Undropped, Verdict};
 pub use description::{Description, InstallRatio, PooledRatio, RatioCurve, RatioPoint};

@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
-use tollgate_results::arm::{Arm, Datapath, Name, Position, Service, Services, SweepPoint, Wire};
+use tollgate_results::arm::{Arm, Datapath, Name, Service, Services, SweepPoint, Wire};
 use tollgate_results::change::Change;
 use tollgate_results::facts::{ArmFacts, Facts};
 use tollgate_results::outcome::{Flow, Protocol};
@@ -310,8 +310,7 @@ pub fn datapath(wire: Wire, service: Service, count: Option<u32>) -> Datapath {
         service,
         services: count.map(|count| Services {
             count,
-            endpoints: 1,
-            position: Position::Last,
+            ..Services::default()
         }),
         ..Datapath::default()
     }

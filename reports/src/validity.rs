@@ -16,6 +16,7 @@
 //! counter cannot be read don't apply. Nor do the rules on user CPU, and under `shared` on scarce CPU, to an open loop:
 //! its generator spins and idles by itself, and its lateness is a figure of its own.
 
+mod balance;
 pub(crate) mod evidence;
 mod noise;
 

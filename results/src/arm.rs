@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::standing::Standing;
 
 /// A name that people write: lower-case letters, digits, `-`, `.` and `@`, starting with a letter or
 /// digit, at most 63 characters.
@@ -121,6 +122,9 @@ pub struct Datapath {
     pub family: Family,
     /// Segmentation and receive offloads of every device of the arm.
     pub offloads: Offloads,
+    /// What stands on the nodes beside the path under test.
+    #[serde(default, skip_serializing_if = "Standing::is_none")]
+    pub standing: Standing,
 }
 
 impl Default for Datapath {
@@ -133,6 +137,7 @@ impl Default for Datapath {
             services: None,
             family: Family::Ipv4,
             offloads: Offloads::On,
+            standing: Standing::default(),
         }
     }
 }
@@ -215,6 +220,32 @@ dimension! {
         Nftables = "nftables",
         /// eBPF at the socket's connect, as Cilium does for east-west traffic.
         SocketLb = "socket-lb",
+        /// eBPF on each packet at the host's end of the client's veth pair, as Cilium does where sockets are not
+        /// translated.
+        TcLb = "tc-lb",
+        /// kube-proxy's IPVS mode.
+        Ipvs = "ipvs",
+    }
+}
+
+impl Service {
+    /// Returns whether rules of a node's own tables translate, which somebody can flush.
+    #[must_use]
+    pub const fn is_rules(self) -> bool {
+        matches!(
+            self,
+            Self::IptablesLegacy | Self::IptablesNft | Self::Nftables
+        )
+    }
+}
+
+dimension! {
+    /// The address by which the client asks for the service under test.
+    Access {
+        /// The service's own address.
+        ClusterIp = "cluster-ip",
+        /// The client's node, on a port that every node keeps for the service.
+        NodePort = "node-port",
     }
 }
 
@@ -261,6 +292,49 @@ pub struct Services {
     pub endpoints: u32,
     /// Where the service under test stands.
     pub position: Position,
+    /// Whether a client stays with the endpoint that it met first (`sessionAffinity: ClientIP`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub affinity: bool,
+    /// By which address the client asks.
+    #[serde(default, skip_serializing_if = "Access::is_cluster_ip")]
+    pub access: Access,
+}
+
+impl Services {
+    /// Seconds for which a client stays with its endpoint: Kubernetes' default.
+    pub const AFFINITY_SECONDS: u32 = 10_800;
+    /// Most services with a port of the nodes each: Kubernetes keeps 30000 to 32767 for them.
+    pub const MOST_NODE_PORTS: u32 = 2_768;
+}
+
+impl Default for Services {
+    /// One service of one endpoint.
+    fn default() -> Self {
+        Self {
+            count: 1,
+            endpoints: 1,
+            position: Position::Last,
+            affinity: false,
+            access: Access::ClusterIp,
+        }
+    }
+}
+
+impl Access {
+    /// Returns whether this is the default.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    const fn is_cluster_ip(&self) -> bool {
+        matches!(self, Self::ClusterIp)
+    }
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self::ClusterIp
+    }
 }
 
 impl fmt::Display for Datapath {
@@ -276,12 +350,21 @@ impl fmt::Display for Datapath {
                 write!(f, " × {} endpoints", services.endpoints)?;
             }
             write!(f, " ({})", services.position)?;
+            if services.affinity {
+                f.write_str(" with affinity")?;
+            }
+            if services.access == Access::NodePort {
+                f.write_str(" by node port")?;
+            }
         }
         if self.family == Family::Ipv6 {
             f.write_str(", ipv6")?;
         }
         if self.offloads == Offloads::Off {
             f.write_str(", offloads off")?;
+        }
+        if !self.standing.is_none() {
+            write!(f, ", {}", self.standing)?;
         }
         Ok(())
     }
@@ -306,14 +389,31 @@ mod tests {
             service: Service::IptablesLegacy,
             services: Some(Services {
                 count: 1000,
-                endpoints: 1,
-                position: Position::Last,
+                ..Services::default()
             }),
             ..Datapath::default()
         };
         assert_eq!(
             datapath.to_string(),
             "bridge, vxlan, iptables-legacy × 1000 (last)"
+        );
+        let datapath = Datapath {
+            services: Some(Services {
+                endpoints: 3,
+                affinity: true,
+                access: Access::NodePort,
+                ..Services::default()
+            }),
+            standing: Standing {
+                policies: 500,
+                connections: 1,
+            },
+            ..datapath
+        };
+        assert_eq!(
+            datapath.to_string(),
+            "bridge, vxlan, iptables-legacy × 1 × 3 endpoints (last) with affinity by node port, \
+             500 policies, 1 connection standing"
         );
     }
 }

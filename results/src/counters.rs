@@ -4,6 +4,7 @@
 //! `None` (or absent from its map), never 0.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,21 @@ pub struct Counters {
     pub time_wait: Option<u64>,
     /// The probe's own sending or responding threads, summed.
     pub threads: Option<ThreadCounters>,
+    /// What came to each of the addresses that the responder answers at. Empty where it is bound to one: then there is
+    /// nothing to tell apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered: Vec<Answered>,
+}
+
+/// What came to one of the addresses that a responder answers at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Answered {
+    /// The address.
+    pub address: IpAddr,
+    /// TCP connections that were accepted.
+    pub connections: u64,
+    /// Datagrams that were received.
+    pub datagrams: u64,
 }
 
 /// Counters of one CPU. Times are in the kernel's accounting resolution ([`crate::facts::Facts`]).
@@ -117,7 +133,26 @@ impl Counters {
                 .as_ref()
                 .zip(earlier.threads.as_ref())
                 .and_then(|(later, earlier)| later.since(earlier)),
+            answered: self
+                .answered
+                .iter()
+                .filter_map(|answered| answered.since(&earlier.answered))
+                .collect(),
         }
+    }
+}
+
+impl Answered {
+    /// An address that nothing had come to before counts from 0.
+    fn since(&self, earlier: &[Self]) -> Option<Self> {
+        let before = earlier.iter().find(|before| before.address == self.address);
+        let (connections, datagrams) =
+            before.map_or((0, 0), |before| (before.connections, before.datagrams));
+        Some(Self {
+            address: self.address,
+            connections: self.connections.checked_sub(connections)?,
+            datagrams: self.datagrams.checked_sub(datagrams)?,
+        })
     }
 }
 
@@ -195,6 +230,25 @@ mod tests {
         assert_eq!(difference.cpus[0].net_rx, Some(5));
         assert_eq!(difference.cpus[0].steal_ns, None);
         assert_eq!(difference.context_switches, None);
+    }
+
+    #[test]
+    fn an_address_counts_from_when_it_was_first_asked() {
+        let of = |answered: &[(&str, u64)]| Counters {
+            answered: answered
+                .iter()
+                .map(|(address, connections)| Answered {
+                    address: address.parse().unwrap(),
+                    connections: *connections,
+                    datagrams: 0,
+                })
+                .collect(),
+            ..Counters::default()
+        };
+        let difference = of(&[("10.0.0.1", 7), ("10.0.0.2", 5)]).since(&of(&[("10.0.0.1", 4)]));
+        assert_eq!(difference, of(&[("10.0.0.1", 3), ("10.0.0.2", 5)]));
+        let anew = of(&[("10.0.0.1", 1)]).since(&of(&[("10.0.0.1", 4)]));
+        assert!(anew.answered.is_empty(), "another responder counts");
     }
 
     #[test]

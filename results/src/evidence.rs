@@ -16,6 +16,13 @@ pub struct DatapathCounters {
     pub service_rule_packets: Option<u64>,
     /// Connects and sends that the socket load balancer translated; `None` where there is none.
     pub socket_lb_translations: Option<u64>,
+    /// What the load balancer that translates each packet did; `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tc_lb: Option<PacketTranslations>,
+    /// Generation of each node's nf_tables rules, which the kernel raises whenever somebody changes them; in a
+    /// difference how often they were changed. Without nodes that have one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_generations: Vec<RuleGeneration>,
     /// Connection-tracking entries of each node: a level, so a difference keeps the *earlier* one
     /// (entries at the slice's start).
     pub conntrack_entries: Vec<ConntrackEntries>,
@@ -36,6 +43,30 @@ pub struct DeviceCounters {
     pub tx_packets: u64,
     /// Packets dropped, received and sent.
     pub dropped: u64,
+}
+
+/// What a load balancer did that translates each packet by itself, with a table of connections of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct PacketTranslations {
+    /// Packets of the client whose destination was rewritten to an endpoint.
+    pub forward: u64,
+    /// Packets of an endpoint whose source was rewritten to the service's address.
+    pub back: u64,
+    /// Connections for which an endpoint was drawn.
+    pub connections: u64,
+    /// Entries of the connection table that gave way to newer ones since it was full.
+    pub displaced: u64,
+    /// Packets of open TCP connections whose entry had given way: an endpoint was drawn for them anew.
+    pub forgotten: u64,
+}
+
+/// Generation of the nf_tables rules of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuleGeneration {
+    /// The node, `a` or `b`.
+    pub node: String,
+    /// Its number.
+    pub generation: u64,
 }
 
 /// Connection-tracking entries of one node.
@@ -63,6 +94,16 @@ impl DatapathCounters {
                 ..device.clone()
             })
         });
+        let generations = self.rule_generations.iter().filter_map(|rules| {
+            let before = earlier
+                .rule_generations
+                .iter()
+                .find(|before| before.node == rules.node)?;
+            Some(RuleGeneration {
+                generation: rules.generation.checked_sub(before.generation)?,
+                ..rules.clone()
+            })
+        });
         let diff = |later: Option<u64>, earlier: Option<u64>| later?.checked_sub(earlier?);
         Self {
             devices: devices.collect(),
@@ -71,8 +112,26 @@ impl DatapathCounters {
                 self.socket_lb_translations,
                 earlier.socket_lb_translations,
             ),
+            tc_lb: self
+                .tc_lb
+                .zip(earlier.tc_lb)
+                .and_then(|(later, earlier)| later.since(earlier)),
+            rule_generations: generations.collect(),
             conntrack_entries: earlier.conntrack_entries.clone(),
         }
+    }
+}
+
+impl PacketTranslations {
+    /// Unknown where a count fell: then the programs were loaded anew.
+    fn since(self, earlier: Self) -> Option<Self> {
+        Some(Self {
+            forward: self.forward.checked_sub(earlier.forward)?,
+            back: self.back.checked_sub(earlier.back)?,
+            connections: self.connections.checked_sub(earlier.connections)?,
+            displaced: self.displaced.checked_sub(earlier.displaced)?,
+            forgotten: self.forgotten.checked_sub(earlier.forgotten)?,
+        })
     }
 }
 
@@ -100,6 +159,12 @@ pub enum Translation {
     /// The node never saw the address that the client asked for: the socket was already connected to this
     /// endpoint.
     AtTheSocket {
+        /// The endpoint that answers.
+        endpoint: SocketAddr,
+    },
+    /// A program at the client's device had rewritten the destination to this endpoint before the node saw the
+    /// packet.
+    BeforeTheNode {
         /// The endpoint that answers.
         endpoint: SocketAddr,
     },

@@ -8,6 +8,7 @@
 //! - [`arm`]: arms and their dimensions
 //! - [`change`]: what is done to an arm beyond its datapath
 //! - [`workload`]: the traffic, its load and its CPU placement
+//! - [`standing`]: what stands on the nodes beside the path under test
 //! - [`stream`]: what is particular to streams: how they are sent, and what is counted of them
 //! - [`plan`]: a scenario resolved for one machine
 //! - [`histogram`]: latency histograms
@@ -38,6 +39,7 @@ pub mod path_mtu;
 pub mod plan;
 pub mod run;
 pub mod slice;
+pub mod standing;
 pub mod stream;
 pub mod sweep;
 pub mod units;

@@ -13,7 +13,7 @@ pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use stream::{TcpStream, UdpStream};
-use tollgate_results::arm::{Family, Name, Offloads, Pods, Position, Service, Wire};
+use tollgate_results::arm::{Access, Family, Name, Offloads, Pods, Position, Service, Wire};
 use tollgate_results::change::Place;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
 use tollgate_results::workload::{Close, Connections, Cpu, HttpVersion, SocketKind};
@@ -118,6 +118,8 @@ pub(crate) struct ArmTable {
     pub(crate) family: Family,
     /// Segmentation and receive offloads of every device of the arm.
     pub(crate) offloads: Offloads,
+    /// What stands on the nodes beside the path under test.
+    pub(crate) standing: StandingTable,
     /// The arm that this one is compared with, instead of the scenario's reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<Name>,
@@ -178,6 +180,7 @@ impl Default for ArmTable {
             services: None,
             family: Family::Ipv4,
             offloads: Offloads::On,
+            standing: StandingTable::default(),
             reference: None,
             workloads: None,
             apply: Vec::new(),
@@ -203,6 +206,10 @@ pub(crate) struct ServicesTable {
     pub(crate) endpoints: i64,
     /// Where the service under test stands among the others.
     pub(crate) position: Position,
+    /// Whether a client stays with the endpoint that it met first.
+    pub(crate) affinity: bool,
+    /// By which address the client asks: the service's own, or a port of its node.
+    pub(crate) access: Access,
 }
 
 impl Default for ServicesTable {
@@ -211,8 +218,27 @@ impl Default for ServicesTable {
             count: Counts::One(1),
             endpoints: 1,
             position: Position::Last,
+            affinity: false,
+            access: Access::ClusterIp,
         }
     }
+}
+
+/// What stands on each node of an arm beside the path under test.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct StandingTable {
+    /// Rules in FORWARD as a controller of network policies writes them, none of which matches.
+    #[schemars(range(min = 0, max = 50_000))]
+    pub(crate) policies: i64,
+    /// Entries in the connection-tracking table of each node.
+    #[schemars(range(min = 0, max = 200_000))]
+    pub(crate) connections: i64,
 }
 
 /// The kind of a workload.

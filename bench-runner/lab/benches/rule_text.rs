@@ -7,8 +7,8 @@ use tollgate_results::arm::{Family, Position, Services};
 fn rule_text(criterion: &mut Criterion) {
     let services = Services {
         count: 10_000,
-        endpoints: 1,
         position: Position::Random,
+        ..Services::default()
     };
     let server = ([10, 244, 1, 2], 8080).into();
     let set = ServiceSet::new(&services, Family::Ipv4, &[server], 1);

@@ -7,7 +7,6 @@
 #include "maps.h"
 
 #define PROCEED 1
-#define TCP 6
 
 static __always_inline void count_translation(void)
 {
@@ -24,18 +23,19 @@ static __always_inline __u32 draw(struct bpf_sock_addr *ctx, __u64 cookie)
 	return ctx->protocol == TCP ? bpf_get_prandom_u32() : (__u32)cookie;
 }
 
-static __always_inline const struct backend *choose(struct service_key *key,
-						    struct bpf_sock_addr *ctx, __u64 cookie)
+static __always_inline const struct backend *find(struct service_key *key,
+						  struct bpf_sock_addr *ctx, __u64 cookie)
 {
 	const struct service *service = bpf_map_lookup_elem(&services, key);
+	struct client client = {};
 
 	if (!service || !service->count)
 		return 0;
-	key->slot = draw(ctx, cookie) % service->count + 1;
-	service = bpf_map_lookup_elem(&services, key);
-	if (!service)
-		return 0;
-	return bpf_map_lookup_elem(&backends, &service->backend);
+	if (service->affinity_seconds) {
+		client.cookie = bpf_get_netns_cookie(ctx);
+		client.service = *key;
+	}
+	return choose(key, service, &client, draw(ctx, cookie));
 }
 
 static __always_inline int forward(struct bpf_sock_addr *ctx)
@@ -51,7 +51,7 @@ static __always_inline int forward(struct bpf_sock_addr *ctx)
 
 	read_address(ctx, &key.address);
 	original.address = key.address;
-	backend = choose(&key, ctx, cookie);
+	backend = find(&key, ctx, cookie);
 	if (!backend)
 		return PROCEED;
 

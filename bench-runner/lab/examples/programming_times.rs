@@ -33,13 +33,13 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     );
     for service in Service::ALL
         .iter()
-        .filter(|service| **service != Service::None)
+        .filter(|service| service.is_rules() || **service == Service::SocketLb)
     {
         for count in &counts {
             let services = Services {
                 count: *count,
-                endpoints: 1,
                 position: Position::Median,
+                ..Services::default()
             };
             let server = ([10, 244, 1, 2], 8080).into();
             let set = ServiceSet::new(&services, Family::Ipv4, &[server], 1);

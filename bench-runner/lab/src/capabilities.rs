@@ -32,6 +32,8 @@ pub(crate) struct Found {
     ip6tables_nft: Option<String>,
     nftables: Option<String>,
     socket_lb: Option<String>,
+    tc_lb: Option<String>,
+    ipvs: Option<String>,
     ipv6: Option<String>,
 }
 
@@ -83,6 +85,8 @@ impl Found {
             Service::IptablesNft => needs.push(&self.iptables_nft),
             Service::Nftables => needs.push(&self.nftables),
             Service::SocketLb => needs.push(&self.socket_lb),
+            Service::TcLb => needs.push(&self.tc_lb),
+            Service::Ipvs => needs.push(&self.ipvs),
         }
         needs.into_iter().find_map(Option::as_ref)
     }
@@ -100,6 +104,8 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
     }
     found.ipv6 = (!std::path::Path::new("/proc/sys/net/ipv6").exists())
         .then(|| "this kernel has no IPv6, or it was started with ipv6.disable=1".to_owned());
+    let later = |service| Some(format!("this build of the lab has no {service}"));
+    (found.tc_lb, found.ipvs) = (later(Service::TcLb), later(Service::Ipvs));
     found.socket_lb = match groups {
         Some(_) => bpf::available().err(),
         None => Some(bpf::available().err().unwrap_or_else(|| {

@@ -59,7 +59,7 @@ impl fmt::Display for Backend {
 pub fn program(service: Service, services: &ServiceSet, node: IpAddr) -> Result<(), LabError> {
     let family = services.family();
     match service {
-        Service::None | Service::SocketLb => Ok(()),
+        Service::None | Service::SocketLb | Service::TcLb | Service::Ipvs => Ok(()),
         Service::IptablesLegacy => {
             let text = services::iptables(services, usize::MAX);
             load_iptables(Backend::Legacy, family, &text)
@@ -103,7 +103,9 @@ pub fn load_nftables(text: &str) -> Result<(), LabError> {
 /// The chains are not there, or the program is missing.
 pub fn service_packets(service: Service, services: &ServiceSet) -> Result<Option<u64>, LabError> {
     let backend = match service {
-        Service::None | Service::SocketLb | Service::Nftables => return Ok(None),
+        Service::None | Service::SocketLb | Service::TcLb | Service::Ipvs | Service::Nftables => {
+            return Ok(None);
+        }
         Service::IptablesLegacy => Backend::Legacy,
         Service::IptablesNft => Backend::Nft,
     };

@@ -90,7 +90,11 @@ impl ServicePath {
             Service::IptablesLegacy | Service::IptablesNft => {
                 node.enter(|| rules::service_packets(self.service, &self.services))
             }
-            Service::None | Service::Nftables | Service::SocketLb => Ok(None),
+            Service::None
+            | Service::Nftables
+            | Service::SocketLb
+            | Service::TcLb
+            | Service::Ipvs => Ok(None),
         }
     }
 
@@ -143,7 +147,7 @@ fn count(service: Service, services: &ServiceSet, node: IpAddr) -> u64 {
             .count()
     };
     let count = match service {
-        Service::None => 0,
+        Service::None | Service::Ipvs => 0,
         Service::IptablesLegacy | Service::IptablesNft => {
             starting(&services::iptables(services, usize::MAX), &["-A "])
         }
@@ -152,7 +156,7 @@ fn count(service: Service, services: &ServiceSet, node: IpAddr) -> u64 {
             .map(|text| starting(text, &["add rule ", "add element "]))
             .sum(),
         // One entry for each port, and for each endpoint one in either map.
-        Service::SocketLb => services.ports().len() + 2 * services.endpoints(),
+        Service::SocketLb | Service::TcLb => services.ports().len() + 2 * services.endpoints(),
     };
     u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -122,6 +122,7 @@ pub(crate) fn services(count: u32, position: Position, family: Family) -> Servic
         count,
         endpoints: 2,
         position,
+        ..Services::default()
     };
     ServiceSet::new(&services, family, &servers(family, 2), 1)
 }

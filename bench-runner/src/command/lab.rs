@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use anyhow::ensure;
 use std::os::unix::process::ExitStatusExt as _;
 use tollgate_lab::{Capabilities, LabOptions, Role, kept};
-use tollgate_results::arm::{Datapath, Name, Pods, Position, Service, Services, Wire};
+use tollgate_results::arm::{Datapath, Name, Pods, Service, Services, Wire};
 
 use super::plan::table;
 use crate::cli::{LabCommand, LabUpArgs};
@@ -72,12 +72,11 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
     );
     let services = Services {
         count: args.services,
-        endpoints: 1,
-        position: Position::Last,
+        ..Services::default()
     };
     ensure!(
         args.service != Service::None || args.services == 1,
-        "--services needs a --service; choose one of iptables-legacy, iptables-nft, nftables, socket-lb"
+        "--services needs a --service; choose for example iptables-legacy, nftables or tc-lb"
     );
     ensure!(
         args.pods != Pods::Host || args.wire == Wire::Native,
@@ -90,6 +89,7 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
         services: (args.service != Service::None).then_some(services),
         family: args.family,
         offloads: args.offloads,
+        ..Datapath::default()
     })
 }
 

@@ -1,5 +1,7 @@
 //! What was compared, on which machine, and which rounds count.
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Datapath, Name, SweepPoint};
@@ -179,8 +181,25 @@ pub struct EvidenceSummary {
     pub rule_packets: Option<u64>,
     /// Translations at the socket.
     pub socket_translations: Option<u64>,
+    /// Packets that were translated one by one, those of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packet_translations: Option<u64>,
+    /// What came to each endpoint of the service; empty where the server has one address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<EndpointShare>,
     /// What connection tracking said of the connections, in words.
     pub translation: String,
+}
+
+/// What came to one endpoint of a service in an arm's windows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointShare {
+    /// Its address.
+    pub address: IpAddr,
+    /// TCP connections.
+    pub connections: u64,
+    /// Datagrams.
+    pub datagrams: u64,
 }
 
 /// Whether evidence agrees with the declaration. Ordered: the later one wins in a summary.

@@ -1,8 +1,9 @@
 //! What carries each arm's packets, as somebody says it who has never seen Tollgate.
 
 use tollgate_results::arm::{
-    Datapath, Family, Name, Offloads, Pods, Position, Service, SweepPoint, Wire,
+    Access, Datapath, Family, Name, Offloads, Pods, Position, Service, SweepPoint, Wire,
 };
+use tollgate_results::standing::Standing;
 
 use super::number;
 use crate::model::{Analysis, ArmSummary};
@@ -102,7 +103,7 @@ pub(super) fn shared(analysis: &Analysis) -> Vec<String> {
 }
 
 /// Each dimension of a path in words.
-fn facets(path: &Datapath) -> [String; 5] {
+fn facets(path: &Datapath) -> Vec<String> {
     let pods = match path.pods {
         Pods::Bridge => "pods on a Linux bridge",
         Pods::Host => "no pods, straight from node to node",
@@ -117,6 +118,8 @@ fn facets(path: &Datapath) -> [String; 5] {
         Service::IptablesNft => translated(path, "kube-proxy's iptables rules (nft binary)"),
         Service::Nftables => translated(path, "kube-proxy's nftables rules"),
         Service::SocketLb => translated(path, "eBPF at the client's socket"),
+        Service::TcLb => translated(path, "eBPF on each packet of the client"),
+        Service::Ipvs => translated(path, "kube-proxy's IPVS mode"),
     };
     let family = match path.family {
         Family::Ipv4 => "IPv4",
@@ -126,13 +129,33 @@ fn facets(path: &Datapath) -> [String; 5] {
         Offloads::On => "segmentation offloads on",
         Offloads::Off => "segmentation offloads off",
     };
-    [
+    let mut facets = vec![
         pods.to_owned(),
         wire.to_owned(),
         service,
         family.to_owned(),
         offloads.to_owned(),
-    ]
+    ];
+    facets.extend(standing(path.standing));
+    facets
+}
+
+/// Says what stands on the nodes beside the path.
+fn standing(standing: Standing) -> Option<String> {
+    let count = |count: u32| number::count(u64::from(count));
+    match (standing.policies, standing.connections) {
+        (0, 0) => None,
+        (policies, 0) => Some(format!("{} policy rules on each node", count(policies))),
+        (0, connections) => Some(format!(
+            "{} other connections tracked on each node",
+            count(connections)
+        )),
+        (policies, connections) => Some(format!(
+            "{} policy rules and {} other tracked connections on each node",
+            count(policies),
+            count(connections)
+        )),
+    }
 }
 
 /// Says what translates the service's address, among how many.
@@ -140,8 +163,16 @@ fn translated(path: &Datapath, by: &str) -> String {
     let Some(services) = path.services else {
         return format!("the service's address translated by {by}");
     };
+    let asked = match (services.access, services.affinity) {
+        (Access::ClusterIp, false) => "",
+        (Access::ClusterIp, true) => ", each client kept at one endpoint",
+        (Access::NodePort, false) => ", asked for by a port of the client's node",
+        (Access::NodePort, true) => {
+            ", asked for by a port of the client's node, each client kept at one endpoint"
+        }
+    };
     let place = match services.position {
-        _ if services.count == 1 => return format!("one service, translated by {by}"),
+        _ if services.count == 1 => return format!("one service, translated by {by}{asked}"),
         Position::First => "the first of",
         Position::Median => "the middle one of",
         Position::Last => "the last of",
@@ -152,5 +183,5 @@ fn translated(path: &Datapath, by: &str) -> String {
         1 => String::new(),
         endpoints => format!(" with {endpoints} endpoints each"),
     };
-    format!("{place} {count} services{endpoints}, translated by {by}")
+    format!("{place} {count} services{endpoints}, translated by {by}{asked}")
 }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use tollgate_results::arm::{Datapath, Service, Wire};
 use tollgate_results::counters::{Counters, CpuCounters, Pressure, ThreadCounters};
 use tollgate_results::evidence::{
-    ConntrackEntries, DatapathCounters, DeviceCounters, Evidence, Translation,
+    ConntrackEntries, DatapathCounters, DeviceCounters, Evidence, PacketTranslations, Translation,
 };
 use tollgate_results::outcome::Outcome;
 use tollgate_results::workload::{Close, Connections, Http, Traffic};
@@ -99,6 +99,14 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
                 .collect(),
             service_rule_packets: iptables.then_some(connections),
             socket_lb_translations: (carried.service == Service::SocketLb).then_some(connections),
+            tc_lb: (carried.service == Service::TcLb).then_some(PacketTranslations {
+                forward: packets,
+                back: packets,
+                connections,
+                displaced: 0,
+                forgotten: 0,
+            }),
+            rule_generations: Vec::new(),
             conntrack_entries: ["a", "b"]
                 .into_iter()
                 .map(|node| ConntrackEntries {
@@ -110,7 +118,8 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
         translation: match carried.service {
             Service::None => Translation::Untouched,
             Service::SocketLb => Translation::AtTheSocket { endpoint },
-            Service::IptablesLegacy | Service::IptablesNft | Service::Nftables => {
+            Service::TcLb => Translation::BeforeTheNode { endpoint },
+            Service::IptablesLegacy | Service::IptablesNft | Service::Nftables | Service::Ipvs => {
                 Translation::Rewritten { endpoint }
             }
         },

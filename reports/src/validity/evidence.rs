@@ -1,12 +1,16 @@
 //! Whether the packets took the declared datapath (DESIGN §4.7).
 
 use tollgate_results::arm::{Arm, Service, Wire};
-use tollgate_results::evidence::{DatapathCounters, DeviceCounters, Translation};
+use tollgate_results::evidence::{
+    DatapathCounters, DeviceCounters, PacketTranslations, Translation,
+};
 use tollgate_results::outcome::Outcome;
 use tollgate_results::plan::Plan;
+use tollgate_results::standing::Standing;
 use tollgate_results::stream::Direction;
 use tollgate_results::workload::{Connections, Http, Traffic, Workload};
 
+use super::balance::Balance;
 use crate::analysis::values::{Observation, Observations};
 use crate::model::{Check, EvidenceSummary, Judgement};
 use crate::words;
@@ -21,6 +25,8 @@ const PATH: &str = "path";
 const ENCAPSULATION: &str = "encapsulation";
 const RULES: &str = "service rules";
 const SOCKET: &str = "socket translations";
+const PACKETS: &str = "packet translations";
+const STANDING: &str = "standing load";
 const CONNECTION: &str = "connection";
 
 /// What one slice shows of one thing.
@@ -71,10 +77,19 @@ pub(crate) fn summarise(
             findings.extend(found.into_iter().map(|finding| (finding, place.clone())));
         }
     }
-    let checks: Vec<Check> = [PATH, ENCAPSULATION, RULES, SOCKET, CONNECTION]
-        .into_iter()
-        .filter_map(|about| check(about, &findings, &totals))
-        .collect();
+    let checks: Vec<Check> = [
+        PATH,
+        ENCAPSULATION,
+        RULES,
+        SOCKET,
+        PACKETS,
+        STANDING,
+        CONNECTION,
+    ]
+    .into_iter()
+    .filter_map(|about| check(about, &findings, &totals))
+    .chain(totals.balance.check(arm))
+    .collect();
     let translation = checks
         .iter()
         .find(|check| check.about == CONNECTION)
@@ -92,6 +107,8 @@ pub(crate) fn summarise(
         encapsulated_packets: totals.encapsulated,
         rule_packets: totals.rules,
         socket_translations: totals.socket,
+        packet_translations: totals.packets.map(|packets| packets.forward),
+        endpoints: totals.balance.endpoints(),
     }
 }
 
@@ -143,6 +160,8 @@ struct Totals {
     encapsulated: Option<u64>,
     rules: Option<u64>,
     socket: Option<u64>,
+    packets: Option<PacketTranslations>,
+    balance: Balance,
 }
 
 impl Totals {
@@ -164,6 +183,13 @@ impl Totals {
         );
         add(&mut self.rules, counters.service_rule_packets);
         add(&mut self.socket, counters.socket_lb_translations);
+        if let Some(more) = counters.tc_lb {
+            let packets = self.packets.get_or_insert_default();
+            packets.forward = packets.forward.saturating_add(more.forward);
+            packets.displaced = packets.displaced.saturating_add(more.displaced);
+            packets.forgotten = packets.forgotten.saturating_add(more.forgotten);
+        }
+        self.balance.add(&observation.measured.server.answered);
     }
 
     fn agreement(&self, finding: &Finding) -> String {
@@ -182,8 +208,27 @@ impl Totals {
                 "{} translations at the socket for {requests} requests",
                 counted(self.socket)
             ),
+            PACKETS => self.translated(&requests),
             _ => finding.text.clone(),
         }
+    }
+}
+
+impl Totals {
+    fn translated(&self, requests: &str) -> String {
+        let packets = self.packets.unwrap_or_default();
+        let mut text = format!(
+            "{} packets translated one by one for {requests} requests",
+            words::count(packets.forward)
+        );
+        if packets.displaced > 0 {
+            text.push_str(&format!(
+                "; {} entries of the full connection table gave way, {} packets of open connections missed theirs",
+                words::count(packets.displaced),
+                words::count(packets.forgotten)
+            ));
+        }
+        text
     }
 }
 
@@ -222,6 +267,8 @@ fn judge(
         evidence.counters.socket_lb_translations,
         expected,
     ));
+    findings.extend(packets(service, evidence.counters.tc_lb, expected));
+    findings.extend(standing(arm.datapath.standing, &evidence.counters));
     findings.push(connection(service, &evidence.translation));
     findings
 }
@@ -404,12 +451,68 @@ fn socket(service: Service, translations: Option<u64>, expected: Expected) -> Op
     ))
 }
 
+/// Each packet of the client is translated by itself.
+fn packets(
+    service: Service,
+    translations: Option<PacketTranslations>,
+    expected: Expected,
+) -> Option<Finding> {
+    if service != Service::TcLb {
+        return None;
+    }
+    let Some(translations) = translations else {
+        let text = "the packets that were translated could not be counted".to_owned();
+        return Some(Finding::unknown(PACKETS, text));
+    };
+    let text = format!(
+        "declared tc-lb, but only {} packets were translated where at least {} must",
+        words::count(translations.forward),
+        words::count(expected.packets)
+    );
+    Some(Finding::of(
+        PACKETS,
+        translations.forward >= expected.packets,
+        text,
+    ))
+}
+
+/// What is declared to stand on the nodes was there when the slice began.
+fn standing(standing: Standing, counters: &DatapathCounters) -> Option<Finding> {
+    let declared = u64::from(standing.connections);
+    if declared == 0 {
+        return None;
+    }
+    let Some(fewest) = counters
+        .conntrack_entries
+        .iter()
+        .min_by_key(|node| node.entries)
+    else {
+        let text = "tracked connections could not be counted".to_owned();
+        return Some(Finding::unknown(STANDING, text));
+    };
+    let agrees = fewest.entries >= declared;
+    let declared = words::count(declared);
+    let text = if agrees {
+        format!("at least {declared} connections stood in each node's table")
+    } else {
+        format!(
+            "declared {declared} standing connections, but node {} tracked {} as the slice began",
+            fewest.node,
+            words::count(fewest.entries)
+        )
+    };
+    Some(Finding::of(STANDING, agrees, text))
+}
+
 fn connection(service: Service, translation: &Translation) -> Finding {
     let seen = match translation {
         Translation::Rewritten { endpoint } => format!("rewritten to {endpoint} by the node"),
         Translation::Untouched => "tracked by the node, nothing rewritten".to_owned(),
         Translation::AtTheSocket { endpoint } => {
             format!("connected to {endpoint} at the socket, nothing for the node to rewrite")
+        }
+        Translation::BeforeTheNode { endpoint } => {
+            format!("rewritten to {endpoint} before the node saw it")
         }
         Translation::Untracked => {
             let text = "the node tracks no such connection".to_owned();
@@ -421,9 +524,10 @@ fn connection(service: Service, translation: &Translation) -> Finding {
     };
     let agrees = match service {
         Service::None => *translation == Translation::Untouched,
-        Service::IptablesLegacy | Service::IptablesNft | Service::Nftables => {
+        Service::IptablesLegacy | Service::IptablesNft | Service::Nftables | Service::Ipvs => {
             matches!(translation, Translation::Rewritten { .. })
         }
+        Service::TcLb => matches!(translation, Translation::BeforeTheNode { .. }),
         Service::SocketLb => matches!(translation, Translation::AtTheSocket { .. }),
     };
     if agrees {

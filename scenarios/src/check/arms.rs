@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tollgate_results::arm::{Arm, Datapath, Name, Pods, Service, Services, SweepPoint, Wire};
+use tollgate_results::arm::{
+    Access, Arm, Datapath, Name, Pods, Service, Services, SweepPoint, Wire,
+};
+use tollgate_results::standing::Standing;
 
 use super::{change, range};
 use crate::document::Document;
@@ -65,6 +68,7 @@ impl Checked<'_, '_> {
         self.impossible_points();
         let workloads = self.workloads(file, workloads);
         let change = change::check(self.document, self.name, self.table);
+        let standing = self.standing();
         let levels = self.levels();
         levels
             .into_iter()
@@ -81,7 +85,7 @@ impl Checked<'_, '_> {
                 Some(Arm {
                     name,
                     reference: self.table.reference.clone(),
-                    datapath: self.datapath(services),
+                    datapath: self.datapath(services, standing),
                     workloads: workloads.clone(),
                     sweep,
                     change: change.clone(),
@@ -97,7 +101,7 @@ impl Checked<'_, '_> {
         }
     }
 
-    fn datapath(&self, services: Option<Services>) -> Datapath {
+    fn datapath(&self, services: Option<Services>, standing: Standing) -> Datapath {
         Datapath {
             pods: self.table.pods,
             wire: self.table.wire,
@@ -105,6 +109,23 @@ impl Checked<'_, '_> {
             services,
             family: self.table.family,
             offloads: self.table.offloads,
+            standing,
+        }
+    }
+
+    /// Returns what stands beside the path.
+    fn standing(&mut self) -> Standing {
+        let table = self.table.standing.clone();
+        let mut number = |key, number: i64, most: u32| {
+            if let Some(message) = range(number, (0, i64::from(most))) {
+                self.fault(&["standing", key], message);
+            }
+            // What doesn't fit was out of range.
+            u32::try_from(number).unwrap_or(0)
+        };
+        Standing {
+            policies: number("policies", table.policies, Standing::MOST_POLICIES),
+            connections: number("connections", table.connections, Standing::MOST_CONNECTIONS),
         }
     }
 
@@ -123,6 +144,11 @@ impl Checked<'_, '_> {
                 self.table.wire
             );
             self.fault(&["wire"], message);
+        }
+        if self.table.pods == Pods::Host && self.table.service == Service::TcLb {
+            let message = "tc-lb translates at a pod's veth pair, and pods = \"host\" has none; write \
+                           pods = \"bridge\", or service = \"socket-lb\"";
+            self.fault(&["service"], message);
         }
     }
 
@@ -225,6 +251,12 @@ impl Checked<'_, '_> {
                 table.endpoints
             );
             self.fault(key, message);
+        } else if table.access == Access::NodePort && count > i64::from(Services::MOST_NODE_PORTS) {
+            let message = format!(
+                "{count} services with a node port each; Kubernetes keeps 30000 to 32767 for them, room for {}",
+                Services::MOST_NODE_PORTS
+            );
+            self.fault(key, message);
         }
         // What doesn't fit was out of range.
         let fit = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -232,6 +264,8 @@ impl Checked<'_, '_> {
             count: fit(count),
             endpoints: fit(table.endpoints),
             position: table.position,
+            affinity: table.affinity,
+            access: table.access,
         }
     }
 }

@@ -84,7 +84,7 @@ fn an_ordinary_user_loads_them_in_several_transactions() {
         let services = Services {
             count,
             endpoints,
-            position: Position::Last,
+            ..Services::default()
         };
         let servers = testing::servers(Family::Ipv6, 100);
         let services = ServiceSet::new(&services, Family::Ipv6, &servers, 1);

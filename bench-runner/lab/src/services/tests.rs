@@ -14,6 +14,7 @@ fn set(count: u32, endpoints: u32, position: Position, seed: u64) -> ServiceSet 
             count,
             endpoints,
             position,
+            ..Services::default()
         },
         Family::Ipv4,
         &[server],

@@ -44,6 +44,7 @@ fn services(count: u32, endpoints: u32, position: Position) -> Services {
         count,
         endpoints,
         position,
+        ..Services::default()
     }
 }
 

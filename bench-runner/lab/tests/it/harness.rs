@@ -160,11 +160,11 @@ pub(crate) fn open_to_all(path: &Path) {
 }
 
 /// Few services, the one under test first.
-pub(crate) const fn few() -> Services {
+pub(crate) fn few() -> Services {
     Services {
         count: 10,
-        endpoints: 1,
         position: Position::First,
+        ..Services::default()
     }
 }
 

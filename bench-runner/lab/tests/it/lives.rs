@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tollgate_lab::{Lab, LabErrorKind, LabOptions};
-use tollgate_results::arm::{Position, Service, Services};
+use tollgate_results::arm::{Service, Services};
 
 use crate::harness::{
     HOLDER_VARIABLE, MAKER, capabilities, few, holder, is_root, lab, name, native, open_to_all,
@@ -84,7 +84,7 @@ fn be_maker() {
     let slow = Services {
         count: 20_000,
         endpoints: 2,
-        position: Position::Last,
+        ..Services::default()
     };
     let _ = lab.deploy(&name("slow"), &with_service(Service::IptablesNft, slow), 1);
     thread::park();

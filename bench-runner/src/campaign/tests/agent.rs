@@ -183,11 +183,10 @@ pub(super) fn path(real: &Datapath, packets: u64) -> DatapathCounters {
     }
     DatapathCounters {
         devices,
-        service_rule_packets: None,
-        socket_lb_translations: None,
         conntrack_entries: vec![ConntrackEntries {
             node: "a".to_owned(),
             entries: 2,
         }],
+        ..DatapathCounters::default()
     }
 }

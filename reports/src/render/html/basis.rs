@@ -29,7 +29,7 @@ pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
                     th.n scope="col" { "Requests" }
                     th.n scope="col" { "VXLAN packets" }
                     th.n scope="col" { "Packets on rules" }
-                    th.n scope="col" { "Socket translations" }
+                    th.n scope="col" { "eBPF translations" }
                     th scope="col" { "Connection tracking" }
                 }
             }
@@ -42,7 +42,7 @@ pub(super) fn evidence(analysis: &Analysis, legend: &Legend) -> Markup {
                         td.n { (number::count(evidence.requests)) }
                         td.n { (counted(arm, |it| it.encapsulated_packets)) }
                         td.n { (counted(arm, |it| it.rule_packets)) }
-                        td.n { (counted(arm, |it| it.socket_translations)) }
+                        td.n { (counted(arm, |it| it.socket_translations.or(it.packet_translations))) }
                         td { (evidence.translation) }
                     }
                 }
