@@ -192,6 +192,10 @@ dimension! {
     Pods {
         /// A veth pair into a Linux bridge, as flannel does.
         Bridge = "bridge",
+        /// A veth pair straight into the node's routing, each pod with a route of its own, as Calico does.
+        Routed = "routed",
+        /// A veth pair whose packets eBPF programs carry past the node's own stack, as Cilium does with host routing.
+        Ebpf = "ebpf",
         /// No pod: client and server run in the node's own namespace. The floor.
         Host = "host",
     }
@@ -204,6 +208,8 @@ dimension! {
         Native = "native",
         /// VXLAN with static forwarding entries, as flannel sets it up.
         Vxlan = "vxlan",
+        /// VXLAN whose far end an eBPF program chooses for each packet, as Cilium sets it up.
+        VxlanEbpf = "vxlan-ebpf",
     }
 }
 

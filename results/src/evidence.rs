@@ -23,6 +23,9 @@ pub struct DatapathCounters {
     /// difference how often they were changed. Without nodes that have one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rule_generations: Vec<RuleGeneration>,
+    /// What the eBPF programs at the nodes' devices did; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<ProgramCounters>,
     /// Connection-tracking entries of each node: a level, so a difference keeps the *earlier* one
     /// (entries at the slice's start).
     pub conntrack_entries: Vec<ConntrackEntries>,
@@ -69,6 +72,26 @@ pub struct RuleGeneration {
     pub generation: u64,
 }
 
+/// Programs that take packets out of pods past the node's stack; the second gives them a tunnel's key, too.
+pub const FROM_POD: [&str; 2] = ["from_pod", "from_pod_to_tunnel"];
+/// The program that hands packets into pods past the node's stack.
+pub const FROM_WIRE: &str = "from_wire";
+/// The program that gives a tunnel's key to packets that the node's stack routed.
+pub const TO_TUNNEL: &str = "to_tunnel";
+
+/// Packets that met one eBPF program of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgramCounters {
+    /// The node, `a` (client's) or `b` (server's).
+    pub node: String,
+    /// The program's name, as the kernel lists it, for example `from_pod`.
+    pub program: String,
+    /// Packets that it did its work on: redirected, or gave a tunnel's key.
+    pub carried: u64,
+    /// Packets that it left to the node's own stack, since its maps knew nothing of them.
+    pub passed: u64,
+}
+
 /// Connection-tracking entries of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConntrackEntries {
@@ -104,6 +127,17 @@ impl DatapathCounters {
                 ..rules.clone()
             })
         });
+        let programs = self.programs.iter().filter_map(|program| {
+            let before = earlier
+                .programs
+                .iter()
+                .find(|before| before.node == program.node && before.program == program.program)?;
+            Some(ProgramCounters {
+                carried: program.carried.checked_sub(before.carried)?,
+                passed: program.passed.checked_sub(before.passed)?,
+                ..program.clone()
+            })
+        });
         let diff = |later: Option<u64>, earlier: Option<u64>| later?.checked_sub(earlier?);
         Self {
             devices: devices.collect(),
@@ -117,6 +151,7 @@ impl DatapathCounters {
                 .zip(earlier.tc_lb)
                 .and_then(|(later, earlier)| later.since(earlier)),
             rule_generations: generations.collect(),
+            programs: programs.collect(),
             conntrack_entries: earlier.conntrack_entries.clone(),
         }
     }
@@ -132,6 +167,20 @@ impl PacketTranslations {
             displaced: self.displaced.checked_sub(earlier.displaced)?,
             forgotten: self.forgotten.checked_sub(earlier.forgotten)?,
         })
+    }
+}
+
+impl DatapathCounters {
+    /// Returns the packets that programs of these names carried on a node, `a` or `b`.
+    #[must_use]
+    pub fn carried(&self, node: &str, programs: &[&str]) -> u64 {
+        let named = self
+            .programs
+            .iter()
+            .filter(|program| program.node == node && programs.contains(&program.program.as_str()));
+        named
+            .map(|program| program.carried)
+            .fold(0, u64::saturating_add)
     }
 }
 
