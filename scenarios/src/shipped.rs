@@ -16,9 +16,10 @@ macro_rules! shipped {
 }
 
 /// In the order in which a newcomer would run them.
-static SHIPPED: [Shipped; 4] = shipped![
+static SHIPPED: &[Shipped] = &shipped![
     "quickstart",
     "overlay-tax",
+    "pod-attachment",
     "service-path",
     "service-scaling"
 ];
@@ -26,5 +27,5 @@ static SHIPPED: [Shipped; 4] = shipped![
 /// Returns the shipped scenarios, in the order in which a newcomer would run them.
 #[must_use]
 pub fn shipped() -> &'static [Shipped] {
-    &SHIPPED
+    SHIPPED
 }

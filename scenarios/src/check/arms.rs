@@ -137,6 +137,15 @@ impl Checked<'_, '_> {
                            another, or remove the key";
             self.fault(&["services"], message);
         }
+        let by_rules = !matches!(self.table.service, Service::None | Service::SocketLb);
+        if self.table.pods == Pods::Ebpf && by_rules {
+            let message = format!(
+                "pods = \"ebpf\" passes by the node's netfilter, where `{}` would translate; write \
+                 service = \"socket-lb\", or pods = \"routed\"",
+                self.table.service
+            );
+            self.fault(&["service"], message);
+        }
         if self.table.pods == Pods::Host && self.table.wire != Wire::Native {
             let message = format!(
                 "pods = \"host\" sends from the node's own address, which `{}` never carries; write \

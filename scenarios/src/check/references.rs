@@ -1,6 +1,6 @@
 //! References: which arm each arm is compared with.
 
-use tollgate_results::arm::{Arm, Name};
+use tollgate_results::arm::{Arm, Name, Pods};
 
 use super::missing;
 use crate::document::Document;
@@ -40,6 +40,7 @@ pub(super) fn check(document: &mut Document<'_>, file: &File, arms: &mut [Arm]) 
     for arm in arms.iter() {
         circle(document, arms, arm);
         coverage(document, arms, arm);
+        fairness(document, arms, arm);
     }
     Some(reference.clone())
 }
@@ -120,6 +121,21 @@ fn coverage(document: &mut Document<'_>, arms: &[Arm], arm: &Arm) {
             reference.name
         );
         document.fault(&["arm", table_name(arm), "workloads"], message);
+    }
+}
+
+/// Notes eBPF compared with a bridge where nothing shows how much of the difference is the bridge.
+fn fairness(document: &mut Document<'_>, arms: &[Arm], arm: &Arm) {
+    let reference = arm.reference.as_ref().and_then(|name| find(arms, name));
+    let bridge = reference.filter(|reference| reference.datapath.pods == Pods::Bridge);
+    let routed = arms.iter().any(|arm| arm.datapath.pods == Pods::Routed);
+    if let Some(bridge) = bridge.filter(|_| arm.datapath.pods == Pods::Ebpf && !routed) {
+        let message = format!(
+            "against `{}` eBPF would be credited with the bridge that it leaves out, about half of the \
+             difference; add an arm with pods = \"routed\", which shows that half",
+            bridge.name
+        );
+        document.fault(&["arm", table_name(arm), "pods"], message);
     }
 }
 

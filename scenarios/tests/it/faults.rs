@@ -316,6 +316,27 @@ fn impossible_services_are_refused() {
 }
 
 #[test]
+fn ebpf_pods_that_prove_nothing_are_refused() {
+    expect(
+        "wire = \"vxlan\"",
+        "pods = \"ebpf\"",
+        &[
+            "small.toml:10:1: arm.vxlan.pods: against `native` eBPF would be credited with the bridge that it leaves \
+           out, about half of the difference; add an arm with pods = \"routed\", which shows that half",
+        ],
+    );
+    expect(
+        "service = \"iptables-legacy\"",
+        "service = \"iptables-legacy\"\npods = \"ebpf\"\n[arm.routed]\npods = \"routed\"\n\
+         service = \"nftables\"",
+        &[
+            "small.toml:13:1: arm.ipt.service: pods = \"ebpf\" passes by the node's netfilter, where \
+           `iptables-legacy` would translate; write service = \"socket-lb\", or pods = \"routed\"",
+        ],
+    );
+}
+
+#[test]
 fn references_that_lead_nowhere_are_refused() {
     expect(
         "reference = \"native\"",
@@ -506,7 +527,7 @@ fn files_that_cannot_be_read_are_named() {
     assert_eq!(
         Scenario::load("nonsense").unwrap_err().to_string(),
         "nonsense: neither a shipped scenario nor a file; there are `quickstart`, `overlay-tax`, \
-         `service-path`, `service-scaling`"
+         `pod-attachment`, `service-path`, `service-scaling`"
     );
 }
 
