@@ -194,7 +194,7 @@ impl Synthetic {
             let services = arm.arm.datapath.services;
             ArmFacts {
                 pod_mtu: Some(match arm.arm.datapath.wire {
-                    Wire::Vxlan => 1_450,
+                    Wire::Vxlan | Wire::VxlanEbpf => 1_450,
                     Wire::Native => 1_500,
                 }),
                 wire_mtu: Some(1_500),

@@ -106,11 +106,14 @@ pub(super) fn shared(analysis: &Analysis) -> Vec<String> {
 fn facets(path: &Datapath) -> Vec<String> {
     let pods = match path.pods {
         Pods::Bridge => "pods on a Linux bridge",
+        Pods::Routed => "pods with a route each, no bridge",
+        Pods::Ebpf => "pods' packets carried by eBPF past the node's own stack",
         Pods::Host => "no pods, straight from node to node",
     };
     let wire = match path.wire {
         Wire::Native => "packets routed between the nodes as they are",
         Wire::Vxlan => "packets wrapped in VXLAN between the nodes",
+        Wire::VxlanEbpf => "packets wrapped in VXLAN as eBPF tells for each",
     };
     let service = match path.service {
         Service::None => "the client uses the server's own address".to_owned(),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
-use tollgate_results::arm::{Datapath, Service, Wire};
+use tollgate_results::arm::{Datapath, Pods, Service, Wire};
 use tollgate_results::counters::{Counters, CpuCounters, Pressure, ThreadCounters};
 use tollgate_results::evidence::{
-    ConntrackEntries, DatapathCounters, DeviceCounters, Evidence, PacketTranslations, Translation,
+    ConntrackEntries, DatapathCounters, DeviceCounters, Evidence, PacketTranslations,
+    ProgramCounters, Translation,
 };
 use tollgate_results::outcome::Outcome;
 use tollgate_results::workload::{Close, Connections, Http, Traffic};
@@ -95,7 +96,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
         counters: DatapathCounters {
             devices: ["a", "b"]
                 .into_iter()
-                .flat_map(|node| devices(node, carried.wire, packets))
+                .flat_map(|node| devices(node, carried, packets))
                 .collect(),
             service_rule_packets: iptables.then_some(connections),
             socket_lb_translations: (carried.service == Service::SocketLb).then_some(connections),
@@ -107,6 +108,10 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
                 forgotten: 0,
             }),
             rule_generations: Vec::new(),
+            programs: ["a", "b"]
+                .into_iter()
+                .flat_map(|node| programs(node, carried, packets))
+                .collect(),
             conntrack_entries: ["a", "b"]
                 .into_iter()
                 .map(|node| ConntrackEntries {
@@ -116,6 +121,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
                 .collect(),
         },
         translation: match carried.service {
+            _ if carried.pods == Pods::Ebpf => Translation::Untracked,
             Service::None => Translation::Untouched,
             Service::SocketLb => Translation::AtTheSocket { endpoint },
             Service::TcLb => Translation::BeforeTheNode { endpoint },
@@ -126,7 +132,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
     }
 }
 
-fn devices(node: &str, wire: Wire, packets: u64) -> Vec<DeviceCounters> {
+fn devices(node: &str, carried: &Datapath, packets: u64) -> Vec<DeviceCounters> {
     let device = |device: &str, kind: &str, packets: u64| DeviceCounters {
         node: node.to_owned(),
         device: device.to_owned(),
@@ -135,12 +141,30 @@ fn devices(node: &str, wire: Wire, packets: u64) -> Vec<DeviceCounters> {
         tx_packets: packets,
         dropped: 0,
     };
-    let mut devices = vec![
-        device("eth0", "veth", packets),
-        device("cni0", "bridge", packets),
-    ];
-    if wire == Wire::Vxlan {
-        devices.push(device("flannel.1", "vxlan", packets));
+    let mut devices = vec![device("eth0", "veth", packets)];
+    if carried.pods == Pods::Bridge {
+        devices.push(device("cni0", "bridge", packets));
+    }
+    match carried.wire {
+        Wire::Native => {}
+        Wire::Vxlan => devices.push(device("flannel.1", "vxlan", packets)),
+        Wire::VxlanEbpf => devices.push(device("vxlan0", "vxlan", packets)),
     }
     devices
+}
+
+fn programs(node: &str, carried: &Datapath, packets: u64) -> Vec<ProgramCounters> {
+    let names: &[&str] = match (carried.pods, carried.wire) {
+        (Pods::Ebpf, Wire::VxlanEbpf) => &["from_pod_to_tunnel", "from_wire"],
+        (Pods::Ebpf, _) => &["from_pod", "from_wire"],
+        (_, Wire::VxlanEbpf) => &["to_tunnel"],
+        _ => &[],
+    };
+    let counters = names.iter().map(|program| ProgramCounters {
+        node: node.to_owned(),
+        program: (*program).to_owned(),
+        carried: packets,
+        passed: 0,
+    });
+    counters.collect()
 }

@@ -1,8 +1,10 @@
 //! Whether the packets took the declared datapath (DESIGN §4.7).
 
-use tollgate_results::arm::{Arm, Service, Wire};
+mod pods;
+
+use tollgate_results::arm::{Arm, Pods, Service, Wire};
 use tollgate_results::evidence::{
-    DatapathCounters, DeviceCounters, PacketTranslations, Translation,
+    DatapathCounters, DeviceCounters, FROM_POD, PacketTranslations, TO_TUNNEL, Translation,
 };
 use tollgate_results::outcome::Outcome;
 use tollgate_results::plan::Plan;
@@ -23,6 +25,7 @@ const STRAY_PACKETS: u64 = 20;
 
 const PATH: &str = "path";
 const ENCAPSULATION: &str = "encapsulation";
+const PODS: &str = "pods";
 const RULES: &str = "service rules";
 const SOCKET: &str = "socket translations";
 const PACKETS: &str = "packet translations";
@@ -80,6 +83,7 @@ pub(crate) fn summarise(
     let checks: Vec<Check> = [
         PATH,
         ENCAPSULATION,
+        PODS,
         RULES,
         SOCKET,
         PACKETS,
@@ -162,6 +166,8 @@ struct Totals {
     socket: Option<u64>,
     packets: Option<PacketTranslations>,
     balance: Balance,
+    carried: u64,
+    passed: u64,
 }
 
 impl Totals {
@@ -176,6 +182,10 @@ impl Totals {
                 *total = Some(total.unwrap_or(0).saturating_add(count));
             }
         };
+        for program in &counters.programs {
+            self.carried = self.carried.saturating_add(program.carried);
+            self.passed = self.passed.saturating_add(program.passed);
+        }
         let counted = !counters.devices.is_empty();
         add(
             &mut self.encapsulated,
@@ -209,6 +219,12 @@ impl Totals {
                 counted(self.socket)
             ),
             PACKETS => self.translated(&requests),
+            PODS if self.carried > 0 => format!(
+                "{}; eBPF carried {} packets and left {} to the nodes' stack, for {requests} requests",
+                finding.text,
+                words::count(self.carried),
+                words::count(self.passed)
+            ),
             _ => finding.text.clone(),
         }
     }
@@ -251,12 +267,13 @@ fn judge(
         let path = path(&evidence.counters, expected);
         return vec![path, connection(Service::None, &evidence.translation)];
     }
-    let service = arm.datapath.service;
+    let (pods, service) = (arm.datapath.pods, arm.datapath.service);
     let mut findings = vec![encapsulation(
         arm.datapath.wire,
         &evidence.counters,
         expected,
     )];
+    findings.extend(pods::judge(pods, &evidence.counters, expected));
     findings.extend(rules(
         service,
         evidence.counters.service_rule_packets,
@@ -269,7 +286,10 @@ fn judge(
     ));
     findings.extend(packets(service, evidence.counters.tc_lb, expected));
     findings.extend(standing(arm.datapath.standing, &evidence.counters));
-    findings.push(connection(service, &evidence.translation));
+    findings.push(match pods {
+        Pods::Ebpf => pods::unseen(&evidence.translation),
+        Pods::Bridge | Pods::Routed | Pods::Host => connection(service, &evidence.translation),
+    });
     findings
 }
 
@@ -392,10 +412,27 @@ fn encapsulation(wire: Wire, counters: &DatapathCounters, expected: Expected) ->
     }
     let seen = Encapsulated::of(counters);
     let least = words::count(expected.packets);
+    let stray = expected.stray();
+    let keyed = counters.carried("a", &[FROM_POD[1], TO_TUNNEL]);
     match wire {
-        Wire::Vxlan => {
+        Wire::Vxlan if keyed > stray => {
             let text = format!(
-                "declared vxlan, but only {} packets crossed both VXLAN devices where at least {least} must",
+                "declared vxlan, but an eBPF program chose the far end of {} packets",
+                words::count(keyed)
+            );
+            Finding::of(ENCAPSULATION, false, text)
+        }
+        Wire::VxlanEbpf if keyed < expected.packets => {
+            let text = format!(
+                "declared vxlan-ebpf, but eBPF chose the far end of only {} packets where at least {least} must \
+                 have gone",
+                words::count(keyed)
+            );
+            Finding::of(ENCAPSULATION, false, text)
+        }
+        Wire::Vxlan | Wire::VxlanEbpf => {
+            let text = format!(
+                "declared {wire}, but only {} packets crossed both VXLAN devices where at least {least} must",
                 words::count(seen.requests)
             );
             Finding::of(ENCAPSULATION, seen.requests >= expected.packets, text)
@@ -405,9 +442,15 @@ fn encapsulation(wire: Wire, counters: &DatapathCounters, expected: Expected) ->
                 "declared native, but {} packets crossed VXLAN devices",
                 words::count(seen.all)
             );
-            let stray = STRAY_PACKETS.max(expected.packets / 100);
             Finding::of(ENCAPSULATION, seen.all <= stray, text)
         }
+    }
+}
+
+impl Expected {
+    /// Packets of no slice's that a path may see all the same.
+    fn stray(self) -> u64 {
+        STRAY_PACKETS.max(self.packets / 100)
     }
 }
 

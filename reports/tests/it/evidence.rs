@@ -3,8 +3,9 @@
 use tollgate_reports::analyse;
 use tollgate_reports::model::{AnswerKind, Judgement, Verdict};
 use tollgate_reports::synthetic::{Synthetic, datapath, name};
-use tollgate_results::arm::{Service, Wire};
+use tollgate_results::arm::{Datapath, Pods, Service, Wire};
 use tollgate_results::evidence::Translation;
+use tollgate_results::slice::Measured;
 
 use crate::validity::{change, verdicts};
 
@@ -102,6 +103,100 @@ fn every_service_is_held_to_its_own_proof() {
             );
         }
     }
+}
+
+/// Judges one arm that declares one thing and is carried by another.
+fn judged(declared: &Datapath, carried: &Datapath) -> (Judgement, String) {
+    let mut synthetic = Synthetic::quickstart();
+    synthetic.rounds = 1;
+    synthetic.arms.truncate(2);
+    synthetic.workloads.truncate(1);
+    synthetic.arms[1].arm.datapath = declared.clone();
+    synthetic.arms[1].carried = carried.clone();
+    let evidence = analyse(&synthetic.campaign()).arms[1].evidence.clone();
+    let words: Vec<_> = evidence
+        .checks
+        .into_iter()
+        .map(|check| check.text)
+        .collect();
+    (evidence.judgement, words.join("; "))
+}
+
+#[test]
+fn every_attachment_of_pods_and_every_tunnel_is_held_to_its_own_proof() {
+    let paths: Vec<Datapath> = [Pods::Bridge, Pods::Routed, Pods::Ebpf]
+        .into_iter()
+        .flat_map(|pods| {
+            [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf].map(|wire| Datapath {
+                pods,
+                wire,
+                ..Datapath::default()
+            })
+        })
+        .collect();
+    for declared in &paths {
+        for carried in &paths {
+            let (judgement, words) = judged(declared, carried);
+            let expected = if declared == carried {
+                Judgement::Ok
+            } else {
+                Judgement::Contradicts
+            };
+            assert_eq!(judgement, expected, "{declared} by {carried}: {words}");
+        }
+    }
+}
+
+#[test]
+fn ebpf_that_leaves_packets_to_the_stack_is_no_fast_path() {
+    let ebpf = Datapath {
+        pods: Pods::Ebpf,
+        ..Datapath::default()
+    };
+    let mut synthetic = Synthetic::overlay();
+    synthetic.arms[1].arm.datapath = ebpf.clone();
+    synthetic.arms[1].carried = ebpf;
+    let mut campaign = synthetic.campaign();
+    let leave = |measured: &mut Measured, packets| {
+        for program in &mut measured.evidence.counters.programs {
+            program.passed = packets;
+        }
+    };
+    let judgement = |campaign| analyse(campaign).arms[1].evidence.judgement;
+    change(&mut campaign, |_, _| true, |measured| leave(measured, 3));
+    assert_eq!(judgement(&campaign), Judgement::Ok);
+    change(
+        &mut campaign,
+        |round, _| round == 4,
+        |measured| leave(measured, 30_000),
+    );
+    let evidence = &analyse(&campaign).arms[1].evidence;
+    let check = evidence
+        .checks
+        .iter()
+        .find(|check| check.about == "pods")
+        .unwrap();
+    assert_eq!(check.judgement, Judgement::Contradicts);
+    assert!(
+        check
+            .text
+            .contains("120,000 packets went through the nodes' stack"),
+        "{}",
+        check.text
+    );
+    change(
+        &mut campaign,
+        |_, arm| arm == "vxlan",
+        |measured| {
+            leave(measured, 0);
+            measured.evidence.translation = Translation::Untouched;
+        },
+    );
+    assert_eq!(
+        judgement(&campaign),
+        Judgement::Contradicts,
+        "netfilter saw it"
+    );
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! Whether pods were attached to their nodes as declared.
+
+use tollgate_results::arm::Pods;
+use tollgate_results::evidence::{DatapathCounters, FROM_POD, FROM_WIRE, Translation};
+
+use super::{CONNECTION, Expected, Finding, PODS};
+use crate::words;
+
+/// Judges by the bridges that stand, the packets over them, and those that eBPF programs carried past the nodes' stack.
+pub(super) fn judge(
+    pods: Pods,
+    counters: &DatapathCounters,
+    expected: Expected,
+) -> Option<Finding> {
+    if counters.devices.is_empty() {
+        return None;
+    }
+    let seen = Seen::of(counters);
+    let fault = match pods {
+        Pods::Bridge => seen.no_bridge().or_else(|| seen.programs(expected)),
+        Pods::Routed | Pods::Host => seen.bridge(expected).or_else(|| seen.programs(expected)),
+        Pods::Ebpf => seen.bridge(expected).or_else(|| seen.other_way(expected)),
+    };
+    Some(match fault {
+        Some(fault) => Finding::of(PODS, false, format!("declared {pods} pods, but {fault}")),
+        None => Finding::of(PODS, true, words(pods).to_owned()),
+    })
+}
+
+const fn words(pods: Pods) -> &'static str {
+    match pods {
+        Pods::Bridge => "attached by a bridge",
+        Pods::Routed => "routed, no bridge",
+        Pods::Ebpf => "past the nodes' stack",
+        Pods::Host => "no pods, no bridge",
+    }
+}
+
+/// What a slice's packets left behind at the nodes.
+struct Seen {
+    bridges: usize,
+    /// Packets over bridges.
+    bridged: u64,
+    /// Packets that programs took out of the client's pod, and into the server's.
+    there: [u64; 2],
+    /// Packets that such programs carried anywhere, and that they left to the stack.
+    carried: u64,
+    passed: u64,
+}
+
+impl Seen {
+    fn of(counters: &DatapathCounters) -> Self {
+        let bridges = || {
+            let all = counters.devices.iter();
+            all.filter(|device| device.kind == "bridge")
+        };
+        let fast = || {
+            counters.programs.iter().filter(|program| {
+                let name = program.program.as_str();
+                FROM_POD.contains(&name) || name == FROM_WIRE
+            })
+        };
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
+        Self {
+            bridges: bridges().count(),
+            bridged: sum(
+                &mut bridges().map(|device| device.rx_packets.saturating_add(device.tx_packets))
+            ),
+            there: [
+                counters.carried("a", &FROM_POD),
+                counters.carried("b", &[FROM_WIRE]),
+            ],
+            carried: sum(&mut fast().map(|program| program.carried)),
+            passed: sum(&mut fast().map(|program| program.passed)),
+        }
+    }
+
+    fn no_bridge(&self) -> Option<String> {
+        (self.bridges == 0).then(|| "the nodes have no bridge".to_owned())
+    }
+
+    fn bridge(&self, expected: Expected) -> Option<String> {
+        (self.bridged > expected.stray())
+            .then(|| format!("{} packets crossed a bridge", words::count(self.bridged)))
+    }
+
+    fn programs(&self, expected: Expected) -> Option<String> {
+        (self.carried > expected.stray()).then(|| {
+            let carried = words::count(self.carried);
+            format!("eBPF carried {carried} packets past the nodes' stack")
+        })
+    }
+
+    fn other_way(&self, expected: Expected) -> Option<String> {
+        let fewest = self.there[0].min(self.there[1]);
+        if fewest < expected.packets {
+            return Some(format!(
+                "eBPF carried only {} packets from pod to pod where at least {} must have gone",
+                words::count(fewest),
+                words::count(expected.packets)
+            ));
+        }
+        (self.passed > expected.stray()).then(|| {
+            let passed = words::count(self.passed);
+            format!("{passed} packets went through the nodes' stack")
+        })
+    }
+}
+
+/// Judges what connection tracking knows of a connection that is to pass by it.
+pub(super) fn unseen(translation: &Translation) -> Finding {
+    let text = match translation {
+        Translation::Untracked => {
+            let text = "the node's netfilter never saw the connection";
+            return Finding::of(CONNECTION, true, text.to_owned());
+        }
+        Translation::Unknown { reason } => return Finding::unknown(CONNECTION, reason.clone()),
+        Translation::Rewritten { endpoint } => format!("rewrote it to {endpoint}"),
+        Translation::Untouched
+        | Translation::AtTheSocket { .. }
+        | Translation::BeforeTheNode { .. } => "tracks it".to_owned(),
+    };
+    let text = format!("declared ebpf pods, which pass by the node's netfilter, but that {text}");
+    Finding::of(CONNECTION, false, text)
+}
