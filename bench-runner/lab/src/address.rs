@@ -102,6 +102,15 @@ pub(crate) fn on_wire(host: u8, family: Family) -> IpAddr {
     }
 }
 
+/// Returns the address that pods without a bridge send everything to, as Calico's do: no device has IPv4's, the node's end
+/// of the pair answers for it; IPv6's is that end's own.
+pub(crate) fn pod_gateway(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => Ipv4Addr::new(169, 254, 1, 1).into(),
+        Family::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
+
 /// Returns the nodes' way out, which nobody answers at: it only gives them a default route, without which a
 /// node could not even ask for a service's address.
 pub(crate) fn router(family: Family) -> IpAddr {

@@ -20,8 +20,10 @@ use tollgate_results::outcome::Flow;
 use self::namespace::Namespace;
 use crate::address::{self, Side};
 use crate::base::{self, Congestion};
+use crate::bpf::ProgramRuns;
 use crate::cgroup::ArmGroup;
 use crate::error::{Doing as _, LabError};
+use crate::fast_path::FastPath;
 use crate::process::{Agent, Inside, StandIn};
 use crate::protocol::{ArmEndpoints, CommandLine, Role};
 use crate::service_path::{self, ServicePath};
@@ -40,6 +42,7 @@ pub(crate) struct Arm {
     sites: Vec<Namespace>,
     client_place: Place,
     server_place: Place,
+    fast_paths: Vec<FastPath>,
     path: Option<ServicePath>,
     group: Option<ArmGroup>,
     stand_ins: Vec<StandIn>,
@@ -84,11 +87,13 @@ impl Arm {
             sites,
             client_place: topology.client_place,
             server_place: topology.server_place,
+            fast_paths: Vec::new(),
             path: None,
             group,
             stand_ins: Vec::new(),
             agents: Mutex::default(),
         };
+        arm.attach(&topology)?;
         arm.program(&topology, seed)?;
         let programmed = arm.path.as_ref().map(ServicePath::programmed);
         arm.stand_ins = stand_ins(name, &arm.endpoints, scratch)?;
@@ -110,6 +115,18 @@ impl Arm {
             applied: Vec::new(),
         };
         Ok((arm, facts))
+    }
+
+    /// Attaches the eBPF programs that carry the arm's packets, if it has any.
+    fn attach(&mut self, topology: &Topology) -> Result<(), LabError> {
+        for (place, site) in &topology.sites {
+            if let Place::Node(side) = *place {
+                let netns = &self.at(*place)?.netns;
+                let loaded = FastPath::load(&site.fast_path, side, self.datapath.family, netns)?;
+                self.fast_paths.extend(loaded);
+            }
+        }
+        Ok(())
     }
 
     /// Programs the services, if the arm has any.
@@ -227,12 +244,27 @@ impl Arm {
                 entries,
             });
         }
+        for fast_path in &self.fast_paths {
+            counters.programs.extend(fast_path.counters()?);
+        }
         if let Some(path) = &self.path {
             let node = &self.at(Place::Node(Side::A))?.netns;
             counters.service_rule_packets = path.rule_packets(node)?;
             counters.socket_lb_translations = path.translations()?;
         }
         Ok(counters)
+    }
+
+    /// Lists the arm's eBPF programs with their runs.
+    pub(crate) fn runs(&self) -> Result<Vec<ProgramRuns>, LabError> {
+        let mut runs = Vec::new();
+        for fast_path in &self.fast_paths {
+            runs.extend(fast_path.runs()?);
+        }
+        if let Some(path) = &self.path {
+            runs.extend(path.runs()?);
+        }
+        Ok(runs)
     }
 
     /// Asks the client's node what it makes of a connection.

@@ -89,6 +89,13 @@ pub(crate) fn bridge_note() -> Option<String> {
     })
 }
 
+/// Sets sysctls of devices that stand in the namespace that the caller is in.
+pub(crate) fn device_sysctls(sysctls: &[(&str, &str)]) -> Result<(), LabError> {
+    sysctls
+        .iter()
+        .try_for_each(|(name, value)| set(name, value))
+}
+
 fn set(name: &str, value: &str) -> Result<(), LabError> {
     let path = Path::new("/proc/sys").join(name);
     let read = || fs::read_to_string(&path).doing(|| format!("read the sysctl `{name}`"));

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
-use tollgate_results::arm::{Datapath, Family, Service, Wire};
+use tollgate_results::arm::{Datapath, Family, Pods, Service, Wire};
 
 use crate::cgroup::Hierarchy;
 use crate::lab::{Lab, LabOptions};
@@ -11,7 +11,10 @@ use crate::netlink::Netlink;
 use crate::netns::NetNs;
 use crate::rules::{self, Backend};
 use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site};
-use crate::{address, bpf};
+use crate::{address, bpf, fast_path};
+
+/// Index of the device that eBPF programs are tried at.
+const TRIED: u32 = 11;
 
 /// What this machine can do: for each thing that an arm may need, a reason where it is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,7 @@ pub(crate) struct Found {
     socket_lb: Option<String>,
     tc_lb: Option<String>,
     ipvs: Option<String>,
+    tcx: Option<String>,
     ipv6: Option<String>,
 }
 
@@ -74,8 +78,13 @@ impl Found {
         if ipv6 {
             needs.push(&self.ipv6);
         }
-        if datapath.wire == Wire::Vxlan {
-            needs.push(&self.vxlan);
+        if datapath.pods == Pods::Ebpf {
+            needs.push(&self.tcx);
+        }
+        match datapath.wire {
+            Wire::Native => {}
+            Wire::Vxlan => needs.push(&self.vxlan),
+            Wire::VxlanEbpf => needs.extend([&self.vxlan, &self.tcx]),
         }
         match datapath.service {
             Service::None => {}
@@ -98,6 +107,7 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
     match NetNs::new().and_then(|netns| Netlink::open(&netns).map(|netlink| (netns, netlink))) {
         Ok((netns, netlink)) => {
             devices(&mut found, &netns, &netlink);
+            found.tcx = fast_path::available(&netns, TRIED).err();
             programs(&mut found, &netns);
         }
         Err(error) => found.veth = Some(error.chain()),
@@ -130,7 +140,7 @@ fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
     let tries = [
         (
             "try0",
-            11,
+            TRIED,
             DeviceKind::Veth {
                 peer,
                 peer_place,
@@ -139,7 +149,15 @@ fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
             "veth",
         ),
         ("try2", 21, DeviceKind::Bridge, "bridge"),
-        ("try3", 31, DeviceKind::Vxlan { under: 11, local }, "vxlan"),
+        (
+            "try3",
+            31,
+            DeviceKind::Vxlan {
+                under: TRIED,
+                local,
+            },
+            "vxlan",
+        ),
     ];
     let slots = [&mut found.veth, &mut found.bridge, &mut found.vxlan];
     for ((name, index, kind, module), slot) in tries.into_iter().zip(slots) {

@@ -18,6 +18,7 @@ use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
+use crate::bpf::{self, ProgramRuns};
 use crate::capabilities::Found;
 use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::protocol::{Answer, ArmEndpoints, Channel, CommandLine, DeployedArm, Request, Role};
@@ -180,6 +181,27 @@ impl Lab {
     /// There is no such arm, or the kernel refuses.
     pub fn counters(&self, arm: &Name) -> Result<DatapathCounters, LabError> {
         self.call(&Request::Counters { arm: arm.clone() })
+    }
+
+    /// Counts how often the arm's eBPF programs run, and for how long, while `traffic` goes on.
+    ///
+    /// The kernel times every program of the machine meanwhile, which slows them down: nothing else should be measured.
+    ///
+    /// # Errors
+    /// There is no such arm, or the kernel refuses.
+    pub fn program_costs<T>(
+        &self,
+        arm: &Name,
+        traffic: impl FnOnce() -> T,
+    ) -> Result<(Vec<ProgramRuns>, T), LabError> {
+        let runs = || -> Result<Vec<ProgramRuns>, LabError> {
+            self.call(&Request::Programs { arm: arm.clone() })
+        };
+        let before = runs()?;
+        let counting = bpf::count_runs()?;
+        let value = traffic();
+        drop(counting);
+        Ok((ProgramRuns::between(&before, runs()?), value))
     }
 
     /// Asks connection tracking on the client's node about a connection.

@@ -11,7 +11,7 @@
 //! - [`holder::run`]: what the hidden subcommand of the caller's program calls
 //!
 //! Inside: `topology` and `address` say as plain data what an arm is made of; `netns`, `netlink`,
-//! `offloads`, `base` and `service_path` make it so; `arm` holds one deployed arm; `process` and `cgroup`
+//! `offloads`, `base`, `fast_path` and `service_path` make it so; `arm` holds one deployed arm; `process` and `cgroup`
 //! place processes in it; `protocol` is what a lab and its holder say to each other.
 
 mod address;
@@ -24,6 +24,7 @@ mod clock;
 mod command;
 pub mod conntrack;
 mod error;
+mod fast_path;
 pub mod holder;
 pub mod kept;
 mod lab;

@@ -11,7 +11,7 @@ use rtnetlink::packet_route::link::{
     InfoData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, State,
 };
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
-use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan,
     RouteMessageBuilder,
@@ -142,6 +142,11 @@ impl Netlink {
                 };
                 with_port(vxlan.learning(false), port).build()
             }
+            // It has no identifier of its own: each packet brings one.
+            DeviceKind::VxlanByKey => {
+                let vxlan = LinkVxlan::new(port.name, 0).port(VXLAN_PORT);
+                with_port(vxlan.collect_metadata(true).learning(false), port).build()
+            }
         };
         self.handle.link().add(message).execute().await?;
         if matches!(
@@ -240,7 +245,8 @@ fn route_message(route: &Route) -> RouteMessage {
         builder = builder.onlink();
     }
     let mut message = builder.build();
-    if route.via.is_ipv6() {
+    let to = route.to.map(|(to, _)| to);
+    if route.via.or(to).is_some_and(|address| address.is_ipv6()) {
         message.header.address_family = AddressFamily::Inet6;
     }
     if let Some((to, prefix)) = route.to {
@@ -249,9 +255,11 @@ fn route_message(route: &Route) -> RouteMessage {
             .attributes
             .push(RouteAttribute::Destination(to.into()));
     }
-    message
-        .attributes
-        .push(RouteAttribute::Gateway(route.via.into()));
+    match route.via {
+        Some(via) => message.attributes.push(RouteAttribute::Gateway(via.into())),
+        // Only what is on a link can be a gateway of other routes.
+        None => message.header.scope = RouteScope::Link,
+    }
     if let Some(congestion) = route.congestion {
         let metric = RouteMetric::CcAlgo(congestion.to_owned());
         message

@@ -107,6 +107,8 @@ pub(crate) enum Request {
     },
     /// Answered with `DatapathCounters`.
     Counters { arm: Name },
+    /// Answered with a list of [`crate::bpf::ProgramRuns`].
+    Programs { arm: Name },
     /// Answered with `Translation`.
     Translation { arm: Name, flow: Flow },
     /// Answered with [`crate::capabilities::Found`].

@@ -9,7 +9,7 @@ use tollgate_results::evidence::Translation;
 use tollgate_results::outcome::{Flow, Protocol};
 
 use crate::address::{self, Side};
-use crate::bpf::SocketLb;
+use crate::bpf::{ProgramRuns, SocketLb};
 use crate::cgroup::ArmGroup;
 use crate::error::LabError;
 use crate::netns::NetNs;
@@ -107,6 +107,14 @@ impl ServicePath {
             .unwrap_or_else(PoisonError::into_inner)
             .translations()
             .map(Some)
+    }
+
+    /// Lists the eBPF programs of the path with their runs; none where it is made of rules.
+    pub(crate) fn runs(&self) -> Result<Vec<ProgramRuns>, LabError> {
+        match &self.socket_lb {
+            Some(lb) => lb.lock().unwrap_or_else(PoisonError::into_inner).runs(),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Returns the addresses that a connection to the service may end at.

@@ -1,19 +1,21 @@
 //! What an arm is made of, as plain data: devices, addresses, neighbours and routes of its namespaces.
 
+mod fast_path;
 mod layout;
 
 use std::net::IpAddr;
 
 use tollgate_results::arm::{Datapath, Pods};
 
+pub(crate) use self::fast_path::{FarPods, FastPath, LocalPod, ProgramName};
 use self::layout::Layout;
 use crate::address::Side;
 
 /// MTU of the device that joins the nodes.
 pub(crate) const WIRE_MTU: u32 = 1500;
-/// flannel's VXLAN network identifier.
+/// VXLAN's network identifier, flannel's.
 pub(crate) const VNI: u32 = 1;
-/// flannel's VXLAN port: the kernel's default, not IANA's 4789.
+/// VXLAN's port, flannel's and Cilium's: the kernel's default, not IANA's 4789.
 pub(crate) const VXLAN_PORT: u16 = 8472;
 
 /// A hardware address.
@@ -44,6 +46,10 @@ pub(crate) struct Site {
     pub(crate) forwarding: Vec<Forwarding>,
     /// Routes.
     pub(crate) routes: Vec<Route>,
+    /// Sysctls of devices, set once they all stand.
+    pub(crate) sysctls: Vec<(&'static str, &'static str)>,
+    /// eBPF programs at the devices.
+    pub(crate) fast_path: FastPath,
 }
 
 /// One end of a device.
@@ -82,6 +88,8 @@ pub(crate) enum DeviceKind {
         /// The node's own address.
         local: IpAddr,
     },
+    /// A VXLAN device that takes the far end from each packet, where a program has put it.
+    VxlanByKey,
 }
 
 /// An address of a device.
@@ -108,12 +116,13 @@ pub(crate) struct Forwarding {
     pub(crate) node: IpAddr,
 }
 
-/// A route through a gateway.
+/// A route.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// The destination; `None` for the default route.
     pub(crate) to: Option<(IpAddr, u8)>,
-    pub(crate) via: IpAddr,
+    /// The gateway; `None` where the destination is on the device's own link.
+    pub(crate) via: Option<IpAddr>,
     pub(crate) device: u32,
     /// Whether the gateway counts as reachable although no address says so.
     pub(crate) onlink: bool,
@@ -151,7 +160,7 @@ impl Topology {
             .into_iter()
             .map(|side| (Place::Node(side), layout.node(side)))
             .collect();
-        if datapath.pods == Pods::Bridge {
+        if datapath.pods != Pods::Host {
             sites.extend(
                 Side::BOTH
                     .into_iter()
@@ -159,7 +168,7 @@ impl Topology {
             );
         }
         let place = |side| match datapath.pods {
-            Pods::Bridge => Place::Pod(side),
+            Pods::Bridge | Pods::Routed | Pods::Ebpf => Place::Pod(side),
             Pods::Host => Place::Node(side),
         };
         Self {

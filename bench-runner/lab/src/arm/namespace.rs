@@ -52,6 +52,10 @@ pub(super) fn make(
         namespace.netlink.apply_devices(site, descriptor)?;
     }
     for ((_, site), namespace) in topology.sites.iter().zip(&sites) {
+        let sysctls = &site.sysctls;
+        if !sysctls.is_empty() {
+            namespace.netns.enter(|| base::device_sysctls(sysctls))?;
+        }
         namespace.netlink.apply_addresses(site)?;
     }
     for site in &sites {

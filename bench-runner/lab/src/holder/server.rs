@@ -136,6 +136,7 @@ impl Holder {
             Request::AgentEnd { arm, role } => plain(self.arm(&arm)?.agent_end(role)),
             Request::Exec { arm, role, command } => self.exec(&arm, role, &command, fds),
             Request::Counters { arm } => plain(self.arm(&arm)?.counters()?),
+            Request::Programs { arm } => plain(self.arm(&arm)?.runs()?),
             Request::Translation { arm, flow } => plain(self.arm(&arm)?.translation(&flow)?),
             Request::Detect => plain(capabilities::find(self.groups.as_ref())),
             Request::Keep => {

@@ -1,5 +1,7 @@
 //! Where everything of an arm stands and how it is joined.
 
+mod pods;
+
 use std::net::IpAddr;
 
 use tollgate_results::arm::{Datapath, Family, Pods, Wire};
@@ -29,16 +31,19 @@ impl Layout<'_> {
     pub(super) fn node(&self, side: Side) -> Site {
         let mut out = Site::default();
         self.wire(side, &mut out);
-        if self.datapath.pods == Pods::Bridge {
-            self.bridge(side, &mut out);
+        match self.datapath.pods {
+            Pods::Bridge => self.bridge(side, &mut out),
+            Pods::Routed | Pods::Ebpf => self.routed(side, &mut out),
+            Pods::Host => {}
         }
         match self.datapath.wire {
             Wire::Native => self.native(side, &mut out),
-            Wire::Vxlan => self.vxlan(side, &mut out),
+            Wire::Vxlan | Wire::VxlanEbpf => self.vxlan(side, &mut out),
         }
         if self.datapath.pods == Pods::Host {
             self.host_addresses(side, &mut out);
         }
+        out.fast_path = self.fast_path(side);
         out
     }
 
@@ -72,54 +77,19 @@ impl Layout<'_> {
             }));
         out.routes.push(Route {
             to: None,
-            via: address::router(self.family),
+            via: Some(address::router(self.family)),
             device: port.index,
             onlink: false,
             congestion: self.congestion,
         });
     }
 
-    /// `cni0` with the gateway's address and the pod's veth as its port.
-    fn bridge(&self, side: Side, out: &mut Site) {
-        let bridge = self.bridge_port(side);
-        let pod = self.pod_port(side);
-        let host_end = Port {
-            name: "veth0",
-            index: 31 + index(side),
-            mac: mac(side, 3),
-            mtu: pod.mtu,
-        };
-        out.devices.push(Device {
-            port: bridge,
-            kind: DeviceKind::Bridge,
-        });
-        out.devices.push(Device {
-            port: host_end,
-            kind: DeviceKind::Veth {
-                peer: pod,
-                peer_place: Place::Pod(side),
-                bridge: Some(bridge.index),
-            },
-        });
-        out.addresses.push(Address {
-            device: bridge.index,
-            own: address::pod(side, 1, self.family),
-            prefix: address::pod_prefix(self.family),
-        });
-        let pods = self.hosts(side).into_iter();
-        out.neighbours.extend(pods.map(|address| Neighbour {
-            device: bridge.index,
-            address,
-            mac: pod.mac,
-        }));
-    }
-
     /// A plain route to the other node's pods, as flannel's host-gw backend sets it.
     fn native(&self, side: Side, out: &mut Site) {
-        if self.datapath.pods == Pods::Bridge {
+        if self.datapath.pods != Pods::Host {
             out.routes.push(Route {
                 to: Some(self.pods_of(side.other())),
-                via: address::node(side.other(), self.family),
+                via: Some(address::node(side.other(), self.family)),
                 device: wire_port(side).index,
                 onlink: false,
                 congestion: self.congestion,
@@ -127,17 +97,20 @@ impl Layout<'_> {
         }
     }
 
-    /// flannel's device with its three static entries for the other node.
+    /// flannel's device with its three static entries for the other node, or Cilium's, which needs no forwarding entry.
     fn vxlan(&self, side: Side, out: &mut Site) {
         let (port, far) = (self.vxlan_port(side), self.vxlan_port(side.other()));
         let (other_base, prefix) = self.pods_of(side.other());
-        out.devices.push(Device {
-            port,
-            kind: DeviceKind::Vxlan {
+        let by_key = self.datapath.wire == Wire::VxlanEbpf;
+        let kind = if by_key {
+            DeviceKind::VxlanByKey
+        } else {
+            DeviceKind::Vxlan {
                 under: wire_port(side).index,
                 local: address::node(side, self.family),
-            },
-        });
+            }
+        };
+        out.devices.push(Device { port, kind });
         out.addresses.push(Address {
             device: port.index,
             own: address::pod(side, 0, self.family),
@@ -148,14 +121,16 @@ impl Layout<'_> {
             address: other_base,
             mac: far.mac,
         });
-        out.forwarding.push(Forwarding {
-            device: port.index,
-            mac: far.mac,
-            node: address::node(side.other(), self.family),
-        });
+        if !by_key {
+            out.forwarding.push(Forwarding {
+                device: port.index,
+                mac: far.mac,
+                node: address::node(side.other(), self.family),
+            });
+        }
         out.routes.push(Route {
             to: Some((other_base, prefix)),
-            via: other_base,
+            via: Some(other_base),
             device: port.index,
             onlink: true,
             congestion: self.congestion,
@@ -191,44 +166,11 @@ impl Layout<'_> {
         if self.congestion.is_some() {
             out.routes.extend(others.into_iter().map(|address| Route {
                 to: Some((address, address::host_prefix(self.family))),
-                via: address,
+                via: Some(address),
                 device,
                 onlink: true,
                 congestion: self.congestion,
             }));
-        }
-    }
-
-    /// What stands in the pod of a node.
-    pub(super) fn pod(&self, side: Side) -> Site {
-        let device = self.pod_port(side).index;
-        let gateway = address::pod(side, 1, self.family);
-        let first = address::pod_prefix(self.family);
-        let prefixes =
-            std::iter::once(first).chain(std::iter::repeat(address::host_prefix(self.family)));
-        let addresses = self.hosts(side).into_iter().zip(prefixes);
-        Site {
-            far_ends: vec![device],
-            addresses: addresses
-                .map(|(own, prefix)| Address {
-                    device,
-                    own,
-                    prefix,
-                })
-                .collect(),
-            neighbours: vec![Neighbour {
-                device,
-                address: gateway,
-                mac: self.bridge_port(side).mac,
-            }],
-            routes: vec![Route {
-                to: None,
-                via: gateway,
-                device,
-                onlink: false,
-                congestion: self.congestion,
-            }],
-            ..Site::default()
         }
     }
 
@@ -239,9 +181,11 @@ impl Layout<'_> {
             Side::B => self.endpoints.max(1),
         };
         let numbered = |number: u8| match (self.datapath.pods, self.datapath.wire) {
-            (Pods::Bridge, _) => address::pod(side, FIRST_POD + number, self.family),
+            (Pods::Bridge | Pods::Routed | Pods::Ebpf, _) => {
+                address::pod(side, FIRST_POD + number, self.family)
+            }
             // The VXLAN device's own address is the base of the node's pod subnet.
-            (Pods::Host, Wire::Vxlan) => address::pod(side, number, self.family),
+            (Pods::Host, Wire::Vxlan | Wire::VxlanEbpf) => address::pod(side, number, self.family),
             (Pods::Host, Wire::Native) => address::on_wire(1 + side.number() + number, self.family),
         };
         (0..count).map(numbered).collect()
@@ -257,34 +201,17 @@ impl Layout<'_> {
     /// The device at which the arm's traffic starts or ends.
     pub(super) fn end_port(&self, side: Side) -> Port {
         match (self.datapath.pods, self.datapath.wire) {
-            (Pods::Bridge, _) => self.pod_port(side),
-            (Pods::Host, Wire::Vxlan) => self.vxlan_port(side),
+            (Pods::Bridge | Pods::Routed | Pods::Ebpf, _) => self.pod_port(side),
+            (Pods::Host, Wire::Vxlan | Wire::VxlanEbpf) => self.vxlan_port(side),
             (Pods::Host, Wire::Native) => wire_port(side),
         }
     }
 
-    fn pod_port(&self, side: Side) -> Port {
-        Port {
-            name: "eth0",
-            index: 41 + index(side),
-            mac: mac(side, 4),
-            mtu: self.pod_mtu(),
-        }
-    }
-
-    fn bridge_port(&self, side: Side) -> Port {
-        Port {
-            name: "cni0",
-            index: 21 + index(side),
-            mac: mac(side, 2),
-            mtu: self.pod_mtu(),
-        }
-    }
-
     fn vxlan_port(&self, side: Side) -> Port {
-        let name = match self.family {
-            Family::Ipv4 => "flannel.1",
-            Family::Ipv6 => "flannel-v6.1",
+        let name = match (self.datapath.wire, self.family) {
+            (Wire::VxlanEbpf, _) => "vxlan0",
+            (_, Family::Ipv4) => "flannel.1",
+            (_, Family::Ipv6) => "flannel-v6.1",
         };
         Port {
             name,
@@ -298,8 +225,8 @@ impl Layout<'_> {
         match (self.datapath.wire, self.family) {
             (Wire::Native, _) => WIRE_MTU,
             // Inner Ethernet 14, VXLAN 8, UDP 8, and 20 or 40 of outer IP.
-            (Wire::Vxlan, Family::Ipv4) => WIRE_MTU - 50,
-            (Wire::Vxlan, Family::Ipv6) => WIRE_MTU - 70,
+            (Wire::Vxlan | Wire::VxlanEbpf, Family::Ipv4) => WIRE_MTU - 50,
+            (Wire::Vxlan | Wire::VxlanEbpf, Family::Ipv6) => WIRE_MTU - 70,
         }
     }
 }

@@ -36,8 +36,8 @@ fn only_an_overlay_has_a_vxlan_device_and_its_mtu_is_smaller() {
 
 #[test]
 fn the_server_has_an_address_for_each_endpoint() {
-    for pods in [Pods::Bridge, Pods::Host] {
-        for wire in [Wire::Native, Wire::Vxlan] {
+    for pods in Pods::ALL.iter().copied() {
+        for wire in [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf] {
             let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 100, None);
             let mut servers = topology.servers.clone();
             servers.dedup();
@@ -64,20 +64,20 @@ fn flannels_entries_point_at_the_other_node() {
     let site = node_a(&topology);
     let route = site.routes.iter().find(|route| route.onlink).unwrap();
     assert_eq!(route.to, Some(("10.244.1.0".parse().unwrap(), 24)));
-    assert_eq!(route.via, "10.244.1.0".parse::<IpAddr>().unwrap());
+    assert_eq!(route.via, Some("10.244.1.0".parse().unwrap()));
     assert_eq!(
         site.forwarding[0].node,
         "192.168.77.2".parse::<IpAddr>().unwrap()
     );
-    assert!(site.neighbours.iter().any(|n| n.address == route.via
+    assert!(site.neighbours.iter().any(|n| Some(n.address) == route.via
         && n.mac == site.forwarding[0].mac
         && n.device == route.device));
 }
 
 #[test]
 fn every_way_to_the_other_end_can_choose_the_congestion_control() {
-    for pods in [Pods::Bridge, Pods::Host] {
-        for wire in [Wire::Native, Wire::Vxlan] {
+    for pods in Pods::ALL.iter().copied() {
+        for wire in [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf] {
             let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 1, Some("cubic"));
             let (_, site) = topology
                 .sites
@@ -110,4 +110,85 @@ fn device_indexes_are_unique_within_an_arm() {
     indexes.sort_unstable();
     indexes.dedup();
     assert_eq!((indexes.len(), count), (10, 10));
+}
+
+#[test]
+fn pods_without_a_bridge_have_a_route_each_and_calicos_gateway() {
+    for (family, gateway, single) in [
+        (Family::Ipv4, "169.254.1.1", 32),
+        (Family::Ipv6, "fe80::1", 128),
+    ] {
+        for pods in [Pods::Routed, Pods::Ebpf] {
+            let topology = Topology::of(&datapath(pods, Wire::Native, family), 3, None);
+            let site = |place| {
+                &topology
+                    .sites
+                    .iter()
+                    .find(|(at, _)| *at == place)
+                    .unwrap()
+                    .1
+            };
+            let node = site(Place::Node(Side::B));
+            assert!(
+                node.devices
+                    .iter()
+                    .all(|device| !matches!(device.kind, DeviceKind::Bridge))
+            );
+            for server in &topology.servers {
+                let to = Some((*server, single));
+                let on_link = |route: &&Route| route.to == to && route.via.is_none();
+                assert_eq!(node.routes.iter().filter(on_link).count(), 1, "{server}");
+            }
+            let pod = site(Place::Pod(Side::B));
+            assert!(pod.addresses.iter().all(|address| address.prefix == single));
+            let default = pod.routes.iter().find(|route| route.to.is_none()).unwrap();
+            assert_eq!(default.via, Some(gateway.parse().unwrap()));
+        }
+    }
+}
+
+#[test]
+fn programs_stand_where_packets_leave_the_pod_and_come_in() {
+    use ProgramName::{FromPod, FromPodToTunnel, FromWire, ToTunnel};
+    for (pods, wire, expected) in [
+        (Pods::Bridge, Wire::Native, vec![]),
+        (Pods::Routed, Wire::Vxlan, vec![]),
+        (Pods::Host, Wire::VxlanEbpf, vec![(ToTunnel, "vxlan0")]),
+        (Pods::Bridge, Wire::VxlanEbpf, vec![(ToTunnel, "vxlan0")]),
+        (
+            Pods::Ebpf,
+            Wire::Native,
+            vec![(FromPod, "veth0"), (FromWire, "eth0")],
+        ),
+        (
+            Pods::Ebpf,
+            Wire::Vxlan,
+            vec![(FromPod, "veth0"), (FromWire, "flannel.1")],
+        ),
+        (
+            Pods::Ebpf,
+            Wire::VxlanEbpf,
+            vec![(FromPodToTunnel, "veth0"), (FromWire, "vxlan0")],
+        ),
+    ] {
+        let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 2, None);
+        let node = node_a(&topology);
+        let device = |index: u32| {
+            let device = node
+                .devices
+                .iter()
+                .find(|device| device.port.index == index);
+            device.unwrap().port.name
+        };
+        let programs = node.fast_path.programs.iter();
+        let found: Vec<_> = programs
+            .map(|(program, index)| (*program, device(*index)))
+            .collect();
+        assert_eq!(found, expected, "{pods} {wire}");
+        // Its own pods, and one way to all of the other node's.
+        let pods_known = usize::from(pods == Pods::Ebpf);
+        assert_eq!(node.fast_path.pods.len(), pods_known);
+        let routes = usize::from(!expected.is_empty());
+        assert_eq!(node.fast_path.routes.len(), routes);
+    }
 }

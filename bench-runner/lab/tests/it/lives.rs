@@ -12,13 +12,15 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tollgate_lab::{Lab, LabErrorKind, LabOptions};
-use tollgate_results::arm::{Service, Services};
+use tollgate_results::arm::{Datapath, Pods, Service, Services, Wire};
 
 use crate::harness::{
     HOLDER_VARIABLE, MAKER, capabilities, few, holder, is_root, lab, name, native, open_to_all,
     options, this, vxlan, with_service,
 };
-use crate::traces::{LIMIT, Traces, comm, descendants, groups, hierarchy, left_after_limit};
+use crate::traces::{
+    EbpfIds, LIMIT, Traces, comm, descendants, groups, hierarchy, left_after_limit,
+};
 
 /// A user who is not root and owns nothing.
 const NOBODY: &str = "65534";
@@ -79,6 +81,14 @@ fn be_maker() {
     if capabilities().missing(&service).is_none() {
         lab.deploy(&name("socket-lb"), &service, 1).unwrap();
     }
+    let fast_path = Datapath {
+        pods: Pods::Ebpf,
+        wire: Wire::VxlanEbpf,
+        ..native()
+    };
+    if capabilities().missing(&fast_path).is_none() {
+        lab.deploy(&name("ebpf"), &fast_path, 1).unwrap();
+    }
     println!("janitor {}", lab.janitor().unwrap());
     // In mid-work: a service path that takes longer than anybody waits.
     let slow = Services {
@@ -106,6 +116,8 @@ fn nothing_is_left_after_kill(test: &str, program: Command, rootless: bool) {
             .any(|pid| comm(pid).starts_with("iptables-nft"))
     });
     assert!(in_mid_work, "the maker's slow arm was over too soon");
+    let held = EbpfIds::held_by(&descendants(janitor));
+    assert_eq!(held.is_empty(), traces.programs == 0, "{held:?}");
     maker.kill().unwrap();
     maker.wait().unwrap();
     let left = left_after_limit(&traces, janitor);
@@ -114,6 +126,8 @@ fn nothing_is_left_after_kill(test: &str, program: Command, rootless: bool) {
         Traces::default(),
         "left {LIMIT:?} after the death of its maker"
     );
+    let left = held.left_in_the_kernel();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
@@ -125,7 +139,7 @@ fn every_datapath_without_ebpf_works_without_root() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let tests = ["datapaths::", "use_of_an_arm::"];
+    let tests = ["datapaths::", "pods::", "use_of_an_arm::"];
     let output = as_nobody(folder.path())
         .args(tests)
         .args(["--nocapture"])

@@ -11,6 +11,8 @@ mod lives;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod pods;
+#[cfg(test)]
 mod traces;
 #[cfg(test)]
 mod use_of_an_arm;

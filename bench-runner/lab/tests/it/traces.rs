@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use libbpf_rs::query::{LinkInfoIter, MapInfoIter, ProgInfoIter};
+
 /// How long after its maker's death a lab may last.
 pub(crate) const LIMIT: Duration = Duration::from_secs(2);
 
@@ -118,6 +120,73 @@ fn all_namespaces() -> BTreeSet<String> {
     pids.filter(|pid| pid.parse::<u32>().is_ok())
         .flat_map(|pid| namespaces_of(&pid))
         .collect()
+}
+
+/// Numbers of the eBPF programs, maps and links that some processes hold.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct EbpfIds {
+    pub(crate) programs: BTreeSet<u32>,
+    pub(crate) maps: BTreeSet<u32>,
+    pub(crate) links: BTreeSet<u32>,
+}
+
+impl EbpfIds {
+    pub(crate) fn held_by(processes: &[u32]) -> Self {
+        let mut found = Self::default();
+        for pid in processes {
+            let entries = fs::read_dir(format!("/proc/{pid}/fdinfo"));
+            for entry in entries.into_iter().flatten().flatten() {
+                let shown = fs::read_to_string(entry.path()).unwrap_or_default();
+                let number = |key: &str| {
+                    let value = shown.lines().find_map(|line| line.strip_prefix(key))?;
+                    value.trim().parse::<u32>().ok()
+                };
+                // A link shows its program, too.
+                match (number("link_id:"), number("prog_id:"), number("map_id:")) {
+                    (Some(link), ..) => _ = found.links.insert(link),
+                    (_, Some(program), _) => _ = found.programs.insert(program),
+                    (_, _, Some(map)) => _ = found.maps.insert(map),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Waits until the kernel has none of these any more; returns those that it has.
+    pub(crate) fn left_in_the_kernel(&self) -> Self {
+        let mut left = Self::default();
+        for _ in 0..40 {
+            let (programs, maps, links) = (
+                ProgInfoIter::default(),
+                MapInfoIter::default(),
+                LinkInfoIter::default(),
+            );
+            left = Self {
+                programs: programs
+                    .map(|one| one.id)
+                    .filter(|id| self.programs.contains(id))
+                    .collect(),
+                maps: maps
+                    .map(|one| one.id)
+                    .filter(|id| self.maps.contains(id))
+                    .collect(),
+                links: links
+                    .map(|one| one.id)
+                    .filter(|id| self.links.contains(id))
+                    .collect(),
+            };
+            if left.is_empty() {
+                break;
+            }
+            thread::park_timeout(LIMIT / 40);
+        }
+        left
+    }
 }
 
 /// Waits until nothing of `traces` is left; returns what is.

@@ -4,15 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use tollgate_results::outcome::Protocol;
 
+use crate::bpf::Table;
 use crate::services::{ServicePort, ServiceSet};
-
-/// Keys and values of one map, each back to back.
-#[derive(Debug, Default)]
-pub(super) struct Table {
-    pub(super) keys: Vec<u8>,
-    pub(super) values: Vec<u8>,
-    count: u32,
-}
 
 /// What stands in the maps.
 #[derive(Debug, Default)]
@@ -21,13 +14,6 @@ pub(super) struct Entries {
     pub(super) services: Table,
     /// A number to `struct backend`.
     pub(super) backends: Table,
-}
-
-impl Table {
-    /// Returns how many entries there are.
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
 }
 
 impl Entries {

@@ -1,10 +1,10 @@
 use std::env;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use libbpf_rs::ObjectBuilder;
+use libbpf_rs::{MapCore as _, MapFlags};
 use tollgate_results::arm::Position;
 use tollgate_results::evidence::Translation;
 use tollgate_results::outcome::{Flow, Protocol};
@@ -26,9 +26,9 @@ fn skipped() -> bool {
 
 #[test]
 fn c_and_rust_agree_on_every_size() {
-    for (family, code, address) in [(Family::Ipv4, &IPV4.0, 4), (Family::Ipv6, &IPV6.0, 16)] {
+    for (family, address) in [(Family::Ipv4, 4), (Family::Ipv6, 16)] {
         let entries = Entries::of(&testing::services(2, Position::First, family));
-        let object = ObjectBuilder::default().open_memory(code).unwrap();
+        let object = CODE.open(family).unwrap();
         let sizes = |name: &str| {
             let map = object
                 .maps()
@@ -40,7 +40,7 @@ fn c_and_rust_agree_on_every_size() {
             ("services", &entries.services),
             ("backends", &entries.backends),
         ] {
-            let count = table.count() as usize;
+            let count = table.count as usize;
             assert_eq!(
                 sizes(name),
                 (table.keys.len() / count, table.values.len() / count)
@@ -50,7 +50,7 @@ fn c_and_rust_agree_on_every_size() {
         assert_eq!(sizes("backends"), (4, address + 4));
         assert_eq!(sizes("originals"), (address + 12, address + 4));
         // Three ports, each with its own entry and two backends.
-        assert_eq!((entries.services.count(), entries.backends.count()), (9, 6));
+        assert_eq!((entries.services.count, entries.backends.count), (9, 6));
     }
 }
 
@@ -108,7 +108,12 @@ fn run_client(family: Family, processes: &str) {
     let status = Command::new("sh")
         .args(["-c", "echo 0 > \"$0\" && exec \"$@\"", processes])
         .arg(env::current_exe().unwrap())
-        .args(["bpf::tests::client", "--exact", "--ignored", "--nocapture"])
+        .args([
+            "bpf::socket_lb::tests::client",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(CLIENT, family.as_str())
         .status();
     assert!(
@@ -194,15 +199,12 @@ fn the_kernel_itself_refuses_one_entry_too_many() {
     if skipped() {
         return;
     }
-    let object = load_object(
-        Family::Ipv4,
-        Sizes {
-            services: 2,
-            backends: 2,
-        },
-    )
-    .unwrap();
-    let map = find(&object, "backends").unwrap();
+    let sizes = Sizes {
+        services: 2,
+        backends: 2,
+    };
+    let loaded = load(Family::Ipv4, sizes).unwrap();
+    let map = loaded.map("backends").unwrap();
     let keys: Vec<u8> = (0..3_u32).flat_map(u32::to_ne_bytes).collect();
     let full = map.update_batch(&keys, &[0; 24], 3, MapFlags::ANY, MapFlags::ANY);
     assert_eq!(full.unwrap_err().kind(), libbpf_rs::ErrorKind::TooBig);
