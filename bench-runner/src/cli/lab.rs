@@ -33,6 +33,23 @@ pub enum LabCommand {
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         program: Vec<OsString>,
     },
+    /// Count what a lab's eBPF programs cost while a program in the client's place makes traffic
+    ///
+    /// The kernel times every eBPF program of the machine meanwhile, and that slows them down: the latency that PROGRAM
+    /// reports is not the path's.
+    #[command(
+        after_help = "Examples:\n  tollgate lab exec demo server -- tollgate-probe serve --bind 0.0.0.0 --port 8080 &\n  tollgate lab programs demo -- tollgate-probe udp-rr server:8080 --duration 1s"
+    )]
+    Programs {
+        /// The lab
+        name: Name,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        /// The program that makes traffic, and its arguments
+        #[arg(last = true, required = true, value_name = "PROGRAM")]
+        program: Vec<OsString>,
+    },
     /// Take a lab down with everything in it
     #[command(after_help = "Example: tollgate lab down demo")]
     Down {
@@ -46,10 +63,10 @@ pub enum LabCommand {
 pub struct LabUpArgs {
     /// Name of the lab
     pub name: Name,
-    /// How pods are attached: bridge or host
+    /// How pods are attached: bridge, routed, ebpf or host
     #[arg(long, default_value = "bridge", value_name = "KIND")]
     pub pods: Pods,
-    /// What carries packets between the nodes: native or vxlan
+    /// What carries packets between the nodes: native, vxlan or vxlan-ebpf
     #[arg(long, default_value = "native", value_name = "KIND")]
     pub wire: Wire,
     /// What translates the service's address: none, iptables-legacy, iptables-nft, nftables or socket-lb

@@ -1,5 +1,6 @@
 //! `tollgate lab`: a lab that stands until it is taken down.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::process::ExitStatus;
@@ -33,6 +34,11 @@ pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
             let status = kept::connect(&name)?.exec(&name, role, &program, stdio)?;
             Ok(Exit::Program(code(status)))
         }
+        LabCommand::Programs {
+            name,
+            json,
+            program,
+        } => programs(&name, &program, json),
         LabCommand::Down { name } => {
             kept::down(&name)?;
             Ok(Exit::Done)
@@ -80,7 +86,12 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
     );
     ensure!(
         args.pods != Pods::Host || args.wire == Wire::Native,
-        "--pods host uses the nodes' own addresses, which vxlan never carries; choose --wire native"
+        "--pods host uses the nodes' own addresses, which a tunnel never carries; choose --wire native"
+    );
+    ensure!(
+        args.pods != Pods::Ebpf || matches!(args.service, Service::None | Service::SocketLb),
+        "--pods ebpf passes by the node's netfilter, where {} would translate; choose --service socket-lb or --pods routed",
+        args.service
     );
     Ok(Datapath {
         pods: args.pods,
@@ -90,6 +101,40 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
         family: args.family,
         offloads: args.offloads,
         ..Datapath::default()
+    })
+}
+
+/// Runs a program in the client's place and says what the lab's eBPF programs cost meanwhile.
+fn programs(name: &Name, program: &[OsString], json: bool) -> anyhow::Result<Exit> {
+    let lab = kept::connect(name)?;
+    // The result alone goes to standard output.
+    let stdio = (io::stdin(), io::stderr());
+    let stdio = [stdio.0.as_fd(), stdio.1.as_fd(), stdio.1.as_fd()];
+    let run = || lab.exec(name, Role::Client, program, stdio);
+    let (costs, status) = lab.program_costs(name, run)?;
+    let status = status?;
+    if json {
+        output::result(format!("{}\n", serde_json::to_string_pretty(&costs)?).as_bytes())?;
+    } else if costs.is_empty() {
+        output::result(format!("Lab {name} has no eBPF programs.\n").as_bytes())?;
+    } else {
+        let mut table = table(&["place", "program", "runs", "ns each"]);
+        for cost in &costs {
+            let each = cost.time_ns.checked_div(cost.runs);
+            let each = each.map_or_else(|| "-".to_owned(), |each| each.to_string());
+            table.add_row([
+                cost.place.clone(),
+                cost.program.clone(),
+                cost.runs.to_string(),
+                each,
+            ]);
+        }
+        output::result(format!("{table}\n").as_bytes())?;
+    }
+    Ok(if status.success() {
+        Exit::Done
+    } else {
+        Exit::Program(code(status))
     })
 }
 

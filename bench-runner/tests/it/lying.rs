@@ -1,5 +1,6 @@
 //! A campaign whose target deploys something else than was declared.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,11 +11,11 @@ use tollgate::placement::Placement;
 use tollgate::progress::Progress;
 use tollgate::target::Target;
 use tollgate::target::lab::{LabDeployment, LabTarget};
-use tollgate_lab::{Lab, LabOptions};
+use tollgate_lab::{Capabilities, Lab, LabOptions};
 use tollgate_reports::analyse;
-use tollgate_reports::model::{Judgement, Verdict};
+use tollgate_reports::model::{Analysis, Judgement, Verdict};
 use tollgate_results::RECORD_SCHEMA;
-use tollgate_results::arm::{Arm, Datapath, Name, Wire};
+use tollgate_results::arm::{Arm, Datapath, Name, Pods, Wire};
 use tollgate_results::run::{Campaign, RunRecord, TargetKind};
 use tollgate_results::slice::SliceKey;
 use tollgate_scenarios::{Overrides, Scenario, resolve};
@@ -43,17 +44,35 @@ wire = "vxlan"
 payload = "64 B"
 "#;
 
-/// Deploys every arm with native routing, whatever was declared.
-struct Lying(LabTarget);
+const FAST_PATH: &str = r#"
+schema = 1
+name = "lying"
+about = "A fast path that is none"
+reference = "routed"
+
+[rounds]
+count = 6
+slice = "50ms"
+warmup = "10ms"
+
+[arm.routed]
+pods = "routed"
+
+[arm.ebpf]
+pods = "ebpf"
+
+[workload.rr.udp-rr]
+payload = "64 B"
+"#;
+
+/// Deploys every arm as something else, whatever was declared.
+struct Lying(LabTarget, fn(&Datapath) -> Datapath);
 
 impl Target for Lying {
     type Deployment = LabDeployment;
 
     async fn deploy(&mut self, arm: &Arm) -> Result<LabDeployment> {
-        let datapath = Datapath {
-            wire: Wire::Native,
-            ..arm.datapath.clone()
-        };
+        let datapath = self.1(&arm.datapath);
         self.0
             .deploy(&Arm {
                 datapath,
@@ -82,12 +101,13 @@ fn probe() -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_BIN_EXE_tollgate")).with_file_name("tollgate-probe")
 }
 
-#[tokio::test]
-async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
-    if no_lab() {
-        return;
-    }
-    let scenario = Scenario::parse("lying.toml", SCENARIO).unwrap();
+fn holder() -> Vec<OsString> {
+    vec![env!("CARGO_BIN_EXE_tollgate").into(), "lab-holder".into()]
+}
+
+/// Runs a scenario on a target that lies about its arms.
+async fn measured(scenario: &str, lie: fn(&Datapath) -> Datapath) -> Analysis {
+    let scenario = Scenario::parse("lying.toml", scenario).unwrap();
     let overrides = Overrides {
         installs: None,
         rounds: None,
@@ -107,12 +127,12 @@ async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
         hosts: None,
         installs: Vec::new(),
     };
-    let holder = vec![env!("CARGO_BIN_EXE_tollgate").into(), "lab-holder".into()];
-    let lab = Lab::start(&LabOptions { holder }).unwrap();
+    let options = LabOptions { holder: holder() };
+    let lab = Lab::start(&options).unwrap();
     let dir = tempdir().unwrap();
     let mut recording = CampaignDir::create(&dir.path().join("out"), &run).unwrap();
     Campaigner {
-        target: &mut Lying(LabTarget::new(lab, probe(), 7)),
+        target: &mut Lying(LabTarget::new(lab, probe(), 7), lie),
         clock: &clock,
         journal: &mut recording,
         progress: &mut Silent,
@@ -126,18 +146,67 @@ async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
     .unwrap();
     let folder = recording.finish().unwrap();
     let (_, campaign) = CampaignDir::open(folder.path()).unwrap();
-    let analysis = analyse(&campaign);
-    let arm = |name: &str| {
-        analysis
-            .arms
-            .iter()
-            .find(|arm| arm.name.as_str() == name)
-            .unwrap()
-    };
-    assert_eq!(arm("vxlan").evidence.judgement, Judgement::Contradicts);
-    assert_eq!(arm("native").evidence.judgement, Judgement::Ok);
+    analyse(&campaign)
+}
+
+/// Expects `liar` to be found out, the other arm to be believed, and no comparison to stand.
+fn expect_found_out(analysis: &Analysis, liar: &str) {
+    for arm in &analysis.arms {
+        let judgement = if arm.name.as_str() == liar {
+            Judgement::Contradicts
+        } else {
+            Judgement::Ok
+        };
+        assert_eq!(
+            arm.evidence.judgement, judgement,
+            "{}: {:#?}",
+            arm.name, arm.evidence
+        );
+    }
     assert!(!analysis.cells.is_empty());
     for cell in &analysis.cells {
         assert_eq!(cell.verdict, Verdict::Invalid, "{cell:?}");
     }
+}
+
+#[tokio::test]
+async fn an_overlay_that_is_deployed_as_native_routing_is_invalid() {
+    if no_lab() {
+        return;
+    }
+    let lie = |declared: &Datapath| Datapath {
+        wire: Wire::Native,
+        ..declared.clone()
+    };
+    expect_found_out(&measured(SCENARIO, lie).await, "vxlan");
+}
+
+#[tokio::test]
+async fn a_fast_path_that_is_deployed_as_plain_routes_is_invalid_and_the_other_way_round() {
+    if no_lab() || no_ebpf() {
+        return;
+    }
+    let routed = |declared: &Datapath| Datapath {
+        pods: Pods::Routed,
+        ..declared.clone()
+    };
+    expect_found_out(&measured(FAST_PATH, routed).await, "ebpf");
+    let ebpf = |declared: &Datapath| Datapath {
+        pods: Pods::Ebpf,
+        ..declared.clone()
+    };
+    expect_found_out(&measured(FAST_PATH, ebpf).await, "routed");
+}
+
+/// Says loudly where this machine has no eBPF arms.
+fn no_ebpf() -> bool {
+    let datapath = Datapath {
+        pods: Pods::Ebpf,
+        ..Datapath::default()
+    };
+    let missing = Capabilities::detect(&holder()).missing(&datapath);
+    if let Some(reason) = &missing {
+        eprintln!("SKIPPED, NOTHING WAS TESTED: {reason}");
+    }
+    missing.is_some()
 }
