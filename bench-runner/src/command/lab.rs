@@ -89,7 +89,11 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
         "--pods host uses the nodes' own addresses, which a tunnel never carries; choose --wire native"
     );
     ensure!(
-        args.pods != Pods::Ebpf || matches!(args.service, Service::None | Service::SocketLb),
+        args.pods != Pods::Ebpf
+            || matches!(
+                args.service,
+                Service::None | Service::SocketLb | Service::TcLb
+            ),
         "--pods ebpf passes by the node's netfilter, where {} would translate; choose --service socket-lb or --pods routed",
         args.service
     );

@@ -5,6 +5,7 @@ use tollgate_reports::model::{AnswerKind, Judgement, Verdict};
 use tollgate_reports::synthetic::{Synthetic, datapath, name};
 use tollgate_results::arm::{Datapath, Pods, Service, Wire};
 use tollgate_results::evidence::Translation;
+use tollgate_results::run::Campaign;
 use tollgate_results::slice::Measured;
 
 use crate::validity::{change, verdicts};
@@ -162,7 +163,7 @@ fn ebpf_that_leaves_packets_to_the_stack_is_no_fast_path() {
             program.passed = packets;
         }
     };
-    let judgement = |campaign| analyse(campaign).arms[1].evidence.judgement;
+    let judgement = |campaign: &Campaign| analyse(campaign).arms[1].evidence.judgement;
     change(&mut campaign, |_, _| true, |measured| leave(measured, 3));
     assert_eq!(judgement(&campaign), Judgement::Ok);
     change(

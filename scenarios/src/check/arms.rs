@@ -137,8 +137,11 @@ impl Checked<'_, '_> {
                            another, or remove the key";
             self.fault(&["services"], message);
         }
-        let by_rules = !matches!(self.table.service, Service::None | Service::SocketLb);
-        if self.table.pods == Pods::Ebpf && by_rules {
+        let by_ebpf = matches!(
+            self.table.service,
+            Service::None | Service::SocketLb | Service::TcLb
+        );
+        if self.table.pods == Pods::Ebpf && !by_ebpf {
             let message = format!(
                 "pods = \"ebpf\" passes by the node's netfilter, where `{}` would translate; write \
                  service = \"socket-lb\", or pods = \"routed\"",
