@@ -14,7 +14,7 @@ use crate::progress::Style;
 
 mod lab;
 
-pub use lab::{LabCommand, LabUpArgs};
+pub use lab::{LabCommand, LabUpArgs, LineCheckArgs};
 
 /// Compares network datapaths and says how sure it is.
 #[derive(Debug, Parser)]

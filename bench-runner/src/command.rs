@@ -18,6 +18,7 @@ mod history;
 mod hosts;
 mod interrupt;
 mod lab;
+mod line_check;
 mod measure;
 mod plan;
 mod report;

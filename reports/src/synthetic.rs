@@ -202,8 +202,7 @@ impl Synthetic {
                 deploy_ns: 60_000_000,
                 programming_ns: services.map(|s| 4_000_000 + 90_000 * u64::from(s.count)),
                 programmed: services.map(|s| 4 * u64::from(s.count)),
-                notes: Vec::new(),
-                applied: Vec::new(),
+                ..ArmFacts::default()
             }
         };
         let arms = self

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::kernel::Kernel;
+use crate::line::Line;
 use crate::standing::Standing;
 
 /// A name that people write: lower-case letters, digits, `-`, `.` and `@`, starting with a letter or
@@ -125,6 +127,12 @@ pub struct Datapath {
     /// What stands on the nodes beside the path under test.
     #[serde(default, skip_serializing_if = "Standing::is_none")]
     pub standing: Standing,
+    /// Settings of the arm's kernel beyond the base.
+    #[serde(default, skip_serializing_if = "Kernel::is_base")]
+    pub kernel: Kernel,
+    /// A line with delay, rate and loss between the nodes; `None` for a plain pair of devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<Line>,
 }
 
 impl Default for Datapath {
@@ -138,6 +146,8 @@ impl Default for Datapath {
             family: Family::Ipv4,
             offloads: Offloads::On,
             standing: Standing::default(),
+            kernel: Kernel::default(),
+            line: None,
         }
     }
 }
@@ -371,6 +381,12 @@ impl fmt::Display for Datapath {
         }
         if !self.standing.is_none() {
             write!(f, ", {}", self.standing)?;
+        }
+        if let Some(line) = &self.line {
+            write!(f, ", {line}")?;
+        }
+        if !self.kernel.is_base() {
+            write!(f, ", {}", self.kernel)?;
         }
         Ok(())
     }

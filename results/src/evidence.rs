@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::line::LineCounters;
+
 /// Counters that the datapath keeps anyway, read outside the measured window.
 ///
 /// The same type holds a reading and the difference of two.
@@ -29,6 +31,12 @@ pub struct DatapathCounters {
     /// Connection-tracking entries of each node: a level, so a difference keeps the *earlier* one
     /// (entries at the slice's start).
     pub conntrack_entries: Vec<ConntrackEntries>,
+    /// What connection tracking on each node refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conntrack_refusals: Vec<ConntrackRefusals>,
+    /// Packets over the line between the nodes; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<LineCounters>,
 }
 
 /// Packets over one device.
@@ -101,6 +109,32 @@ pub struct ConntrackEntries {
     pub entries: u64,
 }
 
+/// What connection tracking on one node refused, since the node stands or between two readings.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ConntrackRefusals {
+    /// The node, `a` or `b`.
+    pub node: String,
+    /// Entries that were not added: another packet of the connection had been faster.
+    pub insert_failed: u64,
+    /// Packets dropped since no entry could be made for them: the table was full.
+    pub dropped: u64,
+    /// Entries of connections without an answer that were given up to make room.
+    pub early_dropped: u64,
+}
+
+impl ConntrackRefusals {
+    /// Returns what was refused since an earlier reading of the same node.
+    fn since(&self, earlier: &[Self]) -> Option<Self> {
+        let before = earlier.iter().find(|before| before.node == self.node)?;
+        Some(Self {
+            node: self.node.clone(),
+            insert_failed: self.insert_failed.checked_sub(before.insert_failed)?,
+            dropped: self.dropped.checked_sub(before.dropped)?,
+            early_dropped: self.early_dropped.checked_sub(before.early_dropped)?,
+        })
+    }
+}
+
 impl DatapathCounters {
     /// Returns what was counted between an earlier reading and this one.
     #[must_use]
@@ -153,6 +187,15 @@ impl DatapathCounters {
             rule_generations: generations.collect(),
             programs: programs.collect(),
             conntrack_entries: earlier.conntrack_entries.clone(),
+            conntrack_refusals: self
+                .conntrack_refusals
+                .iter()
+                .filter_map(|node| node.since(&earlier.conntrack_refusals))
+                .collect(),
+            line: self
+                .line
+                .zip(earlier.line)
+                .and_then(|(later, earlier)| later.since(&earlier)),
         }
     }
 }

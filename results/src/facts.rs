@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Applied;
+use crate::line::LineFacts;
 use crate::path_mtu::ArmMtus;
 
 /// Facts of the machine on which a campaign ran.
@@ -90,6 +91,12 @@ pub struct ArmFacts {
     pub programmed: Option<u64>,
     /// What a reader should know (a driver without offloads, an option that the tool lacks), one line each.
     pub notes: Vec<String>,
+    /// Settings of its kernel beyond the base, as they were read back: what was set, and what the kernel then showed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kernel: BTreeMap<String, String>,
+    /// The error of the line between its nodes; `None` without a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<LineFacts>,
     /// The user's commands that were run on it, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<Applied>,

@@ -19,6 +19,7 @@
 //! - [`counters`]: node, namespace and thread counters
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
+//! - [`kernel`], [`line`]: settings of an arm's kernel, and the line between its nodes
 //! - [`path_mtu`]: the largest packet that gets through a path in one piece
 //! - [`sweep`]: what a sweep over source ports gave, and how far its tuples differ
 //! - [`mod@slice`] and [`run`]: the record of a campaign
@@ -34,6 +35,8 @@ pub mod facts;
 pub mod histogram;
 pub mod history;
 pub mod http;
+pub mod kernel;
+pub mod line;
 pub mod outcome;
 pub mod path_mtu;
 pub mod plan;

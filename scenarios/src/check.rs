@@ -2,6 +2,7 @@
 
 mod arms;
 mod change;
+mod kernel;
 mod references;
 mod workloads;
 

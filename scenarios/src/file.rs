@@ -3,12 +3,14 @@
 //! Every key is optional for serde, so that one missing key does not hide other faults; `check` says
 //! what is missing. Numbers are read wide and checked there too.
 
+mod kernel;
 mod load;
 mod stream;
 mod value;
 
 use std::collections::BTreeMap;
 
+pub(crate) use kernel::{KernelTable, LineTable};
 pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,6 +122,12 @@ pub(crate) struct ArmTable {
     pub(crate) offloads: Offloads,
     /// What stands on the nodes beside the path under test.
     pub(crate) standing: StandingTable,
+    /// Settings of the arm's kernel beyond the base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kernel: Option<KernelTable>,
+    /// A line with delay, rate and loss between the nodes; a plain pair of devices where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<LineTable>,
     /// The arm that this one is compared with, instead of the scenario's reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<Name>,
@@ -181,6 +189,8 @@ impl Default for ArmTable {
             family: Family::Ipv4,
             offloads: Offloads::On,
             standing: StandingTable::default(),
+            kernel: None,
+            line: None,
             reference: None,
             workloads: None,
             apply: Vec::new(),

@@ -21,7 +21,10 @@ static SHIPPED: &[Shipped] = &shipped![
     "overlay-tax",
     "pod-attachment",
     "service-path",
-    "service-scaling"
+    "service-scaling",
+    "bbr",
+    "sysctl-folklore",
+    "conntrack-exhaustion"
 ];
 
 /// Returns the shipped scenarios, in the order in which a newcomer would run them.

@@ -1,13 +1,14 @@
 //! One deployed arm: its namespaces, its service path and what runs in it.
 
 mod namespace;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -15,15 +16,20 @@ use std::sync::{Mutex, PoisonError};
 use tollgate_results::arm::{Datapath, Family, Name};
 use tollgate_results::evidence::{ConntrackEntries, DatapathCounters, DeviceCounters, Translation};
 use tollgate_results::facts::ArmFacts;
+use tollgate_results::kernel::ConntrackTable;
+use tollgate_results::line::LineFacts;
 use tollgate_results::outcome::Flow;
 
-use self::namespace::Namespace;
+use self::namespace::{Made, Namespace};
 use crate::address::{self, Side};
-use crate::base::{self, Congestion};
+use crate::base;
 use crate::bpf::ProgramRuns;
 use crate::cgroup::ArmGroup;
+use crate::congestion::Congestion;
+use crate::conntrack::keeper::Keeper;
 use crate::error::{Doing as _, LabError};
 use crate::fast_path::FastPath;
+use crate::line::RunningLine;
 use crate::process::{Agent, Inside, StandIn};
 use crate::protocol::{ArmEndpoints, CommandLine, Role};
 use crate::service_path::{self, ServicePath};
@@ -39,6 +45,10 @@ pub(crate) struct Arm {
     name: Name,
     datapath: Datapath,
     endpoints: ArmEndpoints,
+    /// Before the namespaces, so that it ends before its devices go.
+    line: Option<RunningLine>,
+    /// Keeps the client's node's connection-tracking table full, where that is asked for.
+    keeper: Option<Keeper>,
     sites: Vec<Namespace>,
     client_place: Place,
     server_place: Place,
@@ -69,21 +79,26 @@ impl Arm {
                 "a service has 1 to 100 endpoints",
             )
         })?;
-        let congestion = Congestion::find();
-        let by_route = (congestion == Congestion::ByRoute).then_some(base::CUBIC);
-        let topology = Topology::of(datapath, endpoints, by_route);
-        let mut notes: Vec<_> = congestion
-            .note()
+        let congestion = Congestion::of(&datapath.kernel);
+        let topology = Topology::of(datapath, endpoints, congestion.by_route());
+        let mut notes: Vec<_> = congestion_note(datapath, congestion)?
             .into_iter()
             .chain(base::bridge_note())
             .collect();
-        let sites = namespace::make(&topology, datapath, congestion, &mut notes)?;
+        let Made {
+            sites,
+            taps,
+            mut kernel,
+        } = namespace::make(&topology, datapath, congestion, &mut notes)?;
+        let line = line_between(datapath, seed, taps)?;
         let deploy_ns = clock::since_ns(start);
 
         let mut arm = Self {
             name: name.clone(),
             datapath: datapath.clone(),
             endpoints: addresses(&topology, datapath.family, None),
+            line,
+            keeper: None,
             sites,
             client_place: topology.client_place,
             server_place: topology.server_place,
@@ -95,6 +110,7 @@ impl Arm {
         };
         arm.attach(&topology)?;
         arm.program(&topology, seed)?;
+        arm.keep_full(&mut kernel)?;
         let programmed = arm.path.as_ref().map(ServicePath::programmed);
         arm.stand_ins = stand_ins(name, &arm.endpoints, scratch)?;
         let mtu = |place, device: &str| -> Result<Option<u32>, LabError> {
@@ -107,12 +123,13 @@ impl Arm {
         let facts = ArmFacts {
             pod_mtu: mtu(topology.client_place, topology.pod_port.name)?,
             wire_mtu: mtu(Place::Node(Side::A), "eth0")?,
-            path_mtu: None,
             deploy_ns,
             programming_ns: programmed.map(|programmed| programmed.time_ns),
             programmed: programmed.map(|programmed| programmed.count),
             notes,
-            applied: Vec::new(),
+            kernel,
+            line: arm.calibrated()?,
+            ..ArmFacts::default()
         };
         Ok((arm, facts))
     }
@@ -143,6 +160,27 @@ impl Arm {
         let service = self.path.as_ref().map(ServicePath::address);
         self.endpoints = addresses(topology, self.datapath.family, service);
         Ok(())
+    }
+
+    /// Fills the client's node's connection-tracking table, where that is asked for, and says so in the facts.
+    fn keep_full(&mut self, facts: &mut BTreeMap<String, String>) -> Result<(), LabError> {
+        if self.datapath.kernel.conntrack == ConntrackTable::Full {
+            let keeper = Keeper::start(&self.at(Place::Node(Side::A))?.netns)?;
+            let words = format!("kept at the limit of {} entries on node a", keeper.limit());
+            facts.insert("conntrack".to_owned(), words);
+            self.keeper = Some(keeper);
+        }
+        Ok(())
+    }
+
+    /// Says how true the line is, where the arm has one.
+    fn calibrated(&self) -> Result<Option<LineFacts>, LabError> {
+        let Some(line) = &self.line else {
+            return Ok(None);
+        };
+        let node = |side| self.at(Place::Node(side)).map(|node| &node.netns);
+        let nodes = [node(Side::A)?, node(Side::B)?];
+        line.calibrate(nodes, self.datapath.family).map(Some)
     }
 
     pub(crate) fn datapath(&self) -> &Datapath {
@@ -201,7 +239,7 @@ impl Arm {
         &self,
         role: Role,
         line: &CommandLine,
-        stdio: [std::os::fd::OwnedFd; 3],
+        stdio: [OwnedFd; 3],
         control: UnixStream,
     ) -> Result<(), LabError> {
         let program = line
@@ -239,6 +277,9 @@ impl Arm {
                     }),
             );
             let entries = node.netns.enter(conntrack::entries)?;
+            // A kernel may keep no statistics: they are absent then.
+            let refusals = node.netns.enter(|| conntrack::refusals(&name));
+            counters.conntrack_refusals.extend(refusals.ok());
             counters.conntrack_entries.push(ConntrackEntries {
                 node: name,
                 entries,
@@ -247,6 +288,7 @@ impl Arm {
         for fast_path in &self.fast_paths {
             counters.programs.extend(fast_path.counters()?);
         }
+        counters.line = self.line.as_ref().map(RunningLine::counters);
         if let Some(path) = &self.path {
             let node = &self.at(Place::Node(Side::A))?.netns;
             counters.service_rule_packets = path.rule_packets(node)?;
@@ -275,6 +317,37 @@ impl Arm {
             flow,
         )
     }
+}
+
+/// Returns a line for the reader where the base's congestion control is missing; an arm that asks for one that is missing
+/// cannot be.
+fn congestion_note(
+    datapath: &Datapath,
+    congestion: Congestion,
+) -> Result<Option<String>, LabError> {
+    match congestion.missing() {
+        Some(missing) if datapath.kernel.congestion.is_some() => {
+            Err(LabError::said("choose the congestion control", missing))
+        }
+        Some(missing) => Ok(Some(format!("arms use the kernel's default: {missing}"))),
+        None => Ok(None),
+    }
+}
+
+/// Starts the line between the nodes, where the arm has one.
+fn line_between(
+    datapath: &Datapath,
+    seed: u64,
+    taps: Vec<OwnedFd>,
+) -> Result<Option<RunningLine>, LabError> {
+    let Some(line) = &datapath.line else {
+        return Ok(None);
+    };
+    let taps = <[OwnedFd; 2]>::try_from(taps).map_err(|taps| {
+        let why = format!("it has {} ends, not two", taps.len());
+        LabError::said("start the line between the nodes", why)
+    })?;
+    RunningLine::start(line, seed, taps).map(Some)
 }
 
 const fn key(role: Role) -> &'static str {

@@ -6,51 +6,10 @@ use std::path::Path;
 use tollgate_results::arm::Family;
 
 use crate::address::{self, Side};
+use crate::congestion::{Congestion, Way};
 use crate::error::{Doing as _, LabError};
 use crate::rules::{self, Backend};
 use crate::topology::Place;
-
-/// The base's congestion control, the usual default.
-pub(crate) const CUBIC: &str = "cubic";
-
-/// How the base's congestion control comes to an arm's connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Congestion {
-    /// As the default of its namespaces.
-    ByDefault,
-    /// By its routes: a kernel whose own default is another one allows it as a namespace's default only where
-    /// the machine's administrator has said so.
-    ByRoute,
-    /// Not at all: the kernel lacks it.
-    Missing,
-}
-
-impl Congestion {
-    /// Finds out what this kernel allows.
-    pub(crate) fn find() -> Self {
-        let holds = |name: &str| {
-            let text = fs::read_to_string(Path::new("/proc/sys/net/ipv4").join(name));
-            text.is_ok_and(|text| text.split_whitespace().any(|word| word == CUBIC))
-        };
-        if holds("tcp_allowed_congestion_control") {
-            Self::ByDefault
-        } else if holds("tcp_available_congestion_control") {
-            Self::ByRoute
-        } else {
-            Self::Missing
-        }
-    }
-
-    /// Returns a line for the reader where the base is not what it should be.
-    pub(crate) fn note(self) -> Option<String> {
-        (self == Self::Missing).then(|| {
-            format!(
-                "this kernel has no {CUBIC} congestion control: arms use its default \
-                 (`modprobe tcp_{CUBIC}`)"
-            )
-        })
-    }
-}
 
 /// Sets the sysctls of the namespace that the caller is in, before it has any device, and reads them back.
 pub(crate) fn sysctls(
@@ -58,8 +17,11 @@ pub(crate) fn sysctls(
     family: Family,
     congestion: Congestion,
 ) -> Result<(), LabError> {
-    if congestion == Congestion::ByDefault {
-        set("net/ipv4/tcp_congestion_control", CUBIC)?;
+    if congestion.way == Way::ByDefault {
+        set(
+            "net/ipv4/tcp_congestion_control",
+            congestion.algorithm.as_str(),
+        )?;
     }
     match family {
         // IPv6's own chatter (router solicitations, multicast reports) would count as packets.

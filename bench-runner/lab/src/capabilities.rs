@@ -4,14 +4,18 @@ use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Datapath, Family, Pods, Service, Wire};
+use tollgate_results::kernel::{ConntrackTable, Kernel};
 
 use crate::cgroup::Hierarchy;
+use crate::congestion::Congestion;
+use crate::conntrack::table::Entries;
+use crate::error::LabError;
 use crate::lab::{Lab, LabOptions};
-use crate::netlink::Netlink;
+use crate::netlink::{LOOPBACK, Netlink};
 use crate::netns::NetNs;
 use crate::rules::{self, Backend};
 use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site};
-use crate::{address, bpf, fast_path};
+use crate::{address, bpf, fast_path, line, tuning};
 
 /// Index of the device that eBPF programs are tried at.
 const TRIED: u32 = 11;
@@ -21,6 +25,8 @@ const TRIED: u32 = 11;
 pub struct Capabilities {
     /// Why there can be no lab at all, or what it can do.
     found: Result<Found, String>,
+    /// What starts a holder, to try what only an arm names: sysctls, a queueing discipline.
+    holder: Vec<OsString>,
 }
 
 /// What a holder found: a reason for each thing that is missing.
@@ -39,6 +45,8 @@ pub(crate) struct Found {
     ipvs: Option<String>,
     tcx: Option<String>,
     ipv6: Option<String>,
+    #[serde(default)]
+    line: Option<String>,
 }
 
 impl Capabilities {
@@ -52,6 +60,7 @@ impl Capabilities {
         let found = Lab::start(&options).and_then(|lab| lab.detect());
         Self {
             found: found.map_err(|error| error.chain()),
+            holder: holder.to_vec(),
         }
     }
 
@@ -62,7 +71,22 @@ impl Capabilities {
             Ok(found) => found,
             Err(reason) => return Some(reason.clone()),
         };
-        found.missing(datapath).cloned()
+        let missing = found.missing(datapath).cloned();
+        missing.or_else(|| self.kernel_refuses(&datapath.kernel))
+    }
+
+    /// Tries an arm's kernel settings in a lab that is thrown away.
+    fn kernel_refuses(&self, kernel: &Kernel) -> Option<String> {
+        if kernel.is_base() {
+            return None;
+        }
+        let options = LabOptions {
+            holder: self.holder.clone(),
+        };
+        match Lab::start(&options).and_then(|lab| lab.try_kernel(kernel)) {
+            Ok(refused) => refused,
+            Err(error) => Some(error.chain()),
+        }
     }
 }
 
@@ -77,6 +101,9 @@ impl Found {
         });
         if ipv6 {
             needs.push(&self.ipv6);
+        }
+        if datapath.line.is_some() {
+            needs.push(&self.line);
         }
         if datapath.pods == Pods::Ebpf {
             needs.push(&self.tcx);
@@ -108,6 +135,7 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
         Ok((netns, netlink)) => {
             devices(&mut found, &netns, &netlink);
             found.tcx = fast_path::available(&netns, TRIED).err();
+            found.line = line::available(&netns, port("try4", 41));
             programs(&mut found, &netns);
         }
         Err(error) => found.veth = Some(error.chain()),
@@ -127,14 +155,44 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
     found
 }
 
-fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
-    let local = address::node(address::Side::A, Family::Ipv4);
-    let port = |name, index| Port {
+/// Tries the kernel settings of an arm; says which cannot be, and why.
+pub(crate) fn try_kernel(kernel: &Kernel) -> Option<String> {
+    if let Some(missing) = Congestion::of(kernel).missing()
+        && kernel.congestion.is_some()
+    {
+        return Some(missing);
+    }
+    tried(kernel).err().map(|error| error.chain())
+}
+
+fn tried(kernel: &Kernel) -> Result<(), LabError> {
+    let netns = NetNs::new()?;
+    tuning::try_sysctls(&netns, kernel)?;
+    let netlink = Netlink::open(&netns)?;
+    if let Some(qdisc) = &kernel.qdisc {
+        netlink.set_qdisc(LOOPBACK, qdisc)?;
+    }
+    if kernel.conntrack == ConntrackTable::Full {
+        Entries::open(&netns)?.add(1)?;
+    }
+    if kernel.rps {
+        tuning::steer(&netns, &["lo"])?;
+    }
+    Ok(())
+}
+
+/// A device to try.
+fn port(name: &'static str, index: u32) -> Port {
+    Port {
         name,
         index,
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 1400,
-    };
+    }
+}
+
+fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
+    let local = address::node(address::Side::A, Family::Ipv4);
     let peer = port("try1", 12);
     let peer_place = Place::Node(address::Side::A);
     let tries = [
@@ -216,7 +274,10 @@ mod tests {
             nftables: Some("no nft".to_owned()),
             ..Found::default()
         };
-        let capabilities = Capabilities { found: Ok(found) };
+        let capabilities = Capabilities {
+            found: Ok(found),
+            holder: Vec::new(),
+        };
         let missing = |wire, service| capabilities.missing(&datapath(wire, service, Family::Ipv4));
         assert_eq!(missing(Wire::Native, Service::IptablesLegacy), None);
         assert_eq!(
@@ -233,6 +294,7 @@ mod tests {
     fn without_a_lab_every_arm_is_missing() {
         let capabilities = Capabilities {
             found: Err("no namespaces".to_owned()),
+            holder: Vec::new(),
         };
         let datapath = datapath(Wire::Native, Service::None, Family::Ipv4);
         assert_eq!(

@@ -2,7 +2,10 @@
 //!
 //! An exact look-up by tuple over ctnetlink, never a dump of the table.
 
+pub(crate) mod keeper;
 mod message;
+mod statistics;
+pub(crate) mod table;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -17,6 +20,7 @@ use tollgate_results::evidence::Translation;
 use tollgate_results::outcome::Flow;
 
 use self::message::Answer;
+pub use self::statistics::refusals;
 use crate::error::{Doing as _, LabError, LabErrorKind};
 
 /// Seconds that the kernel has for an answer.

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tollgate_results::arm::{Datapath, Name};
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::ArmFacts;
+use tollgate_results::kernel::Kernel;
 use tollgate_results::outcome::Flow;
 
 use crate::bpf::{self, ProgramRuns};
@@ -261,6 +262,13 @@ impl Lab {
     /// Tries what this machine can do.
     pub(crate) fn detect(&self) -> Result<Found, LabError> {
         self.call(&Request::Detect)
+    }
+
+    /// Tries the kernel settings of an arm; says which cannot be, and why.
+    pub(crate) fn try_kernel(&self, kernel: &Kernel) -> Result<Option<String>, LabError> {
+        self.call(&Request::TryKernel {
+            kernel: kernel.clone(),
+        })
     }
 
     /// Lets the lab live on without this process.

@@ -11,7 +11,7 @@
 //! - [`holder::run`]: what the hidden subcommand of the caller's program calls
 //!
 //! Inside: `topology` and `address` say as plain data what an arm is made of; `netns`, `netlink`,
-//! `offloads`, `base`, `fast_path` and `service_path` make it so; `arm` holds one deployed arm; `process` and `cgroup`
+//! `offloads`, `base`, `tuning`, `line`, `fast_path` and `service_path` make it so; `arm` holds one deployed arm; `process` and `cgroup`
 //! place processes in it; `protocol` is what a lab and its holder say to each other.
 
 mod address;
@@ -22,12 +22,14 @@ mod capabilities;
 mod cgroup;
 mod clock;
 mod command;
+mod congestion;
 pub mod conntrack;
 mod error;
 mod fast_path;
 pub mod holder;
 pub mod kept;
 mod lab;
+mod line;
 mod netlink;
 mod netns;
 mod offloads;
@@ -39,6 +41,7 @@ pub mod services;
 #[cfg(test)]
 mod testing;
 mod topology;
+mod tuning;
 mod userns;
 
 pub use capabilities::Capabilities;

@@ -1,5 +1,7 @@
 //! Devices, addresses, neighbours, routes and packet counters of one namespace, over rtnetlink.
 
+mod qdisc;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
@@ -23,7 +25,7 @@ use crate::netns::NetNs;
 use crate::topology::{Device, DeviceKind, Place, Port, Route, Site, VNI, VXLAN_PORT};
 
 /// Index of the loopback device in every namespace.
-const LOOPBACK: u32 = 1;
+pub(crate) const LOOPBACK: u32 = 1;
 
 /// One netlink socket in one namespace. It serves any thread, whatever namespace that is in.
 #[derive(Debug)]
@@ -147,6 +149,10 @@ impl Netlink {
                 let vxlan = LinkVxlan::new(port.name, 0).port(VXLAN_PORT);
                 with_port(vxlan.collect_metadata(true).learning(false), port).build()
             }
+            DeviceKind::Line => {
+                let message = with_port(LinkMessageBuilder::<LinkUnspec>::new(), port).build();
+                return self.handle.link().set(message).execute().await;
+            }
         };
         self.handle.link().add(message).execute().await?;
         if matches!(
@@ -261,7 +267,7 @@ fn route_message(route: &Route) -> RouteMessage {
         None => message.header.scope = RouteScope::Link,
     }
     if let Some(congestion) = route.congestion {
-        let metric = RouteMetric::CcAlgo(congestion.to_owned());
+        let metric = RouteMetric::CcAlgo(congestion.to_string());
         message
             .attributes
             .push(RouteAttribute::Metrics(vec![metric]));

@@ -12,6 +12,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::{Datapath, Name};
+use tollgate_results::kernel::Kernel;
 use tollgate_results::outcome::Flow;
 
 /// Longest line that is read: a command line and its environment fit.
@@ -113,6 +114,8 @@ pub(crate) enum Request {
     Translation { arm: Name, flow: Flow },
     /// Answered with [`crate::capabilities::Found`].
     Detect,
+    /// Answered with why an arm's kernel settings cannot be; `None` where they can.
+    TryKernel { kernel: Kernel },
     /// Lets the lab live on without its maker. Answered with nothing.
     Keep,
     /// Ends the lab; there is no answer but the end of the stream.

@@ -10,6 +10,7 @@ use tollgate_results::arm::{Datapath, Pods};
 pub(crate) use self::fast_path::{FarPods, FastPath, LocalPod, ProgramName};
 use self::layout::Layout;
 use crate::address::Side;
+use crate::congestion::Algorithm;
 
 /// MTU of the device that joins the nodes.
 pub(crate) const WIRE_MTU: u32 = 1500;
@@ -81,6 +82,8 @@ pub(crate) enum DeviceKind {
     },
     /// A Linux bridge.
     Bridge,
+    /// An end of a line, which the line has made: it is only set up.
+    Line,
     /// flannel's VXLAN device.
     Vxlan {
         /// Index of the device underneath.
@@ -127,7 +130,7 @@ pub(crate) struct Route {
     /// Whether the gateway counts as reachable although no address says so.
     pub(crate) onlink: bool,
     /// Congestion control of connections that take this route; `None` for the namespace's default.
-    pub(crate) congestion: Option<&'static str>,
+    pub(crate) congestion: Option<Algorithm>,
 }
 
 /// An arm's namespaces and their addresses.
@@ -144,12 +147,14 @@ pub(crate) struct Topology {
     pub(crate) server_place: Place,
     /// The device at which the client's traffic starts.
     pub(crate) pod_port: Port,
+    /// MTU between the nodes.
+    wire_mtu: u32,
 }
 
 impl Topology {
     /// Lays out an arm whose server has `endpoints` addresses (1 to 100) and whose routes, if asked, choose the
     /// congestion control.
-    pub(crate) fn of(datapath: &Datapath, endpoints: u8, congestion: Option<&'static str>) -> Self {
+    pub(crate) fn of(datapath: &Datapath, endpoints: u8, congestion: Option<Algorithm>) -> Self {
         let layout = Layout {
             datapath,
             family: datapath.family,
@@ -171,13 +176,43 @@ impl Topology {
             Pods::Bridge | Pods::Routed | Pods::Ebpf => Place::Pod(side),
             Pods::Host => Place::Node(side),
         };
-        Self {
+        let mut topology = Self {
             sites,
             client: layout.hosts(Side::A).remove(0),
             servers: layout.hosts(Side::B),
             client_place: place(Side::A),
             server_place: place(Side::B),
             pod_port: layout.end_port(Side::A),
+            wire_mtu: WIRE_MTU,
+        };
+        if let Some(mtu) = datapath.kernel.mtu {
+            topology.shift_mtu(mtu);
+        }
+        topology
+    }
+
+    /// Gives the wire another MTU; every other device keeps its distance from it.
+    fn shift_mtu(&mut self, wire: u32) {
+        let shift = |port: &mut Port| port.mtu = (port.mtu + wire).saturating_sub(WIRE_MTU);
+        for device in self
+            .sites
+            .iter_mut()
+            .flat_map(|(_, site)| &mut site.devices)
+        {
+            shift(&mut device.port);
+            if let DeviceKind::Veth { peer, .. } = &mut device.kind {
+                shift(peer);
+            }
+        }
+        shift(&mut self.pod_port);
+        self.wire_mtu = wire;
+    }
+
+    /// Returns the device with which a node is joined to the other.
+    pub(crate) fn wire_port(&self, side: Side) -> Port {
+        Port {
+            mtu: self.wire_mtu,
+            ..layout::wire_port(side)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be typed of `tollgate lab`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use tollgate_results::arm::{Family, Name, Offloads, Pods, Service, Wire};
@@ -50,12 +51,26 @@ pub enum LabCommand {
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         program: Vec<OsString>,
     },
+    /// Measure how true a line with delay, loss and rate is on this machine
+    #[command(after_help = "Example: sudo tollgate lab line-check")]
+    LineCheck(LineCheckArgs),
     /// Take a lab down with everything in it
     #[command(after_help = "Example: tollgate lab down demo")]
     Down {
         /// The lab
         name: Name,
     },
+}
+
+/// `tollgate lab line-check`.
+#[derive(Debug, Args)]
+pub struct LineCheckArgs {
+    /// The probe's binary [default: beside this one, else in PATH]
+    #[arg(long, value_name = "FILE")]
+    pub probe: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tollgate lab up`: the dimensions of its one arm.

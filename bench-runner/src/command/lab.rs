@@ -39,6 +39,7 @@ pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
             json,
             program,
         } => programs(&name, &program, json),
+        LabCommand::LineCheck(args) => super::line_check::line_check(&args),
         LabCommand::Down { name } => {
             kept::down(&name)?;
             Ok(Exit::Done)

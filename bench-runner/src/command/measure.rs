@@ -227,7 +227,7 @@ impl Meter {
 }
 
 /// Starts a lab.
-fn lab() -> anyhow::Result<Lab> {
+pub(super) fn lab() -> anyhow::Result<Lab> {
     let options = LabOptions {
         holder: super::holder()?,
     };

@@ -63,11 +63,17 @@ impl Target for LabTarget {
             }
         }
         // What a change did to the path counts, too.
-        let (name, probe) = (arm.name.clone(), self.probe.clone());
-        facts.path_mtu = blocking(&self.lab, move |lab| {
-            Ok(mtu::find(lab, &name, &endpoints, &probe))
-        })
-        .await?;
+        if arm
+            .datapath
+            .line
+            .is_none_or(|line| mtu::can_be_found(&line))
+        {
+            let (name, probe) = (arm.name.clone(), self.probe.clone());
+            facts.path_mtu = blocking(&self.lab, move |lab| {
+                Ok(mtu::find(lab, &name, &endpoints, &probe))
+            })
+            .await?;
+        }
         Ok(LabDeployment {
             lab: Arc::clone(&self.lab),
             probe: self.probe.clone(),

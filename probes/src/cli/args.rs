@@ -282,7 +282,7 @@ Any TCP port does, open or closed. Through a raw socket, where that is allowed, 
 connection comes of it: the kernel answers a SYN-ACK with a RST by itself. A load balancer
 that works at the socket (eBPF at connect) doesn't see such SYNs.
 Unprivileged, the kernel connects and resets: the time includes making the socket, a RST
-counts as refused, and the time-out is 5 s.")]
+counts as refused, and the time-out is 8 s.")]
     TcpSyn {
         #[command(flatten)]
         common: Common,

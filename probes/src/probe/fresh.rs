@@ -37,7 +37,7 @@ impl<D: Dial, E: Exchange, C: Clock> Fresh<D, E, C> {
         now: Moment,
         recorder: &mut Recorder,
     ) -> Result<(), Fault> {
-        let patience = window.patience(&self.clock, now);
+        let patience = window.patience_with_fresh(&self.clock, now);
         let (mut link, connect_ns) = self.dial.dial(&patience)?;
         // Only where phases are timed is it worth a look at the clock.
         let asked = match self.exchange.first_byte() {

@@ -9,6 +9,10 @@ use crate::clock::{Clock, Moment};
 /// A TCP reply that takes longer is lost.
 pub(crate) const REPLY_TIMEOUT_NS: u64 = 5_000_000_000;
 
+/// A connection that isn't made and answered by then is lost: above the kernel's third retransmission of a SYN, 7 s after
+/// the first where it backs off from the start (`tcp_syn_linear_timeouts` 0), so that these steps show.
+pub(crate) const FRESH_TIMEOUT_NS: u64 = 8_000_000_000;
+
 /// A TCP reply that is under way when the window closes is waited for as long as this: above the kernel's
 /// first retransmission of a SYN (1 s), so that the delay that it causes is measured wherever it falls.
 pub(crate) const GRACE_NS: u64 = 1_500_000_000;
@@ -70,6 +74,19 @@ impl<'a> Window<'a> {
             clock,
             aborted: self.aborted,
             deadline: now.plus(REPLY_TIMEOUT_NS).min(self.end.plus(GRACE_NS)),
+        }
+    }
+
+    /// Returns the patience with a new connection and its reply.
+    pub(crate) fn patience_with_fresh<'b, C: Clock>(
+        &'b self,
+        clock: &'b C,
+        now: Moment,
+    ) -> Patience<'b, C> {
+        Patience {
+            clock,
+            aborted: self.aborted,
+            deadline: now.plus(FRESH_TIMEOUT_NS).min(self.end.plus(GRACE_NS)),
         }
     }
 

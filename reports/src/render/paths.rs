@@ -140,6 +140,8 @@ fn facets(path: &Datapath) -> Vec<String> {
         offloads.to_owned(),
     ];
     facets.extend(standing(path.standing));
+    facets.extend(path.line.map(|line| format!("between the nodes a {line}")));
+    facets.extend((!path.kernel.is_base()).then(|| format!("the kernel set to {}", path.kernel)));
     facets
 }
 

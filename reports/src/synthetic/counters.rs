@@ -119,6 +119,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
                     entries: tracked,
                 })
                 .collect(),
+            ..DatapathCounters::default()
         },
         translation: match carried.service {
             _ if carried.pods == Pods::Ebpf => Translation::Untracked,

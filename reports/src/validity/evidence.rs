@@ -1,6 +1,7 @@
 //! Whether the packets took the declared datapath (DESIGN §4.7).
 
 mod pods;
+mod shaped;
 
 use tollgate_results::arm::{Arm, Pods, Service, Wire};
 use tollgate_results::evidence::{
@@ -31,6 +32,8 @@ const SOCKET: &str = "socket translations";
 const PACKETS: &str = "packet translations";
 const STANDING: &str = "standing load";
 const CONNECTION: &str = "connection";
+const LINE: &str = "line";
+const TABLE: &str = "connection-tracking table";
 
 /// What one slice shows of one thing.
 struct Finding {
@@ -89,6 +92,8 @@ pub(crate) fn summarise(
         PACKETS,
         STANDING,
         CONNECTION,
+        LINE,
+        TABLE,
     ]
     .into_iter()
     .filter_map(|about| check(about, &findings, &totals))
@@ -290,6 +295,12 @@ fn judge(
         Pods::Ebpf => pods::unseen(&evidence.translation),
         Pods::Bridge | Pods::Routed | Pods::Host => connection(service, &evidence.translation),
     });
+    findings.extend(shaped::line(
+        &arm.datapath,
+        &evidence.counters,
+        expected.packets,
+    ));
+    findings.extend(shaped::table(&arm.datapath, workload, &evidence.counters));
     findings
 }
 

@@ -7,7 +7,7 @@ use tollgate_results::arm::{
 };
 use tollgate_results::standing::Standing;
 
-use super::{change, range};
+use super::{change, kernel, range};
 use crate::document::Document;
 use crate::fault::suggestion;
 use crate::file::{ArmTable, Counts, File, ServicesTable, WorkloadTable};
@@ -69,6 +69,8 @@ impl Checked<'_, '_> {
         let workloads = self.workloads(file, workloads);
         let change = change::check(self.document, self.name, self.table);
         let standing = self.standing();
+        let kernel = kernel::kernel(self.document, self.name, self.table);
+        let line = kernel::line(self.document, self.name, self.table);
         let levels = self.levels();
         levels
             .into_iter()
@@ -85,7 +87,11 @@ impl Checked<'_, '_> {
                 Some(Arm {
                     name,
                     reference: self.table.reference.clone(),
-                    datapath: self.datapath(services, standing),
+                    datapath: Datapath {
+                        kernel: kernel.clone(),
+                        line,
+                        ..self.datapath(services, standing)
+                    },
                     workloads: workloads.clone(),
                     sweep,
                     change: change.clone(),
@@ -110,6 +116,7 @@ impl Checked<'_, '_> {
             family: self.table.family,
             offloads: self.table.offloads,
             standing,
+            ..Datapath::default()
         }
     }
 

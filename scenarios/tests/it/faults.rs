@@ -524,10 +524,16 @@ fn files_that_cannot_be_read_are_named() {
     assert!(told("folder.toml").contains("failed to read the file: Is a directory"));
     std::fs::write(path("small.toml"), SMALL).unwrap();
     assert_eq!(Scenario::load(&path("small.toml")).unwrap(), crate::small());
+    let names: Vec<_> = tollgate_scenarios::shipped()
+        .iter()
+        .map(|known| format!("`{}`", known.name))
+        .collect();
     assert_eq!(
         Scenario::load("nonsense").unwrap_err().to_string(),
-        "nonsense: neither a shipped scenario nor a file; there are `quickstart`, `overlay-tax`, \
-         `pod-attachment`, `service-path`, `service-scaling`"
+        format!(
+            "nonsense: neither a shipped scenario nor a file; there are {}",
+            names.join(", ")
+        )
     );
 }
 
@@ -550,4 +556,54 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_line_and_a_kernel_are_checked_number_by_number() {
+    let arm = |keys: &str| {
+        let text = SMALL.replacen("[arm.vxlan]\n", &format!("[arm.vxlan]\n{keys}\n"), 1);
+        assert_ne!(text, SMALL, "nothing to replace");
+        text
+    };
+    let text = arm(
+        "line = { delay = \"11s\", queue = \"50ms\", loss = \"60%\", burst = 1 }\n\
+         kernel = { congestion = \"BBR\", qdisc = \"f q\", mtu = 500, sysctls = { \"tcp_ecn\" = \"1\", \"net.x\" = \"\" } }",
+    );
+    insta::assert_snapshot!(refused(&text).join("\n"), @r#"
+    small.toml:10:10: arm.vxlan.line.delay: 11s is out of range; write 0ns to 10s
+    small.toml:10:25: arm.vxlan.line.queue: a line without a rate has no queue; write a rate, or remove it
+    small.toml:10:41: arm.vxlan.line.loss: 60% is out of range; write 0% to 50%
+    small.toml:10:55: arm.vxlan.line.burst: 1 is out of range; write 2 to 1000
+    small.toml:11:12: arm.vxlan.kernel.congestion: is not the name of a congestion control (1 to 15 of a-z, 0-9, _, -), for example "cubic"
+    small.toml:11:32: arm.vxlan.kernel.qdisc: is not the name of a queueing discipline (1 to 15 of a-z, 0-9, _, -), for example "fq"
+    small.toml:11:47: arm.vxlan.kernel.mtu: 500 is out of range; write 576 to 65535
+    small.toml:11:58: arm.vxlan.kernel.sysctls: the value of `net.x` is to be one line of 1 to 200 plain characters
+    small.toml:11:58: arm.vxlan.kernel.sysctls: `tcp_ecn` is not the name of a sysctl; write it with dots, for example "net.ipv4.tcp_rmem"
+    "#);
+    let text = arm("line = { delay = \"1s\", rate = \"1 Gbit/s\", queue = \"400 ms\" }");
+    assert_eq!(
+        refused(&text),
+        [
+            "small.toml:10:1: arm.vxlan.line: holds up to 166.9 MiB in each direction, more than 64 MiB; lower rate, delay or queue"
+        ]
+    );
+    let text = arm(
+        "line = { queue = \"50\", burst = 3 }\nkernel = { sysctls = { \"net.ipv4.tcp_ecn\" = 1 } }",
+    );
+    assert_eq!(
+        refused(&text),
+        [
+            "small.toml:10:18: arm.vxlan.line.queue: `50` is neither an amount of data nor a time; write for example \"256 KiB\" or \"50ms\"",
+            "small.toml:11:49: arm.vxlan.kernel.sysctls.\"net.ipv4.tcp_ecn\": expected a string, found integer `1`",
+        ]
+    );
+    let good = arm(
+        "line = { delay = \"20ms\", jitter = \"1ms\", rate = \"100 Mbit/s\", loss = \"1%\", burst = 4, seed = 7 }",
+    );
+    let scenario = Scenario::parse("small.toml", &good).unwrap();
+    let line = scenario.arms.iter().find_map(|arm| arm.datapath.line);
+    assert_eq!(
+        line.map(|line| line.to_string()).as_deref(),
+        Some("line of 20 ms + 1 ms, 100 Mbit/s with a queue of 50 ms, 1 % lost in bursts of 4")
+    );
 }

@@ -19,6 +19,9 @@ fn every_shipped_scenario_is_good_and_fits_its_time() {
         ("pod-attachment", 3.5),
         ("service-path", 3.0),
         ("service-scaling", 7.0),
+        ("bbr", 8.0),
+        ("sysctl-folklore", 4.5),
+        ("conntrack-exhaustion", 10.0),
     ];
     for (name, minutes) in limits {
         let plan = plan(name);

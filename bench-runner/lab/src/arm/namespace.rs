@@ -1,16 +1,20 @@
 //! An arm's namespaces, made with all that stands in them.
 
-use std::os::fd::AsRawFd as _;
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use tollgate_results::arm::{Datapath, Offloads};
 
-use crate::base::{self, Congestion};
+use super::settings::Settings;
+use crate::address::Side;
+use crate::base;
+use crate::congestion::Congestion;
 use crate::error::LabError;
 use crate::netlink::{Link, Netlink};
 use crate::netns::NetNs;
 use crate::topology::{Place, Topology};
-use crate::{clock, offloads};
+use crate::{clock, line, offloads};
 
 /// How long the devices of a new arm may take to come up.
 const LINK_LIMIT: Duration = Duration::from_secs(5);
@@ -23,6 +27,16 @@ pub(super) struct Namespace {
     pub(super) netlink: Netlink,
 }
 
+/// An arm's namespaces, and what came of making them.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) sites: Vec<Namespace>,
+    /// The two ends of the line, the client's node's first; empty where the arm has none.
+    pub(super) taps: Vec<OwnedFd>,
+    /// Settings of the kernel as they were read back.
+    pub(super) kernel: BTreeMap<String, String>,
+}
+
 /// Makes the namespaces of an arm, joins them, and waits until they can carry packets. Adds what a reader should
 /// know to `notes`.
 pub(super) fn make(
@@ -30,8 +44,9 @@ pub(super) fn make(
     datapath: &Datapath,
     congestion: Congestion,
     notes: &mut Vec<String>,
-) -> Result<Vec<Namespace>, LabError> {
-    let mut sites = Vec::new();
+) -> Result<Made, LabError> {
+    let mut sites: Vec<Namespace> = Vec::new();
+    let mut settings = Settings::new(&datapath.kernel);
     for (place, _) in &topology.sites {
         let netns = NetNs::new()?;
         netns.enter(|| base::sysctls(*place, datapath.family, congestion))?;
@@ -42,6 +57,16 @@ pub(super) fn make(
             netlink,
         });
     }
+    for site in &sites {
+        settings.sysctls(site)?;
+    }
+    let taps = match datapath.line {
+        Some(_) => Side::BOTH
+            .into_iter()
+            .map(|side| tap(topology, &sites, side))
+            .collect::<Result<_, _>>()?,
+        None => Vec::new(),
+    };
     let descriptor = |place| {
         sites
             .iter()
@@ -74,7 +99,20 @@ pub(super) fn make(
         }
     }
     wait_for_links(&sites)?;
-    Ok(sites)
+    let kernel = settings.devices(topology, &sites, congestion)?;
+    Ok(Made {
+        sites,
+        taps,
+        kernel,
+    })
+}
+
+/// Makes one end of the line between the nodes.
+fn tap(topology: &Topology, sites: &[Namespace], side: Side) -> Result<OwnedFd, LabError> {
+    let node = sites.iter().find(|site| site.place == Place::Node(side));
+    let node =
+        node.ok_or_else(|| LabError::said("make the line's ends", "the arm has no such node"))?;
+    line::open(&node.netns, topology.wire_port(side))
 }
 
 /// Waits until every device can carry packets: the kernel says so a moment after both ends are up.

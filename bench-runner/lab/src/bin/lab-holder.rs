@@ -3,6 +3,8 @@
 //! - `lab-holder FD …`: the holder
 //! - `lab-holder echo ADDRESS`: answers every TCP connection and datagram with what came
 //! - `lab-holder ping ADDRESS COUNT [udp]`: sends so many requests and prints its own and the peer's address
+//! - `lab-holder connect ADDRESS COUNT`: makes so many connections one after the other, waits little for each, and prints how
+//!   many stood
 //! - `lab-holder bulk ADDRESS BYTES`: sends so many bytes and reads them back
 
 use std::env;
@@ -17,6 +19,8 @@ use nix::sys::socket::{getsockopt, sockopt};
 
 /// How long a ping waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a connection of many is waited for.
+const LITTLE: Duration = Duration::from_millis(20);
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
         ["echo", address] => echo(address),
         ["ping", address, count] => ping(address, count),
         ["ping", address, count, "udp"] => ping_udp(address, count),
+        ["connect", address, count] => connect(address, count),
         ["bulk", address, bytes] => bulk(address, bytes),
         _ => return tollgate_lab::holder::run(&arguments),
     };
@@ -80,6 +85,15 @@ fn ping(address: &str, count: &str) -> io::Result<()> {
         "{}",
         congestion.to_string_lossy().trim_end_matches('\0')
     )
+}
+
+fn connect(address: &str, count: &str) -> io::Result<()> {
+    let address = parse::<SocketAddr>(address)?;
+    let mut stood = 0;
+    for _ in 0..parse::<u32>(count)? {
+        stood += u32::from(TcpStream::connect_timeout(&address, LITTLE).is_ok());
+    }
+    writeln!(io::stdout(), "{stood}")
 }
 
 fn ping_udp(address: &str, count: &str) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
+use tollgate_results::evidence::ConntrackRefusals;
 use tollgate_results::outcome::{Flow, Protocol};
 
 use super::{Entry, Tuple};
@@ -17,10 +18,21 @@ const CONNTRACK: u16 = 1 << 8;
 const NEW: u16 = CONNTRACK;
 /// `IPCTNL_MSG_CT_GET`.
 const GET: u16 = CONNTRACK | 1;
+/// `IPCTNL_MSG_CT_DELETE`.
+const DELETE: u16 = CONNTRACK | 2;
+/// `IPCTNL_MSG_CT_GET_STATS_CPU`.
+const GET_STATS_CPU: u16 = CONNTRACK | 4;
 /// `IPCTNL_MSG_CT_GET_STATS`.
 const GET_STATS: u16 = CONNTRACK | 5;
+/// `NLM_F_REQUEST`.
 const REQUEST: u16 = 1;
+/// `NLM_F_DUMP`.
+const DUMP: u16 = 0x300;
+/// `NLM_F_EXCL` and `NLM_F_CREATE`.
+const CREATE: u16 = 0x600;
 const ERROR: u16 = 2;
+/// Ends the answers to a dump.
+const DONE: u16 = 3;
 
 /// Marks an attribute that holds attributes.
 const NESTED: u16 = 1 << 15;
@@ -43,6 +55,23 @@ const ICMPV6: [u16; 3] = [7, 8, 9];
 const ECHO_REQUEST: u8 = 8;
 const ECHO_REQUEST_V6: u8 = 128;
 const STATS_ENTRIES: u16 = 1;
+const STATUS: u16 = 3;
+const PROTOCOL_INFO: u16 = 4;
+const TIMEOUT: u16 = 7;
+const INFO_TCP: u16 = 1;
+const TCP_STATE: u16 = 1;
+/// `TCP_CONNTRACK_ESTABLISHED`.
+const ESTABLISHED: u8 = 3;
+/// `IPS_SEEN_REPLY`, `IPS_ASSURED` and `IPS_CONFIRMED`: never given up to make room.
+const ASSURED: u32 = 2 | 4 | 8;
+/// Seconds that an entry lasts if nobody takes it away: longer than a campaign is worth waiting for.
+const LASTS: u32 = 86_400;
+const STATS_INSERT_FAILED: u16 = 9;
+const STATS_DROP: u16 = 10;
+const STATS_EARLY_DROP: u16 = 11;
+
+/// `AF_INET`.
+const INET: u8 = 2;
 
 /// What the kernel answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,6 +136,95 @@ pub(super) fn count() -> Vec<u8> {
     request(GET_STATS, 0, &[])
 }
 
+/// Asks for a new entry: an established TCP connection over IPv4.
+pub(super) fn new_connection(tuple: &Tuple) -> Vec<u8> {
+    let mut attributes = Vec::new();
+    let reverse = Tuple {
+        source: tuple.destination,
+        destination: tuple.source,
+    };
+    tcp(&mut attributes, TUPLE_ORIGINAL, tuple);
+    tcp(&mut attributes, TUPLE_REPLY, &reverse);
+    attribute(&mut attributes, STATUS, &ASSURED.to_be_bytes());
+    let (mut state, mut info) = (Vec::new(), Vec::new());
+    attribute(&mut state, TCP_STATE, &[ESTABLISHED]);
+    attribute(&mut info, INFO_TCP | NESTED, &state);
+    attribute(&mut attributes, PROTOCOL_INFO | NESTED, &info);
+    attribute(&mut attributes, TIMEOUT, &LASTS.to_be_bytes());
+    request_with(NEW, CREATE, INET, &attributes)
+}
+
+/// Asks for an entry to go.
+pub(super) fn delete(tuple: &Tuple) -> Vec<u8> {
+    let mut attributes = Vec::new();
+    tcp(&mut attributes, TUPLE_ORIGINAL, tuple);
+    request_with(DELETE, 0, INET, &attributes)
+}
+
+/// Asks for the statistics of each CPU.
+pub(super) fn statistics() -> Vec<u8> {
+    request_with(GET_STATS_CPU, DUMP, 0, &[])
+}
+
+/// Appends one direction of a TCP connection over IPv4.
+fn tcp(to: &mut Vec<u8>, direction: u16, tuple: &Tuple) {
+    let octets = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(_) => [0; 4],
+    };
+    let (mut addresses, mut protocol, mut both) = (Vec::new(), Vec::new(), Vec::new());
+    attribute(&mut addresses, V4_SOURCE, &octets(tuple.source));
+    attribute(&mut addresses, V4_DESTINATION, &octets(tuple.destination));
+    attribute(&mut protocol, PROTOCOL_NUMBER, &[6]);
+    attribute(
+        &mut protocol,
+        SOURCE_PORT,
+        &tuple.source.port().to_be_bytes(),
+    );
+    attribute(
+        &mut protocol,
+        DESTINATION_PORT,
+        &tuple.destination.port().to_be_bytes(),
+    );
+    attribute(&mut both, TUPLE_IP | NESTED, &addresses);
+    attribute(&mut both, TUPLE_PROTOCOL | NESTED, &protocol);
+    attribute(to, direction | NESTED, &both);
+}
+
+/// Adds the statistics of the CPUs in one answer; says whether it was the last.
+pub(super) fn add_statistics(
+    mut answer: &[u8],
+    sum: &mut ConntrackRefusals,
+) -> Result<bool, Errno> {
+    while !answer.is_empty() {
+        let length = number::<4>(answer, 0).map(u32::from_ne_bytes);
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let length = length
+            .filter(|length| *length >= HEADER)
+            .ok_or(Errno::EBADMSG)?;
+        let message = answer.get(..length).ok_or(Errno::EBADMSG)?;
+        let kind = number::<2>(message, 4).map(u16::from_ne_bytes);
+        match kind {
+            Some(DONE) => return Ok(true),
+            Some(ERROR) => {
+                read(message)?;
+            }
+            _ => {
+                let attributes = message.get(HEADER + NETFILTER_HEADER..).unwrap_or_default();
+                let of = |kind| {
+                    let value = find(attributes, kind).and_then(|value| number::<4>(value, 0));
+                    value.map_or(0, |value| u64::from(u32::from_be_bytes(value)))
+                };
+                sum.insert_failed += of(STATS_INSERT_FAILED);
+                sum.dropped += of(STATS_DROP);
+                sum.early_dropped += of(STATS_EARLY_DROP);
+            }
+        }
+        answer = answer.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(false)
+}
+
 fn to_v6(address: IpAddr) -> Ipv6Addr {
     match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -115,11 +233,15 @@ fn to_v6(address: IpAddr) -> Ipv6Addr {
 }
 
 fn request(kind: u16, family: u8, attributes: &[u8]) -> Vec<u8> {
+    request_with(kind, 0, family, attributes)
+}
+
+fn request_with(kind: u16, flags: u16, family: u8, attributes: &[u8]) -> Vec<u8> {
     let length = HEADER + NETFILTER_HEADER + attributes.len();
     let mut message = Vec::with_capacity(length);
     message.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     message.extend(kind.to_ne_bytes());
-    message.extend(REQUEST.to_ne_bytes());
+    message.extend((REQUEST | flags).to_ne_bytes());
     // Sequence and port: the socket asks one question only.
     message.extend([0; 8]);
     message.extend([family, 0, 0, 0]);
@@ -310,6 +432,7 @@ mod tests {
                 message[4..6].copy_from_slice(&kind.to_ne_bytes());
             }
             let _ = read(&message);
+            let _ = add_statistics(&message, &mut ConntrackRefusals::default());
         }
     }
 }

@@ -139,6 +139,7 @@ impl Holder {
             Request::Programs { arm } => plain(self.arm(&arm)?.runs()?),
             Request::Translation { arm, flow } => plain(self.arm(&arm)?.translation(&flow)?),
             Request::Detect => plain(capabilities::find(self.groups.as_ref())),
+            Request::TryKernel { kernel } => plain(capabilities::try_kernel(&kernel)),
             Request::Keep => {
                 self.keep()?;
                 plain(())

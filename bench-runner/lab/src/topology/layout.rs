@@ -10,6 +10,7 @@ use super::{
     Address, Device, DeviceKind, Forwarding, Mac, Neighbour, Place, Port, Route, Site, WIRE_MTU,
 };
 use crate::address::{self, Side};
+use crate::congestion::Algorithm;
 
 /// Number of the server's first address in its pod subnet.
 const FIRST_POD: u8 = 2;
@@ -23,7 +24,7 @@ pub(super) struct Layout<'a> {
     /// Addresses of the server.
     pub(super) endpoints: u8,
     /// Congestion control that routes choose.
-    pub(super) congestion: Option<&'static str>,
+    pub(super) congestion: Option<Algorithm>,
 }
 
 impl Layout<'_> {
@@ -47,10 +48,13 @@ impl Layout<'_> {
         out
     }
 
-    /// The veth pair between the nodes, and the way out of both.
+    /// The veth pair between the nodes, or each end of a line, and the way out of both.
     fn wire(&self, side: Side, out: &mut Site) {
         let (port, peer) = (wire_port(side), wire_port(side.other()));
-        if side == Side::A {
+        if self.datapath.line.is_some() {
+            let kind = DeviceKind::Line;
+            out.devices.push(Device { port, kind });
+        } else if side == Side::A {
             let kind = DeviceKind::Veth {
                 peer,
                 peer_place: Place::Node(side.other()),
@@ -231,7 +235,7 @@ impl Layout<'_> {
     }
 }
 
-fn wire_port(side: Side) -> Port {
+pub(super) fn wire_port(side: Side) -> Port {
     Port {
         name: "eth0",
         index: 11 + index(side),

@@ -78,7 +78,11 @@ fn flannels_entries_point_at_the_other_node() {
 fn every_way_to_the_other_end_can_choose_the_congestion_control() {
     for pods in Pods::ALL.iter().copied() {
         for wire in [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf] {
-            let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 1, Some("cubic"));
+            let topology = Topology::of(
+                &datapath(pods, wire, Family::Ipv4),
+                1,
+                Some(Algorithm::new("cubic")),
+            );
             let (_, site) = topology
                 .sites
                 .iter()
@@ -87,7 +91,7 @@ fn every_way_to_the_other_end_can_choose_the_congestion_control() {
             let server = topology.servers[0];
             let chosen = site.routes.iter().any(|route| {
                 let leads = route.to.is_none_or(|(to, _)| to == server);
-                leads && route.congestion == Some("cubic")
+                leads && route.congestion == Some(Algorithm::new("cubic"))
             });
             assert!(chosen, "{pods} {wire}: {:?}", site.routes);
         }
@@ -190,5 +194,40 @@ fn programs_stand_where_packets_leave_the_pod_and_come_in() {
         assert_eq!(node.fast_path.pods.len(), pods_known);
         let routes = usize::from(!expected.is_empty());
         assert_eq!(node.fast_path.routes.len(), routes);
+    }
+}
+
+#[test]
+fn another_mtu_of_the_wire_moves_that_of_every_device() {
+    let mut path = datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv4);
+    path.kernel.mtu = Some(9000);
+    let topology = Topology::of(&path, 1, None);
+    assert_eq!(topology.pod_port.mtu, 8950);
+    for side in Side::BOTH {
+        assert_eq!(topology.wire_port(side).mtu, 9000);
+    }
+    for device in &node_a(&topology).devices {
+        let is_wire = device.port.name == "eth0";
+        let expected = if is_wire { 9000 } else { 8950 };
+        assert_eq!(device.port.mtu, expected, "{}", device.port.name);
+        if let DeviceKind::Veth { peer, .. } = &device.kind {
+            assert_eq!(peer.mtu, expected, "{}", device.port.name);
+        }
+    }
+}
+
+#[test]
+fn a_line_has_an_end_on_each_node() {
+    let mut path = datapath(Pods::Bridge, Wire::Native, Family::Ipv4);
+    path.line = Some(tollgate_results::line::Line::default());
+    let topology = Topology::of(&path, 1, None);
+    for (place, site) in &topology.sites {
+        let ends = site
+            .devices
+            .iter()
+            .filter(|device| matches!(device.kind, DeviceKind::Line));
+        let expected = usize::from(matches!(place, Place::Node(_)));
+        assert_eq!(ends.count(), expected, "{place:?}");
+        assert!(!site.far_ends.contains(&11) && !site.far_ends.contains(&12));
     }
 }

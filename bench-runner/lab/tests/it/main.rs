@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod datapaths;
 #[cfg(test)]
+mod exhaustion;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod kept;
+#[cfg(test)]
+mod kernel;
+#[cfg(test)]
+mod line;
 #[cfg(test)]
 mod lives;
 #[cfg(test)]

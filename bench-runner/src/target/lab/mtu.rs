@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use tollgate_lab::{ArmEndpoints, Lab, Role};
 use tollgate_results::arm::Name;
+use tollgate_results::line::Line;
 use tollgate_results::path_mtu::{ArmMtus, PathMtu};
+use tollgate_results::units::Nanoseconds;
 
 /// A path inside one machine answers within microseconds.
 const PROBE: [&str; 5] = [
@@ -26,6 +28,15 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Longest answer that is read.
 const LONGEST: u64 = 16 << 10;
+
+/// Longest delay of a line over which the search still takes no time worth mentioning.
+const LONGEST_DELAY: Nanoseconds = Nanoseconds(5_000_000);
+
+/// Says whether the search would end soon over a line, and not take its losses for a limit.
+pub(super) fn can_be_found(line: &Line) -> bool {
+    let longest = Nanoseconds(line.delay.0.saturating_add(line.jitter.0));
+    line.loss_ppm == 0 && line.rate.is_none() && longest <= LONGEST_DELAY
+}
 
 /// Looks between client and server, and between their nodes, both ways. What can't be found out is left out: it is a
 /// fact about the path, and no reason not to measure it.

@@ -1,0 +1,222 @@
+//! The thread that reads packets from both devices, holds them, and writes each when it is due.
+//!
+//! It sleeps until a packet comes or shortly before one is due, and then looks again and again: what a sleeping thread
+//! gets up late by would be added to every delay. In its loop it neither allocates nor locks.
+#![expect(unsafe_code, reason = "real-time scheduling is set by a plain call")]
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::prctl;
+use nix::sys::time::TimeSpec;
+use nix::unistd::{Pid, read, write};
+
+use super::direction::Direction;
+use crate::clock;
+use crate::error::{Doing as _, LabError};
+
+/// How long before a packet is due the thread stops sleeping. Sleeping threads of virtual machines get up 10 to 50 µs
+/// late; a thread that looks for much longer would take a CPU for itself.
+const LOOK_NS: u64 = 50_000;
+/// Most packets that are read from one device before those of the other, and those that are due, have their turn.
+const BATCH: usize = 64;
+/// Longest frame: the largest MTU with its Ethernet header.
+const LONGEST_FRAME: usize = 65_535 + 18;
+
+/// The thread of a line. It ends with this value.
+#[derive(Debug)]
+pub(super) struct Drive {
+    stop: Arc<AtomicBool>,
+    /// Closing it wakes the thread up.
+    awake: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+    cpu: Option<u32>,
+    realtime: bool,
+}
+
+impl Drive {
+    /// Starts a thread that carries what comes from the first device to the second by the first direction, and back by
+    /// the second.
+    pub(super) fn start(directions: [Direction; 2], taps: [OwnedFd; 2]) -> Result<Self, LabError> {
+        let doing = || "start the line between the nodes";
+        let (asleep, awake) = io::pipe().doing(doing)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (told, starts) = std::sync::mpsc::sync_channel(1);
+        let ends = Arc::clone(&stop);
+        let run = move || {
+            let placed = place();
+            // The starter waits for it.
+            let _ = told.send(placed);
+            let start = clock::now();
+            let mut loop_ = Loop {
+                taps,
+                directions,
+                asleep,
+                stop: ends,
+                start,
+                frame: vec![0; LONGEST_FRAME].into_boxed_slice(),
+            };
+            loop_.run();
+        };
+        let thread = thread::Builder::new()
+            .name("lab-line".to_owned())
+            .spawn(run)
+            .doing(doing)?;
+        let (cpu, realtime) = starts.recv().unwrap_or_default();
+        Ok(Self {
+            stop,
+            awake: Some(awake),
+            thread: Some(thread),
+            cpu,
+            realtime,
+        })
+    }
+
+    /// Returns the CPU that the thread is kept to.
+    pub(super) const fn cpu(&self) -> Option<u32> {
+        self.cpu
+    }
+
+    /// Returns whether it runs before all ordinary programs.
+    pub(super) const fn is_realtime(&self) -> bool {
+        self.realtime
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        drop(self.awake.take());
+        if let Some(thread) = self.thread.take() {
+            // A thread that fell over has ended.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Puts the calling thread on the first CPU, before all ordinary programs: probes take the last CPUs, and a line that
+/// waits for a CPU has another delay than it is set to. Returns the CPU and whether it runs in real time.
+fn place() -> (Option<u32>, bool) {
+    // Only by this much may the kernel put a wake-up off.
+    let _ = prctl::set_timerslack(1);
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).unwrap_or_else(|_| CpuSet::new());
+    let cpus: Vec<usize> = (0..CpuSet::count())
+        .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
+        .collect();
+    let cpu = match cpus.as_slice() {
+        [first, _, ..] => Some(*first),
+        _ => None,
+    };
+    let pinned = cpu.filter(|cpu| {
+        let mut only = CpuSet::new();
+        only.set(*cpu).is_ok() && sched_setaffinity(this, &only).is_ok()
+    });
+    // On the only CPU it would starve the ends that it serves.
+    (
+        pinned.and_then(|cpu| u32::try_from(cpu).ok()),
+        pinned.is_some() && real_time(),
+    )
+}
+
+/// Lets the calling thread run before all ordinary programs; says whether it may.
+fn real_time() -> bool {
+    let parameter = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the call reads the parameter, which lives until it returns; 0 is the calling thread.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) == 0 }
+}
+
+/// What the thread works on.
+struct Loop {
+    taps: [OwnedFd; 2],
+    directions: [Direction; 2],
+    asleep: PipeReader,
+    stop: Arc<AtomicBool>,
+    start: Instant,
+    frame: Box<[u8]>,
+}
+
+/// Why the thread ends: a device has gone.
+struct Gone;
+
+impl Loop {
+    fn run(&mut self) {
+        while !self.stop.load(Ordering::Acquire) {
+            let Ok(more) = self.turn() else { return };
+            if !more && self.sleep().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what has come and hands over what is due; says whether there may be more at once.
+    fn turn(&mut self) -> Result<bool, Gone> {
+        let mut more = false;
+        for (tap, direction) in self.taps.iter().zip(&mut self.directions) {
+            let mut count = 0;
+            while count < BATCH {
+                match read(tap, &mut self.frame) {
+                    Ok(length) => {
+                        direction.enter(clock::since_ns(self.start), &self.frame[..length])
+                    }
+                    Err(Errno::EAGAIN) => break,
+                    Err(Errno::EINTR) => continue,
+                    Err(_) => return Err(Gone),
+                }
+                count += 1;
+            }
+            more |= count == BATCH;
+        }
+        let [there, back] = &mut self.directions;
+        let [near, far] = &self.taps;
+        for (direction, to) in [(there, far), (back, near)] {
+            // A bounded number, so that what comes in meanwhile has its turn.
+            for _ in 0..BATCH {
+                let now_ns = clock::since_ns(self.start);
+                // A device that is down refuses packets, which is as if the line had lost them.
+                if !direction.leave(now_ns, |packet| write(to, packet).is_ok()) {
+                    break;
+                }
+            }
+        }
+        Ok(more)
+    }
+
+    /// Sleeps until a packet comes, one is nearly due, or the line ends; not at all where one is nearly due now.
+    fn sleep(&self) -> Result<(), Gone> {
+        let due_ns = self.directions.iter().filter_map(Direction::due_ns).min();
+        let timeout = match due_ns {
+            None => None,
+            Some(due_ns) => {
+                let left_ns = due_ns.saturating_sub(clock::since_ns(self.start));
+                if left_ns <= LOOK_NS {
+                    return Ok(());
+                }
+                Some(TimeSpec::from(Duration::from_nanos(left_ns - LOOK_NS)))
+            }
+        };
+        let [near, far] = &self.taps;
+        let mut ends = [
+            PollFd::new(near.as_fd(), PollFlags::POLLIN),
+            PollFd::new(far.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.asleep.as_fd(), PollFlags::empty()),
+        ];
+        match ppoll(&mut ends, timeout, None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return Err(Gone),
+        }
+        let failed = PollFlags::POLLERR | PollFlags::POLLNVAL;
+        let gone = ends[..2].iter().any(|end| {
+            end.revents()
+                .is_some_and(|events| events.intersects(failed))
+        });
+        if gone { Err(Gone) } else { Ok(()) }
+    }
+}
