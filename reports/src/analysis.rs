@@ -34,6 +34,16 @@ const RESAMPLES: u32 = 10_000;
 /// The result depends on the campaign alone: the same campaign gives the same analysis, also long after it ran.
 #[must_use]
 pub fn analyse(campaign: &Campaign) -> Analysis {
+    analysis(campaign, None)
+}
+
+/// As [`analyse`], with a [description](describe) drawn from the plan's seed: what reports are rendered from.
+#[must_use]
+pub fn analyse_in_full(campaign: &Campaign) -> Analysis {
+    analysis(campaign, Some(RESAMPLES))
+}
+
+fn analysis(campaign: &Campaign, resamples: Option<u32>) -> Analysis {
     let observations = Observations::of(&campaign.slices);
     let seconds_per_round = series::seconds_per_round(campaign);
     let context = Context::of(campaign, &observations, seconds_per_round);
@@ -42,6 +52,8 @@ pub fn analyse(campaign: &Campaign) -> Analysis {
     Analysis {
         schema: ANALYSIS_SCHEMA,
         answers: answers::write(&context, &cells, &scalings),
+        description: resamples
+            .map(|resamples| description::of(&context, &cells, campaign.run.plan.seed, resamples)),
         subject: subject(campaign),
         conduct: conduct(&context, &cells),
         noise_floor: noise_floor::state(&context, &cells),
@@ -59,17 +71,6 @@ pub fn analyse(campaign: &Campaign) -> Analysis {
         responses: responses::count(&context),
         spectra: series::spectra(&context),
         timeline: series::timeline(&context),
-        description: None,
-    }
-}
-
-/// As [`analyse`], with a [description](describe) drawn from the plan's seed: what reports are rendered from.
-#[must_use]
-pub fn analyse_in_full(campaign: &Campaign) -> Analysis {
-    let seed = campaign.run.plan.seed;
-    Analysis {
-        description: Some(describe(campaign, seed, RESAMPLES)),
-        ..analyse(campaign)
     }
 }
 

@@ -36,31 +36,33 @@ fn map_on<'a, T: Sync, R: Send>(
     if threads < 2 {
         return items.iter().map(apply).collect();
     }
-    let mut chunks = items.chunks(items.len().div_ceil(threads));
-    let own = chunks.next().unwrap_or_default();
+    // Each thread takes every so-manieth item: neighbours cost about the same, the first and the last may not.
+    let share = |first: usize| items.iter().skip(first).step_by(threads);
     let apply = &apply;
-    thread::scope(|scope| {
-        let others: Vec<_> = chunks
-            .map(|chunk| {
-                let work = move || chunk.iter().map(apply).collect::<Vec<R>>();
+    let mut shares: Vec<_> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|first| {
+                let work = move || share(first).map(apply).collect::<Vec<R>>();
                 // Where the system starts no thread, this one does the work.
                 let started = thread::Builder::new().spawn_scoped(scope, work);
-                (chunk, started)
+                (first, started)
             })
             .collect();
-        let mut results: Vec<R> = own.iter().map(apply).collect();
-        results.reserve_exact(items.len() - results.len());
-        for (chunk, started) in others {
-            match started {
-                Ok(thread) => match thread.join() {
-                    Ok(more) => results.extend(more),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                },
-                Err(_) => results.extend(chunk.iter().map(apply)),
-            }
-        }
-        results
-    })
+        let own: Vec<R> = share(0).map(apply).collect();
+        let others = others.into_iter().map(|(first, started)| match started {
+            Ok(thread) => match thread.join() {
+                Ok(results) => results,
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            Err(_) => share(first).map(apply).collect(),
+        });
+        std::iter::once(own)
+            .chain(others)
+            .map(Vec::into_iter)
+            .collect()
+    });
+    let next = |index: usize| shares[index % threads].next();
+    (0..items.len()).filter_map(next).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tollgate_results::histogram::Histogram;
 
+use crate::parallel;
 use crate::stats::sequence::rank;
 use crate::stats::{real, real64, student};
 
@@ -151,20 +152,19 @@ pub fn ratio(
     }
     let at =
         |weights: &[u32]| arm.quantile(weights, quantile) / reference.quantile(weights, quantile);
-    let mut weights = vec![1; rounds];
-    let value = at(&weights);
+    let value = at(&vec![1; rounds]);
     if value.is_nan() {
         return None;
     }
-    let mut ratios: Vec<f64> = (0..resamples)
-        .map(|_| {
-            weights.fill(0);
-            for _ in 0..rounds {
-                weights[rng.random_range(0..rounds)] += 1;
-            }
-            at(&weights)
-        })
-        .collect();
+    // All are drawn before any is looked at, so that they are the same on any number of threads.
+    let mut drawn = vec![0; rounds * resamples];
+    for weights in drawn.chunks_exact_mut(rounds) {
+        for _ in 0..rounds {
+            weights[rng.random_range(0..rounds)] += 1;
+        }
+    }
+    let drawn: Vec<&[u32]> = drawn.chunks_exact(rounds).collect();
+    let mut ratios = parallel::map(&drawn, |weights| at(weights));
     let known = ratios.iter().filter(|ratio| !ratio.is_nan()).count();
     if known < resamples {
         // Both infinite in some draws: nothing bounds the ratio.

@@ -1,31 +1,18 @@
 //! Latency histograms: HDR, 3 significant digits, 1 ns to 60 s.
 
-use std::fmt;
-use std::time::Duration;
+mod buckets;
+mod encoding;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use hdrhistogram::serialization::{
-    Deserializer, Serializer as _, V2DeflateSerializer, V2Serializer,
-};
+use std::fmt;
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use encoding::HistogramError;
+
 /// Largest latency that is told apart, in nanoseconds (DESIGN §4.4); larger ones are kept as this.
 pub const HIGHEST_NS: u64 = 60_000_000_000;
-
-/// Significant decimal digits: an error of at most 0.1 % (statistics §2.3).
-const SIGNIFICANT_DIGITS: u8 = 3;
-
-/// First bytes of the uncompressed V2 encoding.
-const V2_COOKIE: [u8; 4] = [0x1c, 0x84, 0x93, 0x13];
-
-/// Length of the header of the V2 encoding: cookie, payload length, offset, digits, bounds, ratio.
-const V2_HEADER: usize = 40;
-
-/// Bytes of the longest count that is read: 2^41 samples in one bucket, years of traffic. Their sum fits 64 bits.
-const LONGEST_COUNT: usize = 6;
 
 /// A latency histogram in nanoseconds.
 ///
@@ -44,65 +31,90 @@ const LONGEST_COUNT: usize = 6;
 /// # use tollgate_results::histogram::Histogram;
 /// let corrected = Histogram::new().clone_correct(100);
 /// ```
-#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+// The encodings are the crate's `hdrhistogram`. Counting is done here, since an analysis adds and walks thousands of
+// histograms, and only the buckets between their smallest and largest latency matter: a tenth of all.
+#[derive(PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
-pub struct Histogram(hdrhistogram::Histogram<u64>);
-
-/// A histogram that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to read a histogram: {0}")]
-pub struct HistogramError(String);
+pub struct Histogram {
+    /// How many latencies each bucket holds.
+    counts: Box<[u64]>,
+    /// The first bucket that holds any; beyond the last where none does.
+    first: usize,
+    /// The bucket after the last that holds any.
+    end: usize,
+    /// How many there are.
+    total: u64,
+}
 
 impl Histogram {
     /// Returns an empty histogram; the only place where one allocates.
-    ///
-    /// # Panics
-    ///
-    /// Never: the bounds are constants that HDR accepts.
     #[must_use]
     pub fn new() -> Self {
-        let inner = hdrhistogram::Histogram::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS);
-        Self(inner.expect("the bounds are valid constants"))
+        Self {
+            counts: vec![0; buckets::COUNT].into_boxed_slice(),
+            first: buckets::COUNT,
+            end: 0,
+            total: 0,
+        }
     }
 
     /// Records one latency in nanoseconds. Does not allocate.
     #[inline]
     pub fn record(&mut self, ns: u64) {
-        self.0.saturating_record(ns.max(1));
+        self.count(buckets::holding(ns.max(1)), 1);
     }
 
     /// Records the same latency in nanoseconds so many times. Does not allocate.
     pub fn record_many(&mut self, ns: u64, count: u64) {
-        self.0.saturating_record_n(ns.max(1), count);
+        if count > 0 {
+            self.count(buckets::holding(ns.max(1)), count);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, bucket: usize, count: u64) {
+        let counted = &mut self.counts[bucket];
+        *counted = counted.saturating_add(count);
+        self.total = self.total.saturating_add(count);
+        self.first = self.first.min(bucket);
+        self.end = self.end.max(bucket + 1);
     }
 
     /// Returns how many latencies were recorded.
     #[must_use]
-    pub fn len(&self) -> u64 {
-        self.0.len()
+    pub const fn len(&self) -> u64 {
+        self.total
     }
 
     /// Returns whether nothing was recorded.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.total == 0
     }
 
     /// Removes every sample; keeps the memory.
     pub fn clear(&mut self) {
-        self.0.reset();
+        let used = self.used();
+        self.counts[used].fill(0);
+        (self.first, self.end, self.total) = (buckets::COUNT, 0, 0);
     }
 
     /// Adds all samples of another histogram.
-    ///
-    /// # Panics
-    ///
-    /// Never: all histograms of this type share their bounds.
     pub fn merge(&mut self, other: &Self) {
-        self.0
-            .add(&other.0)
-            .expect("all histograms have the same bounds");
+        let used = other.used();
+        let counts = self.counts[used.clone()].iter_mut();
+        for (count, more) in counts.zip(&other.counts[used]) {
+            *count = count.saturating_add(*more);
+        }
+        self.first = self.first.min(other.first);
+        self.end = self.end.max(other.end);
+        self.total = self.total.saturating_add(other.total);
+    }
+
+    /// The buckets from the first to the last that hold a latency.
+    fn used(&self) -> Range<usize> {
+        self.first.min(self.end)..self.end
     }
 
     /// Returns the latency at a quantile in [0, 1] of *all sent* requests, in nanoseconds: the nearest
@@ -112,138 +124,153 @@ impl Histogram {
     /// was sent, the answer is `None`.
     #[must_use]
     pub fn quantile_of_sent(&self, quantile: f64, lost: u64) -> Option<u64> {
-        let share = self.share_at(quantile, lost)?;
-        Some(self.0.value_at_quantile(share))
+        let rank = self.rank(quantile, lost)?;
+        Some(Walk::over(self).to(rank))
     }
 
-    /// Returns the same for many quantiles in one pass. They must ascend; of those that don't, each costs a pass of
-    /// its own.
+    /// Returns the same for many quantiles in one pass. Where they don't ascend, another pass begins.
     #[must_use]
     pub fn quantiles_of_sent(&self, quantiles: &[f64], lost: u64) -> Vec<Option<u64>> {
-        let shares: Vec<Option<f64>> = quantiles
-            .iter()
-            .map(|quantile| self.share_at(*quantile, lost))
-            .collect();
-        let mut values = self.0.value_at_quantiles(shares.iter().copied().flatten());
-        shares
-            .iter()
-            .map(|share| {
-                let share = (*share)?;
-                // The pass ends where shares stop to ascend.
-                let value = values.next();
-                Some(value.unwrap_or_else(|| self.0.value_at_quantile(share)))
+        let mut walk = Walk::over(self);
+        let ranks = quantiles.iter().map(|quantile| self.rank(*quantile, lost));
+        ranks
+            .map(|rank| {
+                let rank = rank?;
+                if rank <= walk.below {
+                    walk = Walk::over(self);
+                }
+                Some(walk.to(rank))
             })
             .collect()
     }
 
-    /// Returns the share of those received that lies up to a quantile of all sent; `None` among the lost.
+    /// Returns the rank, among those received, of a quantile of all sent, counted from 1; `None` among the lost.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "counts stay far below 2^53 and the quantile is in [0, 1]"
     )]
-    fn share_at(&self, quantile: f64, lost: u64) -> Option<f64> {
-        let received = self.0.len();
-        let sent = received.saturating_add(lost);
+    fn rank(&self, quantile: f64, lost: u64) -> Option<u64> {
+        let sent = self.total.saturating_add(lost);
         if sent == 0 {
             return None;
         }
         // The small slack keeps 0.9 * 1000 at rank 900 though 0.9 is not exact in binary.
         let rank = ((quantile * sent as f64 - 1e-9).ceil() as u64).clamp(1, sent);
-        // Half a rank below names the rank whatever the division rounds to.
-        (rank <= received).then(|| (rank as f64 - 0.5) / received as f64)
+        (rank <= self.total).then_some(rank)
     }
 
     /// Returns every latency that occurs, upwards, with how often it does: the highest equivalent value in
     /// nanoseconds, and its count.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        let steps = self.0.iter_recorded();
-        steps.map(|step| (step.value_iterated_to(), step.count_since_last_iteration()))
+        self.recorded().map(|(_, highest, count)| (highest, count))
+    }
+
+    /// Every bucket that holds a latency, upwards: its smallest and largest latency, and its count.
+    fn recorded(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        let used = self.used();
+        let counts = used.clone().zip(&self.counts[used]);
+        counts
+            .filter(|(_, count)| **count > 0)
+            .map(|(index, count)| {
+                let (lowest, highest) = buckets::bounds(index);
+                (lowest, highest, *count)
+            })
     }
 
     /// Returns the mean of the received replies, in nanoseconds; 0 when empty.
     #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "latencies and counts stay far below 2^53"
+    )]
     pub fn mean_ns(&self) -> f64 {
-        self.0.mean()
+        self.recorded().fold(0.0, |mean, (lowest, highest, count)| {
+            let middle = lowest + (highest - lowest).div_ceil(2);
+            mean + middle as f64 * count as f64 / self.total as f64
+        })
     }
 
     /// Returns the smallest latency, in nanoseconds; 0 when empty.
     #[must_use]
     pub fn min_ns(&self) -> u64 {
-        if self.0.is_empty() { 0 } else { self.0.min() }
+        let smallest = self.recorded().next();
+        smallest.map_or(0, |(lowest, _, _)| lowest)
     }
 
     /// Returns the largest latency, in nanoseconds; 0 when empty.
     #[must_use]
-    pub fn max_ns(&self) -> u64 {
-        self.0.max()
+    pub const fn max_ns(&self) -> u64 {
+        match self.end.checked_sub(1) {
+            Some(last) => buckets::bounds(last).1,
+            None => 0,
+        }
+    }
+}
+
+/// A walk upwards over a histogram's buckets.
+struct Walk<'a> {
+    counts: &'a [u64],
+    /// The bucket that it has come to.
+    at: usize,
+    /// Latencies in the buckets before that one.
+    below: u64,
+}
+
+impl<'a> Walk<'a> {
+    /// Buckets that are added up at once, as a compiler does it best.
+    const STRIDE: usize = 8;
+
+    const fn over(histogram: &'a Histogram) -> Self {
+        Self {
+            counts: &histogram.counts,
+            at: if histogram.first < histogram.end {
+                histogram.first
+            } else {
+                0
+            },
+            below: 0,
+        }
     }
 
-    /// Returns the histogram as a line of an HDR V2 interval log (`HistogramLogProcessor`). The tag must have
-    /// neither commas nor blanks.
-    ///
-    /// # Panics
-    ///
-    /// Never: writing to memory cannot fail, and the counts fit 64 bits.
-    #[must_use]
-    pub fn to_log_line(&self, start: Duration, length: Duration, tag: &str) -> Vec<u8> {
-        let mut line = Vec::new();
-        let mut serializer = V2DeflateSerializer::new();
-        let mut log = IntervalLogWriterBuilder::new()
-            .begin_log_with(&mut line, &mut serializer)
-            .expect("writing to memory cannot fail");
-        log.write_histogram(&self.0, start, length, Tag::new(tag))
-            .expect("writing to memory cannot fail and the counts fit 64 bits");
-        line
+    /// Goes on to the bucket that holds a rank above `below`, and returns its largest latency.
+    fn to(&mut self, rank: u64) -> u64 {
+        // No sum of counts comes near 2^64: that would be centuries of traffic.
+        while let Some(counts) = self.counts.get(self.at..self.at + Self::STRIDE) {
+            let all = counts
+                .iter()
+                .fold(0_u64, |sum, count| sum.wrapping_add(*count));
+            let below = self.below.wrapping_add(all);
+            if below >= rank {
+                break;
+            }
+            self.below = below;
+            self.at += Self::STRIDE;
+        }
+        while let Some(count) = self.counts.get(self.at) {
+            let below = self.below.wrapping_add(*count);
+            if below >= rank {
+                break;
+            }
+            self.below = below;
+            self.at += 1;
+        }
+        buckets::bounds(self.at).1
     }
+}
 
-    /// Reads the HDR V2 encoding, uncompressed, from a source that need not be trusted.
-    ///
-    /// # Errors
-    ///
-    /// When it is damaged, or claims more than it has: no allocation follows from its own figures.
-    pub fn from_v2(bytes: &[u8]) -> Result<Self, HistogramError> {
-        if !bytes.starts_with(&V2_COOKIE) {
-            return Err(HistogramError(
-                "it is not in the HDR V2 encoding".to_owned(),
-            ));
-        }
-        let payload = bytes.get(V2_HEADER..);
-        let stated = bytes.get(4..8).map(|length| {
-            let digits = length.iter();
-            digits.fold(0, |sum, byte| (sum << 8) | usize::from(*byte))
-        });
-        if payload.is_none() || stated != payload.map(<[u8]>::len) {
-            return Err(HistogramError(
-                "its length is not the one that it states".to_owned(),
-            ));
-        }
-        // Counts are numbers of 7 bits a byte; the top bit says that another byte follows.
-        let continued = |byte: &&[u8]| byte.iter().all(|byte| byte & 0x80 != 0);
-        if payload.is_some_and(|payload| payload.windows(LONGEST_COUNT).any(|run| continued(&run)))
-        {
-            return Err(HistogramError("a count is out of range".to_owned()));
-        }
-        let hdr = Deserializer::new()
-            .deserialize(&mut &*bytes)
-            .map_err(|error| HistogramError(error.to_string()))?;
-        Self::from_hdr(&hdr)
-    }
-
-    /// Takes over an HDR histogram of any bounds; an error when its samples don't fit this type's.
-    fn from_hdr(hdr: &hdrhistogram::Histogram<u64>) -> Result<Self, HistogramError> {
-        let mut histogram = Self::new();
-        histogram
-            .0
-            .add(hdr)
-            .map_err(|error| HistogramError(error.to_string()))?;
-        Ok(histogram)
+impl Clone for Histogram {
+    /// Copies what is used of the buckets.
+    fn clone(&self) -> Self {
+        let mut copy = Self::new();
+        copy.merge(self);
+        copy
     }
 }
 
 impl fmt::Debug for Histogram {
-    /// In short: nobody reads 37,000 buckets in a failed assertion.
+    /// In short: nobody reads 27,648 buckets in a failed assertion.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, least, most) = (self.len(), self.min_ns(), self.max_ns());
         write!(f, "Histogram({count} from {least} to {most} ns)")
@@ -256,33 +283,13 @@ impl Default for Histogram {
     }
 }
 
-impl From<Histogram> for String {
-    fn from(histogram: Histogram) -> Self {
-        let mut bytes = Vec::new();
-        V2Serializer::new()
-            .serialize(&histogram.0, &mut bytes)
-            .expect("writing to memory cannot fail and the counts fit 64 bits");
-        STANDARD.encode(bytes)
-    }
-}
-
-impl TryFrom<String> for Histogram {
-    type Error = HistogramError;
-
-    fn try_from(text: String) -> Result<Self, HistogramError> {
-        let error = |cause: &dyn fmt::Display| HistogramError(cause.to_string());
-        let bytes = STANDARD.decode(text).map_err(|cause| error(&cause))?;
-        Self::from_v2(&bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn of(values: &[u64]) -> Histogram {
+    pub(super) fn of(values: &[u64]) -> Histogram {
         let mut histogram = Histogram::new();
         for &value in values {
             histogram.record(value);
@@ -310,60 +317,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cleared_is_as_new() {
+        let mut histogram = of(&[3, 5_000_000]);
+        histogram.clear();
+        assert_eq!(histogram, Histogram::new());
+        assert_eq!(format!("{histogram:?}"), "Histogram(0 from 0 to 0 ns)");
+        histogram.merge(&Histogram::new());
+        histogram.record_many(9, 0);
+        assert_eq!(histogram, Histogram::new());
+        histogram.record(9);
+        assert_eq!((histogram.min_ns(), histogram.max_ns()), (9, 9));
+    }
+
+    #[test]
     fn buckets_hold_every_sample() {
         let buckets: Vec<_> = of(&[7, 7, 900]).buckets().collect();
         assert_eq!(buckets, [(7, 2), (900, 1)]);
     }
 
-    #[test]
-    fn damaged_text_is_refused() {
-        assert!(Histogram::try_from("not base64!".to_owned()).is_err());
-        assert!(Histogram::try_from("AAAA".to_owned()).is_err());
-    }
-
-    #[test]
-    fn a_histogram_that_claims_much_is_refused_before_it_costs_memory() {
-        let good = STANDARD.decode(String::from(of(&[7, 900]))).unwrap();
-        assert_eq!(Histogram::from_v2(&good).unwrap(), of(&[7, 900]));
-        let mut long = good.clone();
-        long[4..8].fill(0xff);
-        assert!(Histogram::from_v2(&long).is_err());
-        let mut compressed = good.clone();
-        compressed[3] = 0x14;
-        assert!(Histogram::from_v2(&compressed).is_err());
-        // The count that cannot be negated, and one that overflows every sum.
-        for count in [
-            [0xff; 9],
-            [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
-        ] {
-            let mut great = good[..V2_HEADER].to_vec();
-            great.extend(count);
-            great[4..8].copy_from_slice(&9_u32.to_be_bytes());
-            assert!(Histogram::from_v2(&great).is_err());
-        }
-    }
-
     proptest! {
-        #[test]
-        fn no_bytes_panic(
-            values in prop::collection::vec(1..HIGHEST_NS, 0..50),
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
-        ) {
-            let mut bytes = STANDARD.decode(String::from(of(&values))).unwrap();
-            for (at, byte) in damage {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            let _ = Histogram::from_v2(&bytes);
-        }
-
-        #[test]
-        fn text_is_read_back(values in prop::collection::vec(1..HIGHEST_NS, 0..50)) {
-            let histogram = of(&values);
-            let text = String::from(histogram.clone());
-            prop_assert_eq!(Histogram::try_from(text).unwrap(), histogram);
-        }
-
         #[test]
         fn merging_is_recording_all(
             left in prop::collection::vec(1..HIGHEST_NS, 0..50),

@@ -44,24 +44,27 @@ const BEYOND: f64 = 10.0;
 pub fn describe(campaign: &Campaign, seed: u64, resamples: u32) -> Description {
     let observations = Observations::of(&campaign.slices);
     let context = Context::of(campaign, &observations, None);
+    let cells = super::cells::compare(&context);
+    of(&context, &cells, seed, resamples)
+}
+
+/// Describes what is analysed already.
+pub(super) fn of(context: &Context<'_>, cells: &[Cell], seed: u64, resamples: u32) -> Description {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut description = Description {
         seed,
         resamples,
         pooled: Vec::new(),
         curves: Vec::new(),
-        installs: super::cells::compare(&context)
-            .iter()
-            .filter_map(over_installs)
-            .collect(),
+        installs: cells.iter().filter_map(over_installs).collect(),
     };
-    let plan = &campaign.run.plan;
+    let plan = &context.campaign.run.plan;
     for workload in &plan.workloads {
         for arm in &plan.arms {
             let Some(reference) = arm.reference.as_ref().and_then(|name| plan.arm(name)) else {
                 continue;
             };
-            let both = Both::of(&context, workload, arm, reference);
+            let both = Both::of(context, workload, arm, reference);
             description.curves.extend(both.curve());
             description.pooled.extend(both.pooled(resamples, &mut rng));
         }

@@ -105,7 +105,8 @@ fn observe(slice: &Slice) -> Option<Observation<'_>> {
         bottleneck: measured.outcome.bottleneck(&slice.histograms),
         values: Metric::ALL
             .into_iter()
-            .filter_map(|metric| Some((metric, value(metric, slice, measured)?)))
+            .filter_map(|metric| Some((metric, value(metric, measured)?)))
+            .chain(percentiles(slice, &measured.outcome))
             .collect(),
     })
 }
@@ -207,36 +208,34 @@ pub(crate) fn samples(metric: Metric, observation: &Observation<'_>) -> u64 {
     }
 }
 
-fn value(metric: Metric, slice: &Slice, measured: &Measured) -> Option<f64> {
+/// Returns every percentile of a slice, each histogram walked once. One among the lost is infinite, one of nothing
+/// unknown.
+fn percentiles(slice: &Slice, outcome: &Outcome) -> Vec<(Metric, f64)> {
+    let mut told = Vec::new();
+    for (timed, histogram) in &slice.histograms {
+        let lost = lost(*timed, outcome, histogram);
+        if histogram.is_empty() && lost == 0 {
+            continue;
+        }
+        let metrics = Metric::ALL.into_iter();
+        let (metrics, quantiles): (Vec<Metric>, Vec<f64>) = metrics
+            .filter(|metric| metric.timed() == Some(*timed))
+            .filter_map(|metric| Some((metric, metric.quantile()?)))
+            .unzip();
+        let values = histogram.quantiles_of_sent(&quantiles, lost);
+        let values = values
+            .into_iter()
+            .map(|ns| ns.map_or(f64::INFINITY, real64));
+        told.extend(metrics.into_iter().zip(values));
+    }
+    told
+}
+
+/// Returns the value of a metric that is no percentile.
+fn value(metric: Metric, measured: &Measured) -> Option<f64> {
     let outcome = &measured.outcome;
     let seconds = (outcome.window_ns > 0).then(|| real64(outcome.window_ns) / 1e9);
     match metric {
-        Metric::P50
-        | Metric::P90
-        | Metric::P99
-        | Metric::P999
-        | Metric::PlanP50
-        | Metric::PlanP90
-        | Metric::PlanP99
-        | Metric::PlanP999
-        | Metric::ServiceP50
-        | Metric::LatenessP50
-        | Metric::LatenessP99
-        | Metric::ConnectP50
-        | Metric::TlsP50
-        | Metric::FirstByteP50
-        | Metric::LastByteP50
-        | Metric::PdvUpP50
-        | Metric::PdvUpP99
-        | Metric::PdvDownP50
-        | Metric::PdvDownP99 => {
-            let timed = metric.timed()?;
-            let histogram = slice.histograms.get(&timed)?;
-            let lost = lost(timed, outcome, histogram);
-            latency(histogram.len().saturating_add(lost), || {
-                histogram.quantile_of_sent(metric.quantile()?, lost)
-            })
-        }
         Metric::Rate => Some(real64(outcome.replied) / seconds?),
         Metric::Throughput => Some(real64(outcome.bytes_received) * 8.0 / seconds?),
         Metric::Loss => {
@@ -248,6 +247,8 @@ fn value(metric: Metric, slice: &Slice, measured: &Measured) -> Option<f64> {
             cpu_ns(measured)?,
             real64(outcome.bytes_received) / 1_048_576.0,
         ),
+        // Told by its histogram.
+        _ => None,
     }
 }
 
@@ -263,11 +264,6 @@ pub(crate) fn lost(timed: Timed, outcome: &Outcome, histogram: &Histogram) -> u6
         // What was held back or not sent tells nothing of the generator; what has no stamp nothing of a part.
         _ => 0,
     }
-}
-
-/// A percentile of nothing is unknown; one among the lost is infinite.
-fn latency(sent: u64, quantile: impl Fn() -> Option<u64>) -> Option<f64> {
-    (sent > 0).then(|| quantile().map_or(f64::INFINITY, real64))
 }
 
 fn cpu_ns(measured: &Measured) -> Option<f64> {
