@@ -64,7 +64,19 @@ pub fn read() -> Facts {
         governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         sysctls: sysctls(),
         tools: tools(),
+        affinity: affinity(),
     }
+}
+
+/// The CPUs that this process may use, where they are not all that are online.
+fn affinity() -> Option<String> {
+    let status = text("/proc/self/status")?;
+    let allowed = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?
+        .trim();
+    let online = text("/sys/devices/system/cpu/online")?;
+    (allowed != online).then(|| allowed.to_owned())
 }
 
 fn text(path: &str) -> Option<String> {

@@ -37,6 +37,10 @@ pub struct Facts {
     pub sysctls: BTreeMap<String, String>,
     /// Versions of the programs that the lab uses (`iptables`, `nft`).
     pub tools: BTreeMap<String, String>,
+    /// CPUs that the runner may use, as `0-1,4`, where they are not all. Not part of the fingerprint: the machine is the
+    /// same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<String>,
 }
 
 /// With which rights a campaign ran.
@@ -58,7 +62,11 @@ impl Facts {
     /// Never: facts always serialise.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let text = serde_json::to_string(self).expect("plain strings and numbers serialise");
+        let machine = Self {
+            affinity: None,
+            ..self.clone()
+        };
+        let text = serde_json::to_string(&machine).expect("plain strings and numbers serialise");
         short_digest(&text)
     }
 }
@@ -100,4 +108,27 @@ pub struct ArmFacts {
     /// The user's commands that were run on it, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<Applied>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_the_same_whatever_cpus_the_runner_may_use() {
+        let whole = Facts {
+            cpus: 2,
+            ..Facts::default()
+        };
+        let pinned = Facts {
+            affinity: Some("1".to_owned()),
+            ..whole.clone()
+        };
+        assert_eq!(pinned.fingerprint(), whole.fingerprint());
+        let smaller = Facts {
+            cpus: 1,
+            ..whole.clone()
+        };
+        assert_ne!(smaller.fingerprint(), whole.fingerprint());
+    }
 }

@@ -27,6 +27,18 @@ pub(super) fn of(before: &Analysis, after: &Analysis) -> Vec<Difference> {
             cost: "what differs may be the machine's doing, and not that of the change".to_owned(),
         });
     }
+    if old.facts.affinity != new.facts.affinity {
+        let cpus = |affinity: &Option<String>| affinity.clone().unwrap_or_else(|| "all".to_owned());
+        found.push(Difference {
+            about: "CPU affinity".to_owned(),
+            text: format!(
+                "CPUs {} against {}",
+                cpus(&old.facts.affinity),
+                cpus(&new.facts.affinity)
+            ),
+            cost: "what differs may be the doing of what else runs on those CPUs".to_owned(),
+        });
+    }
     if old.target != new.target {
         found.push(Difference {
             about: "target".to_owned(),

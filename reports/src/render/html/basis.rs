@@ -272,6 +272,10 @@ fn rows(analysis: &Analysis) -> Vec<(String, String)> {
             facts.clocksource.clone().unwrap_or_else(unknown),
         ),
         (
+            "CPUs that the runner may use",
+            facts.affinity.clone().unwrap_or_else(|| "all".to_owned()),
+        ),
+        (
             "Frequency governor",
             facts.governor.clone().unwrap_or_else(unknown),
         ),
