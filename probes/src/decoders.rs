@@ -3,14 +3,18 @@
 
 use std::net::SocketAddr;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::door::Secret;
 
 use crate::agent;
+use crate::datagrams::control::{self, Answer, Ask, MOST_ANSWER, MOST_ASK};
 use crate::probe;
+use crate::probe::icmp::Form;
 use crate::responder::doors;
 use crate::session::{Key, Message, Step};
-use crate::wire::{Header, Kind};
+use crate::wire::{Header, Kind, WireError};
 
 /// Reads a job as an agent does; `None` where it is refused.
 #[must_use]
@@ -74,6 +78,40 @@ pub fn datagram(bytes: &[u8]) {
         (reply.token, reply.sequence),
         (header.token, header.sequence)
     );
+}
+
+/// Hears what a socket of each kind received while it waits for an ICMP echo reply: these bytes, and a reply that
+/// they change.
+pub fn echo(bytes: &[u8]) {
+    for (is_raw, is_ipv6) in [(false, false), (false, true), (true, false), (true, true)] {
+        probe::icmp::hear_anything(Form { is_ipv6, is_raw }, bytes);
+    }
+}
+
+/// Reads what the two ends of an arranged stream say to each other.
+pub fn arranged(bytes: &[u8]) {
+    arranged_as::<Ask>(MOST_ASK, bytes);
+    arranged_as::<Answer>(MOST_ANSWER, bytes);
+}
+
+/// Reads one message; what was read says the same when it is written and read again.
+fn arranged_as<T: DeserializeOwned + Serialize + PartialEq>(most: usize, bytes: &[u8]) {
+    let Ok(message) = message::<T>(most, bytes) else {
+        return;
+    };
+    let again = message::<T>(usize::MAX, &control::encode(&message));
+    assert!(again.is_ok_and(|again| again == message));
+}
+
+fn message<T: DeserializeOwned>(most: usize, mut bytes: &[u8]) -> Result<T, WireError> {
+    control::read(most, |room: &mut [u8]| {
+        let (now, later) = bytes
+            .split_at_checked(room.len())
+            .ok_or(WireError::Foreign)?;
+        room.copy_from_slice(now);
+        bytes = later;
+        Ok(())
+    })
 }
 
 /// Reads the head of a request.

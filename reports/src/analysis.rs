@@ -4,6 +4,7 @@ mod answers;
 mod cells;
 mod context;
 mod description;
+mod flows;
 pub(crate) mod load;
 mod noise_floor;
 mod responses;
@@ -69,6 +70,7 @@ fn analysis(campaign: &Campaign, resamples: Option<u32>) -> Analysis {
         levels: levels(&context),
         scalings,
         responses: responses::count(&context),
+        flows: flows::compare(&context),
         spectra: series::spectra(&context),
         timeline: series::timeline(&context),
     }

@@ -8,6 +8,7 @@ mod campaign;
 mod cell;
 mod description;
 mod extended;
+mod flows;
 mod metric;
 mod responses;
 mod series;
@@ -23,6 +24,7 @@ pub use campaign::{
 };
 pub use cell::{Cell, Estimate, Interval, Pair, Resolution, Tests, Typical, Undropped, Verdict};
 pub use description::{Description, InstallRatio, PooledRatio, RatioCurve, RatioPoint};
+pub use flows::Flows;
 pub use metric::{Direction, Metric, Unit};
 pub use responses::Responses;
 pub use series::{
@@ -64,6 +66,9 @@ pub struct Analysis {
     /// What came back over HTTP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub responses: Vec<Responses>,
+    /// Whether source ports differ, where slices sweep over them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<Flows>,
     /// Percentile spectra.
     pub spectra: Vec<Spectrum>,
     /// Slices in the order measured.

@@ -358,6 +358,7 @@ fn workload(text: &str, traffic: Traffic) -> Workload {
         traffic,
         load: Load::Closed,
         timestamps: false,
+        ports: None,
         cpu: Cpu::Shared,
     }
 }

@@ -61,12 +61,32 @@ impl FlowSweep {
     #[must_use]
     pub fn spread(&self, seed: u64) -> FlowSpread {
         let blocks = self.centred();
-        let enough = blocks.len() >= Self::BLOCKS.0 as usize && self.tuples.len() >= 2;
+        let enough = self.is_enough(&blocks);
         FlowSpread {
             blocks: u32::try_from(blocks.len()).unwrap_or(u32::MAX),
-            difference: enough.then(|| difference(&blocks, seed)),
+            difference: enough.then(|| difference(&[blocks], PERMUTATIONS, seed)),
             levels: self.tuples.iter().map(SweptTuple::level).collect(),
         }
+    }
+
+    /// Says how far tuples differ over several sweeps, each with tuples of its own, and how many of the sweeps have
+    /// blocks enough to say it; `None` where none has. The same `seed` gives the same answer.
+    #[must_use]
+    pub fn pooled<'a>(
+        sweeps: impl IntoIterator<Item = &'a Self>,
+        seed: u64,
+    ) -> Option<(FlowDifference, u32)> {
+        let centred = sweeps.into_iter().map(|sweep| (sweep, sweep.centred()));
+        let groups: Vec<Vec<Vec<f64>>> = centred
+            .filter_map(|(sweep, blocks)| sweep.is_enough(&blocks).then_some(blocks))
+            .collect();
+        let count = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        (count > 0).then(|| (difference(&groups, POOLED_PERMUTATIONS, seed), count))
+    }
+
+    /// Returns whether there are tuples and whole blocks enough to say how far tuples differ.
+    fn is_enough(&self, whole: &[Vec<f64>]) -> bool {
+        whole.len() >= Self::BLOCKS.0 as usize && self.tuples.len() >= 2
     }
 
     /// Returns the logarithms of each whole block, less their mean. A block that lacks a tuple is left out.
@@ -151,45 +171,63 @@ fn rank_of_interval(n: usize) -> Option<usize> {
     usize::try_from(below).ok().filter(|rank| *rank > 0)
 }
 
-/// Permutations of the test: its smallest p is one in ten thousand.
+/// Permutations of the test of one sweep: its smallest p is one in ten thousand.
 const PERMUTATIONS: u32 = 9_999;
 
-fn difference(blocks: &[Vec<f64>], seed: u64) -> FlowDifference {
-    let mut sums = vec![0.0; blocks[0].len()];
-    let observed = sum_of_squares(blocks.iter().map(Vec::as_slice), &mut sums);
-    let mut shuffled = blocks.to_vec();
+/// Permutations of the test of several: its smallest p is one in a thousand, and a report waits for it.
+const POOLED_PERMUTATIONS: u32 = 999;
+
+/// Compares tuples within each group of blocks, at least one group; every group has tuples of its own.
+fn difference(groups: &[Vec<Vec<f64>>], permutations: u32, seed: u64) -> FlowDifference {
+    let mut sums = Vec::new();
+    let mut shuffled = groups.to_vec();
+    let observed = sum_of_squares(&shuffled, &mut sums);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut as_far = 0_u32;
-    for _ in 0..PERMUTATIONS {
-        for block in &mut shuffled {
+    for _ in 0..permutations {
+        for block in shuffled.iter_mut().flatten() {
             shuffle(block, &mut random);
         }
-        let permuted = sum_of_squares(shuffled.iter().map(Vec::as_slice), &mut sums);
+        let permuted = sum_of_squares(&shuffled, &mut sums);
         // The order of addition makes no permutation farther than itself.
         as_far += u32::from(permuted >= observed * (1.0 - 1e-9));
     }
-    let (tuples, count) = (real(sums.len() as u64), real(blocks.len() as u64));
     // Mean squares of a two-way layout: centred blocks have no sum of their own.
-    let all: f64 = blocks.iter().flatten().map(|value| value * value).sum();
-    let tuples_square = observed / count;
-    let within = ((all - tuples_square) / ((tuples - 1.0) * (count - 1.0))).max(0.0);
-    let between = ((tuples_square / (tuples - 1.0) - within) / count).max(0.0);
+    let all: f64 = groups
+        .iter()
+        .flatten()
+        .flatten()
+        .map(|value| value * value)
+        .sum();
+    let (mut of_tuples, mut of_rest, mut blocks) = (0.0, 0.0, 0.0);
+    for group in groups {
+        let (tuples, count) = (real(group[0].len() as u64), real(group.len() as u64));
+        of_tuples += tuples - 1.0;
+        of_rest += (tuples - 1.0) * (count - 1.0);
+        blocks += count / real(groups.len() as u64);
+    }
+    let within = ((all - observed) / of_rest).max(0.0);
+    let between = ((observed / of_tuples - within) / blocks).max(0.0);
     FlowDifference {
-        p: f64::from(1 + as_far) / f64::from(1 + PERMUTATIONS),
+        p: f64::from(1 + as_far) / f64::from(1 + permutations),
         between: between.sqrt(),
         within: within.sqrt(),
     }
 }
 
-/// Returns the sum over tuples of the squares of their sums over blocks.
-fn sum_of_squares<'a>(blocks: impl Iterator<Item = &'a [f64]>, sums: &mut [f64]) -> f64 {
-    sums.fill(0.0);
-    for block in blocks {
-        for (sum, value) in sums.iter_mut().zip(block) {
-            *sum += value;
+/// Returns the sum of squares between tuples: over all groups, that of each tuple's sum over its blocks, by their number.
+fn sum_of_squares(groups: &[Vec<Vec<f64>>], sums: &mut Vec<f64>) -> f64 {
+    let of_group = |group: &Vec<Vec<f64>>| {
+        sums.clear();
+        sums.resize(group[0].len(), 0.0);
+        for block in group {
+            for (sum, value) in sums.iter_mut().zip(block) {
+                *sum += value;
+            }
         }
-    }
-    sums.iter().map(|sum| sum * sum).sum()
+        sums.iter().map(|sum| sum * sum).sum::<f64>() / real(group.len() as u64)
+    };
+    groups.iter().map(of_group).sum()
 }
 
 /// Puts values into random order, every order as likely as any other.
@@ -271,6 +309,26 @@ mod tests {
                 .filter(|level| level.median_ns > planted);
             assert!(slower.count() < 4, "{:?}", spread.levels);
         }
+    }
+
+    #[test]
+    fn sweeps_with_tuples_of_their_own_add_up() {
+        let sweeps = |slower: f64| -> Vec<FlowSweep> {
+            (0..10).map(|seed| swept(8, 8, slower, seed)).collect()
+        };
+        let slow = sweeps(0.05);
+        let (found, count) = FlowSweep::pooled(&slow, 1).unwrap();
+        assert_eq!(count, 10);
+        assert!(found.p <= 0.01, "{found:?}");
+        // One of 8 off by ln 1.05 has a standard deviation of ln 1.05 / sqrt 8.
+        assert!((0.009..0.027).contains(&found.between), "{found:?}");
+        let equal = (0..100).filter(|&seed| {
+            let sweeps: Vec<FlowSweep> = (0..3).map(|k| swept(4, 6, 0.0, 3 * seed + k)).collect();
+            FlowSweep::pooled(&sweeps, seed).unwrap().0.p <= 0.05
+        });
+        // The 99.9 % band of the binomial distribution of 100 draws.
+        assert!(equal.count() <= 13);
+        assert_eq!(FlowSweep::pooled(&[swept(8, 5, 0.0, 1)], 1), None);
     }
 
     #[test]

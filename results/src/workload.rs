@@ -22,8 +22,22 @@ pub struct Workload {
     /// costs time, so that figures with and without are not compared.
     #[serde(default)]
     pub timestamps: bool,
+    /// How many source ports each slice sweeps over, where [`Workload::may_sweep`], in
+    /// [`crate::sweep::FlowSweep::PORTS`]; `None` keeps to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<u32>,
     /// Which CPUs client and server run on.
     pub cpu: Cpu,
+}
+
+impl Workload {
+    /// Returns whether it can sweep over source ports: request/response in a closed loop, unsplit.
+    #[must_use]
+    pub fn may_sweep(&self) -> bool {
+        matches!(self.traffic, Traffic::TcpRr { .. } | Traffic::UdpRr { .. })
+            && self.load == Load::Closed
+            && !self.timestamps
+    }
 }
 
 /// What is sent. RR is a request and its reply on an open connection; CRR opens a connection for each.

@@ -289,6 +289,10 @@ pub(crate) struct TcpRr {
     pub(crate) load: Load,
     /// Whether round trips are split by the kernel's timestamps: it costs time.
     pub(crate) timestamps: bool,
+    /// Source ports that each slice sweeps over, to tell whether 5-tuples differ. A closed loop without timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 256))]
+    pub(crate) ports: Option<i64>,
 }
 
 impl Default for TcpRr {
@@ -298,6 +302,7 @@ impl Default for TcpRr {
             cpu: Cpu::Shared,
             load: Load::default(),
             timestamps: false,
+            ports: None,
         }
     }
 }
@@ -354,6 +359,10 @@ pub(crate) struct UdpRr {
     pub(crate) load: Load,
     /// Whether round trips are split by the kernel's timestamps: it costs time.
     pub(crate) timestamps: bool,
+    /// Source ports that each slice sweeps over, to tell whether 5-tuples differ. A closed loop without timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 256))]
+    pub(crate) ports: Option<i64>,
 }
 
 impl Default for UdpRr {
@@ -364,6 +373,7 @@ impl Default for UdpRr {
             cpu: Cpu::Shared,
             load: Load::default(),
             timestamps: false,
+            ports: None,
         }
     }
 }

@@ -103,11 +103,12 @@ class Work:
 TOLLGATE, FLOOR_PORT, SOCKPERF_TCP, SOCKPERF_UDP, QPERF, NUTTCP, NUTTCP_DATA, IRTT, IPERF3 = range(8080, 8260, 20)
 
 
-def servers(bin):
-    """The commands of all servers, by the tool's name."""
+def servers(lab):
+    """The commands of all servers, by the tool's name. Tollgate's is bound to the server's address, as in every lab: bound
+    to all of them it would ask and say with each datagram which one it is, as no other tool does."""
     subprocess.run(["cc", "-O2", "-o", FLOOR, HERE / "floor.c"], check=True)
     return {
-        "tollgate": [lambda cpu: [bin / "tollgate-probe", "serve", "--bind", "0.0.0.0", "--port", port(TOLLGATE, cpu)]],
+        "tollgate": [lambda cpu: [lab.bin / "tollgate-probe", "serve", "--bind", lab.server, "--port", port(TOLLGATE, cpu)]],
         "floor": [lambda cpu: [FLOOR, "serve", port(FLOOR_PORT, cpu)]],
         "sockperf": [
             lambda cpu: ["sockperf", "server", "--tcp", "-p", port(SOCKPERF_TCP, cpu)],
@@ -122,7 +123,7 @@ def servers(bin):
 
 def serve(lab, wanted):
     """Starts the servers of the named tools in a lab, for each CPU of a placement."""
-    commands = servers(lab.bin)
+    commands = servers(lab)
     for name in sorted(wanted & commands.keys()):
         for command in commands[name]:
             for cpu in sorted({SHARED.server, SPLIT.server}):

@@ -93,7 +93,7 @@ pub(super) async fn measure<T: Target>(
         traffic: workload.traffic.clone(),
         load: workload.load,
         timestamps: workload.timestamps,
-        ports: None,
+        ports: workload.ports,
         target: endpoints.target,
         warmup: plan.rounds.warmup,
         duration: plan.rounds.slice,

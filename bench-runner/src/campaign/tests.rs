@@ -35,6 +35,7 @@ pub(crate) fn plan() -> Plan {
         traffic,
         load: Load::Closed,
         timestamps: false,
+        ports: None,
         cpu: Cpu::Shared,
     };
     let workloads = vec![

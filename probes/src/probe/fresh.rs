@@ -9,6 +9,10 @@ use super::window::{Fault, Window};
 use crate::clock::{Clock, Moment};
 use crate::recorder::Recorder;
 
+/// How long before a window's end its connections' addresses are asked for, which costs two calls each: the last one
+/// is what counts.
+const ALMOST_OVER_NS: u64 = 5_000_000;
+
 /// A closed loop of connect, request, reply, close. A latency runs from before the socket is made to the
 /// end of the reply; closing counts for the rate only.
 #[derive(Debug)]
@@ -54,7 +58,9 @@ impl<D: Dial, E: Exchange, C: Clock> Fresh<D, E, C> {
             }
             recorder.phases(asked, self.exchange.first_byte(), done);
         }
-        self.flow = self.dial.flow(&link);
+        if self.flow.is_none() || !window.is_open(done.plus(ALMOST_OVER_NS)) {
+            self.flow = self.dial.flow(&link);
+        }
         self.dial.hang_up(link);
         result.map(|_| ())
     }

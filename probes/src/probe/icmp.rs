@@ -14,6 +14,8 @@
 mod message;
 mod socket;
 
+#[cfg(fuzzing)]
+pub(crate) use self::message::hear_anything;
 pub(crate) use self::message::{Echoes, HEADER_LEN, MARK_LEN};
 pub(crate) use self::socket::{IcmpDial, IcmpLink, choose};
 

@@ -153,7 +153,7 @@ fn verdicts(
             row.change
         );
     }
-    for line in words::responses(analysis, &workload.name) {
+    for line in words::beside_verdicts(analysis, &workload.name) {
         let _ = write!(text, "\n{}\n", escaped(&line));
     }
     text.push('\n');

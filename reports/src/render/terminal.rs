@@ -120,7 +120,7 @@ impl Terminal {
                 }
             }));
         }
-        for line in words::responses(analysis, &workload.name) {
+        for line in words::beside_verdicts(analysis, &workload.name) {
             lines.extend(layout::wrap(&layout::harmless(&line), WIDTH));
         }
         lines

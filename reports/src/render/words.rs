@@ -8,8 +8,8 @@ use tollgate_results::workload::{Traffic, Workload};
 
 use super::number;
 use crate::model::{
-    Analysis, Cell, Direction, Estimate, Fate, Floor, FloorBasis, Interval, Judgement, Metric,
-    Responses, Scaling, Steal, Typical, Unit, Verdict,
+    Analysis, Cell, Direction, Estimate, Fate, Floor, FloorBasis, Flows, Interval, Judgement,
+    Metric, Responses, Scaling, Steal, Typical, Unit, Verdict,
 };
 use crate::words;
 
@@ -80,8 +80,15 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
     }
 }
 
+/// Says what else a workload's slices tell.
+pub(super) fn beside_verdicts(analysis: &Analysis, workload: &Name) -> Vec<String> {
+    let mut lines = responses(analysis, workload);
+    lines.extend(flows(analysis, workload));
+    lines
+}
+
 /// Says what an arm's responses were, where they tell something: error statuses, a split between backends.
-pub(super) fn responses(analysis: &Analysis, workload: &Name) -> Vec<String> {
+fn responses(analysis: &Analysis, workload: &Name) -> Vec<String> {
     let of_workload = analysis
         .responses
         .iter()
@@ -106,6 +113,32 @@ pub(super) fn responses(analysis: &Analysis, workload: &Name) -> Vec<String> {
             format!("; backends {}", split.join(", "))
         };
         format!("Responses of {}: {}{split}.", of.arm, statuses.join(", "))
+    });
+    lines.collect()
+}
+
+/// Says whether source ports differ, for each arm that sweeps over them.
+fn flows(analysis: &Analysis, workload: &Name) -> Vec<String> {
+    let of_workload = analysis.flows.iter().filter(|of| of.workload == *workload);
+    let lines = of_workload.map(|of| {
+        let Flows {
+            arm, ports, rounds, ..
+        } = of;
+        let Some(found) = of.difference else {
+            return format!("{ports} source ports of {arm}: too few replies to compare them.");
+        };
+        let told = if found.p <= Flows::LEVEL {
+            "differ"
+        } else {
+            "aren't told apart"
+        };
+        format!(
+            "{ports} source ports of {arm} {told}: sd {} between ports (p = {:.3} by permutation, {rounds} rounds), {} \
+             between visits of one port.",
+            number::share(found.between),
+            found.p,
+            number::share(found.within),
+        )
     });
     lines.collect()
 }

@@ -7,6 +7,7 @@ mod description;
 mod evidence;
 mod files;
 mod floors;
+mod flows;
 mod gate;
 mod gate_render;
 mod history;

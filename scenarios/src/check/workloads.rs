@@ -2,6 +2,7 @@
 
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::stream::{TcpOptions, UdpStream};
+use tollgate_results::sweep::FlowSweep;
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::{
     Connections, Http, HttpVersion, Load, OpenLoad, Traffic, Trust, Workload,
@@ -39,6 +40,7 @@ pub(super) fn check(document: &mut Document<'_>, file: &File) -> Vec<Workload> {
         .map(|(name, table)| {
             let workload = workload(name, table);
             numbers(document, &workload, table);
+            ports(document, file, &workload, table);
             if let Some(file::Load::Open(table)) = loads(table) {
                 open(document, &workload, table);
             }
@@ -147,7 +149,52 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
         traffic,
         load: load(table),
         timestamps,
+        // What doesn't fit is out of range, which `ports` says.
+        ports: swept(table).map(|ports| u32::try_from(ports).unwrap_or(0)),
         cpu,
+    }
+}
+
+/// Returns how many source ports a workload sweeps over; `None` for one.
+const fn swept(table: &WorkloadTable) -> Option<i64> {
+    match table {
+        WorkloadTable::TcpRr(rr) => rr.ports,
+        WorkloadTable::UdpRr(rr) => rr.ports,
+        WorkloadTable::TcpCrr(_)
+        | WorkloadTable::TcpStream(_)
+        | WorkloadTable::UdpStream(_)
+        | WorkloadTable::IcmpEcho(_)
+        | WorkloadTable::Http(_) => None,
+    }
+}
+
+/// Checks a sweep over source ports.
+fn ports(document: &mut Document<'_>, file: &File, workload: &Workload, table: &WorkloadTable) {
+    let Some(ports) = swept(table) else {
+        return;
+    };
+    let (least, most) = FlowSweep::PORTS;
+    let shortest = Nanoseconds(FlowSweep::shortest_ns(workload.ports.unwrap_or(0)));
+    let fault = if !workload.may_sweep() {
+        Some("a sweep needs a closed loop without timestamps; write load = \"closed\"".to_owned())
+    } else if let Some(fault) = range(ports, (i64::from(least), i64::from(most))) {
+        Some(fault)
+    } else if file.rounds.slice < shortest {
+        Some(format!(
+            "slices of {} are too short for {ports} ports; write rounds.slice = \"{shortest}\" or fewer ports",
+            file.rounds.slice
+        ))
+    } else {
+        None
+    };
+    if let Some(message) = fault {
+        let path = [
+            "workload",
+            workload.name.as_str(),
+            workload.traffic.kind(),
+            "ports",
+        ];
+        document.fault(&path, message);
     }
 }
 

@@ -140,7 +140,7 @@ fn wrong_types_and_units_are_told_in_plain_words() {
         (
             "[workload.rr.tcp-rr]",
             "[workload.rr.tcp-rr]\ntimeout = \"1s\"",
-            "small.toml:17:1: workload.rr.tcp-rr.timeout: `timeout` is unknown here; there are `payload`, `cpu`, `load`, `timestamps`",
+            "small.toml:17:1: workload.rr.tcp-rr.timeout: `timeout` is unknown here; there are `payload`, `cpu`, `load`, `timestamps`, `ports`",
         ),
     ];
     for (from, to, line) in cases {
@@ -206,6 +206,16 @@ fn numbers_out_of_range_are_refused() {
             "udp-rr",
             "timestamps = true\nload = { open = \"1k/s\" }",
             "timestamps: needs a closed loop; write load = \"closed\", or false",
+        ),
+        (
+            "tcp-rr",
+            "ports = 1",
+            "ports: 1 is out of range; write 2 to 256",
+        ),
+        (
+            "udp-rr",
+            "ports = 16\nload = { open = \"1k/s\" }",
+            "ports: a sweep needs a closed loop without timestamps; write load = \"closed\"",
         ),
         (
             "http",

@@ -191,6 +191,17 @@ fn round_trips_are_split_where_it_is_asked_for() {
 }
 
 #[test]
+fn source_ports_are_swept_where_it_is_asked_for() {
+    let text = format!("{CHAIN}[workload.flows.udp-rr]\nports = 16\n");
+    let scenario = Scenario::parse("chain.toml", &text).expect("the scenario is good");
+    let plan = resolve(&scenario, &Overrides::default(), &nothing_missing).unwrap();
+    for workload in &plan.workloads {
+        let ports = (workload.name == name("flows")).then_some(16);
+        assert_eq!(workload.ports, ports, "{workload:?}");
+    }
+}
+
+#[test]
 fn an_open_loop_is_resolved_with_its_defaults() {
     let text = crate::SMALL.replace(
         "[workload.rr.tcp-rr]",

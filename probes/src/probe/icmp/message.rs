@@ -182,6 +182,29 @@ fn sum(bytes: &[u8]) -> u32 {
     u32::from(!checksum(bytes, usize::MAX))
 }
 
+/// Hears bytes as a socket of this form would, and the reply to a request, changed by them bit by bit.
+#[cfg(fuzzing)]
+pub(crate) fn hear_anything(form: Form, bytes: &[u8]) {
+    let mut echoes = Echoes::new(form, MARK_LEN, 1);
+    let mut reply = echoes.ask(1, false).to_vec();
+    reply[0] = reply_type(form.is_ipv6).0;
+    if echoes.sums() {
+        let sum = echoes.checksum_of(&reply);
+        reply[2..4].copy_from_slice(&sum.to_be_bytes());
+        let start = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1];
+        reply = [&start[..], &[0; 10], &reply].concat();
+    }
+    let heard = |bytes: &[u8]| echoes.hear(&mut (), 1, bytes).map(|(_, heard)| heard);
+    assert_eq!(heard(&reply), Ok(Heard::Reply(1)));
+    for (byte, change) in reply.iter_mut().zip(bytes) {
+        *byte ^= change;
+    }
+    for bytes in [bytes, &reply] {
+        let heard = heard(bytes);
+        assert!(matches!(heard, Ok(Heard::Stray | Heard::Reply(_))));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use pnet_packet::icmp::{IcmpPacket, checksum as icmp_checksum};

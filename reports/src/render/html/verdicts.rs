@@ -50,7 +50,7 @@ fn of_workload(analysis: &Analysis, legend: &Legend, workload: &Workload) -> Mar
     html! {
         h3 id={ "verdicts-" (workload.name) } { (workload.name) }
         p.about { (words::workload(workload)) }
-        @for line in words::responses(analysis, &workload.name) {
+        @for line in words::beside_verdicts(analysis, &workload.name) {
             p.about { (line) }
         }
         div.forest[forest.is_some()] {

@@ -186,8 +186,11 @@ pub(in crate::render) fn workload(workload: &Workload) -> String {
     let first = letters.next().map(|first| first.to_uppercase().to_string());
     let first = first.unwrap_or_default();
     let stamped = stamped(workload);
+    let ports = workload.ports.map_or_else(String::new, |ports| {
+        format!("; from {ports} source ports in turn")
+    });
     format!(
-        "{first}{}; {}{stamped}.",
+        "{first}{}; {}{ports}{stamped}.",
         letters.as_str(),
         placement(workload.cpu)
     )

@@ -65,6 +65,7 @@ fn run() -> RunRecord {
                 traffic: Traffic::TcpRr { payload: Bytes(64) },
                 load: Load::Closed,
                 timestamps: false,
+                ports: None,
                 cpu: Cpu::Shared,
             }],
             skipped: Vec::new(),
