@@ -149,6 +149,7 @@ mod tests {
             traffic,
             load: Load::Closed,
             timestamps: false,
+            ports: None,
             cpu: Cpu::Shared,
         };
         let payload = Bytes(64);
