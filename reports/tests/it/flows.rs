@@ -67,7 +67,12 @@ fn ports_that_differ_on_one_arm_are_told() {
         .iter()
         .map(|of| (of.arm.as_str(), of.difference.unwrap().p <= Flows::LEVEL))
         .collect();
-    assert_eq!(found, [("native", false), ("vxlan", true)], "{:?}", analysis.flows);
+    assert_eq!(
+        found,
+        [("native", false), ("vxlan", true)],
+        "{:?}",
+        analysis.flows
+    );
     let terminal = String::from_utf8(Terminal::default().render(&analysis)).unwrap();
     let terminal = terminal.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
