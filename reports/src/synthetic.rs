@@ -195,7 +195,7 @@ impl Synthetic {
             ArmFacts {
                 pod_mtu: Some(match arm.arm.datapath.wire {
                     Wire::Vxlan | Wire::VxlanEbpf => 1_450,
-                    Wire::Native => 1_500,
+                    _ => 1_500,
                 }),
                 wire_mtu: Some(1_500),
                 path_mtu: None,

@@ -133,6 +133,9 @@ pub struct Datapath {
     /// A line with delay, rate and loss between the nodes; `None` for a plain pair of devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<Line>,
+    /// Where client and server stand to each other.
+    #[serde(default, skip_serializing_if = "Place::is_other_node")]
+    pub place: Place,
 }
 
 impl Default for Datapath {
@@ -148,6 +151,7 @@ impl Default for Datapath {
             standing: Standing::default(),
             kernel: Kernel::default(),
             line: None,
+            place: Place::OtherNode,
         }
     }
 }
@@ -220,6 +224,27 @@ dimension! {
         Vxlan = "vxlan",
         /// VXLAN whose far end an eBPF program chooses for each packet, as Cilium sets it up.
         VxlanEbpf = "vxlan-ebpf",
+        /// Geneve from node to node.
+        Geneve = "geneve",
+        /// IP in IP, as Calico does; with IPv6, IPv6 in IPv6.
+        Ipip = "ipip",
+        /// An encrypted tunnel from node to node.
+        Wireguard = "wireguard",
+    }
+}
+
+impl Wire {
+    /// Returns what the kernel calls the devices that wrap the packets, one name for each address family; none for a
+    /// wire that wraps nothing.
+    #[must_use]
+    pub const fn tunnels(self) -> &'static [&'static str] {
+        match self {
+            Self::Native => &[],
+            Self::Vxlan | Self::VxlanEbpf => &["vxlan"],
+            Self::Geneve => &["geneve"],
+            Self::Ipip => &["ipip", "ip6tnl"],
+            Self::Wireguard => &["wireguard"],
+        }
     }
 }
 
@@ -262,6 +287,30 @@ dimension! {
         ClusterIp = "cluster-ip",
         /// The client's node, on a port that every node keeps for the service.
         NodePort = "node-port",
+    }
+}
+
+dimension! {
+    /// Where client and server stand to each other.
+    #[derive(Default)]
+    Place {
+        /// On two nodes, with the wire between them.
+        #[default]
+        OtherNode = "other-node",
+        /// On one node: packets never cross the wire.
+        SameNode = "same-node",
+        /// In one pod, which reaches itself through its own service.
+        Hairpin = "hairpin",
+    }
+}
+
+impl Place {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands fields over by reference"
+    )]
+    fn is_other_node(&self) -> bool {
+        *self == Self::OtherNode
     }
 }
 
@@ -388,6 +437,9 @@ impl fmt::Display for Datapath {
         if !self.kernel.is_base() {
             write!(f, ", {}", self.kernel)?;
         }
+        if self.place != Place::OtherNode {
+            write!(f, ", {}", self.place)?;
+        }
         Ok(())
     }
 }
@@ -437,5 +489,10 @@ mod tests {
             "bridge, vxlan, iptables-legacy × 1 × 3 endpoints (last) with affinity by node port, \
              500 policies, 1 connection standing"
         );
+        let near = Datapath {
+            place: Place::SameNode,
+            ..Datapath::default()
+        };
+        assert_eq!(near.to_string(), "bridge, native, same-node");
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use stream::{TcpStream, UdpStream};
-use tollgate_results::arm::{Access, Family, Name, Offloads, Pods, Position, Service, Wire};
+use tollgate_results::arm::{self, Access, Family, Name, Offloads, Pods, Position, Service, Wire};
 use tollgate_results::change::Place;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
 use tollgate_results::workload::{Close, Connections, Cpu, HttpVersion, SocketKind};
@@ -128,6 +128,8 @@ pub(crate) struct ArmTable {
     /// A line with delay, rate and loss between the nodes; a plain pair of devices where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<LineTable>,
+    /// Where client and server stand to each other. `hairpin` needs a `service`.
+    pub(crate) place: arm::Place,
     /// The arm that this one is compared with, instead of the scenario's reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<Name>,
@@ -191,6 +193,7 @@ impl Default for ArmTable {
             standing: StandingTable::default(),
             kernel: None,
             line: None,
+            place: arm::Place::OtherNode,
             reference: None,
             workloads: None,
             apply: Vec::new(),

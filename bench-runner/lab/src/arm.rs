@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use tollgate_results::arm::{Datapath, Family, Name};
+use tollgate_results::arm::{self, Datapath, Family, Name, Pods, Service, Wire};
 use tollgate_results::evidence::{ConntrackEntries, DatapathCounters, DeviceCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::kernel::ConntrackTable;
@@ -53,6 +53,7 @@ pub(crate) struct Arm {
     client_place: Place,
     server_place: Place,
     fast_paths: Vec<FastPath>,
+    server_node: Side,
     path: Option<ServicePath>,
     group: Option<ArmGroup>,
     stand_ins: Vec<StandIn>,
@@ -69,6 +70,9 @@ impl Arm {
         scratch: &Path,
     ) -> Result<(Self, ArmFacts), LabError> {
         let start = clock::now();
+        if let Some(reason) = impossible(datapath) {
+            return Err(LabError::said(format!("deploy the arm `{name}`"), reason));
+        }
         let endpoints = datapath.services.map_or(1, |services| services.endpoints);
         let endpoints = u8::try_from(endpoints)
             .ok()
@@ -84,6 +88,7 @@ impl Arm {
         let mut notes: Vec<_> = congestion_note(datapath, congestion)?
             .into_iter()
             .chain(base::bridge_note())
+            .chain(inside_note(datapath, congestion))
             .collect();
         let Made {
             sites,
@@ -103,6 +108,7 @@ impl Arm {
             client_place: topology.client_place,
             server_place: topology.server_place,
             fast_paths: Vec::new(),
+            server_node: topology.server_node,
             path: None,
             group,
             stand_ins: Vec::new(),
@@ -201,7 +207,7 @@ impl Arm {
             Role::Client => self.client_place,
             Role::Server => self.server_place,
             Role::NodeA => Place::Node(Side::A),
-            Role::NodeB => Place::Node(Side::B),
+            Role::NodeB => Place::Node(self.server_node),
         };
         let group = self.group.as_ref().filter(|_| role == Role::Client);
         Ok(Inside {
@@ -350,6 +356,41 @@ fn line_between(
     RunningLine::start(line, seed, taps).map(Some)
 }
 
+/// Returns a line for the reader where connections stay inside a pod, whose way to itself no route of ours can choose.
+fn inside_note(datapath: &Datapath, congestion: Congestion) -> Option<String> {
+    let inside = datapath.place == arm::Place::Hairpin && datapath.service == Service::SocketLb;
+    (inside && congestion.by_route().is_some()).then(|| {
+        "a pod's connections to itself use this kernel's own congestion control, not that of the other arms"
+            .to_owned()
+    })
+}
+
+/// Says why no kernel can stand a datapath; `None` where one can.
+fn impossible(datapath: &Datapath) -> Option<&'static str> {
+    let near = datapath.place != arm::Place::OtherNode;
+    let hairpin = datapath.place == arm::Place::Hairpin;
+    let endpoints = datapath.services.map_or(1, |services| services.endpoints);
+    match datapath.pods {
+        Pods::Host if near => Some("nodes without pods are two; their ends stand on both"),
+        Pods::Ebpf if matches!(datapath.wire, Wire::Ipip | Wire::Wireguard) => Some(
+            "eBPF hands over frames, and this wire carries packets without link-layer addresses",
+        ),
+        _ if near && datapath.line.is_some() => {
+            Some("nothing crosses a line between the nodes where both ends stand on one")
+        }
+        _ if hairpin && datapath.service == Service::None => {
+            Some("a pod reaches itself through its own service; choose one")
+        }
+        _ if hairpin && datapath.service == Service::TcLb => {
+            Some("tc-lb doesn't masquerade a pod that reaches itself")
+        }
+        _ if hairpin && endpoints != 1 => {
+            Some("a pod that reaches itself is the only endpoint of its service")
+        }
+        _ => None,
+    }
+}
+
 const fn key(role: Role) -> &'static str {
     match role {
         Role::Client => "client",
@@ -368,7 +409,7 @@ fn addresses(topology: &Topology, family: Family, service: Option<SocketAddr>) -
     };
     ArmEndpoints {
         client: topology.client,
-        nodes: [Side::A, Side::B].map(|side| address::node(side, family)),
+        nodes: [Side::A, topology.server_node].map(|side| address::node(side, family)),
         server,
         bind: if topology.servers.len() > 1 {
             any(server)

@@ -1,9 +1,10 @@
 //! What this machine can do, found by trying.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tollgate_results::arm::{Datapath, Family, Pods, Service, Wire};
+use tollgate_results::arm::{self, Datapath, Family, Pods, Service, Wire};
 use tollgate_results::kernel::{ConntrackTable, Kernel};
 
 use crate::cgroup::Hierarchy;
@@ -14,8 +15,8 @@ use crate::lab::{Lab, LabOptions};
 use crate::netlink::{LOOPBACK, Netlink};
 use crate::netns::NetNs;
 use crate::rules::{self, Backend};
-use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site};
-use crate::{address, bpf, fast_path, line, tuning};
+use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site, Topology, Tunnel};
+use crate::{address, base, bpf, fast_path, line, tuning, wireguard};
 
 /// Index of the device that eBPF programs are tried at.
 const TRIED: u32 = 11;
@@ -25,7 +26,7 @@ const TRIED: u32 = 11;
 pub struct Capabilities {
     /// Why there can be no lab at all, or what it can do.
     found: Result<Found, String>,
-    /// What starts a holder, to try what only an arm names: sysctls, a queueing discipline.
+    /// What starts a holder, to try what only an arm names: sysctls, a queueing discipline, a wire.
     holder: Vec<OsString>,
 }
 
@@ -47,6 +48,8 @@ pub(crate) struct Found {
     ipv6: Option<String>,
     #[serde(default)]
     line: Option<String>,
+    /// Whether bridged packets meet the rules that translate services.
+    bridge_rules: Option<String>,
 }
 
 impl Capabilities {
@@ -54,13 +57,14 @@ impl Capabilities {
     /// [`crate::holder::run`].
     #[must_use]
     pub fn detect(holder: &[OsString]) -> Self {
+        let holder = holder.to_vec();
         let options = LabOptions {
-            holder: holder.to_vec(),
+            holder: holder.clone(),
         };
         let found = Lab::start(&options).and_then(|lab| lab.detect());
         Self {
             found: found.map_err(|error| error.chain()),
-            holder: holder.to_vec(),
+            holder,
         }
     }
 
@@ -72,7 +76,18 @@ impl Capabilities {
             Err(reason) => return Some(reason.clone()),
         };
         let missing = found.missing(datapath).cloned();
-        missing.or_else(|| self.kernel_refuses(&datapath.kernel))
+        missing
+            .or_else(|| self.missing_wire(datapath))
+            .or_else(|| self.kernel_refuses(&datapath.kernel))
+    }
+
+    /// Tries the wires that most kernels have as modules when an arm asks for one, not before: a try loads the module,
+    /// and some put devices of their own into every namespace of the machine.
+    fn missing_wire(&self, datapath: &Datapath) -> Option<String> {
+        if matches!(datapath.wire, Wire::Native | Wire::Vxlan | Wire::VxlanEbpf) {
+            return None;
+        }
+        self.tried(|lab| lab.try_wire(datapath))
     }
 
     /// Tries an arm's kernel settings in a lab that is thrown away.
@@ -80,13 +95,19 @@ impl Capabilities {
         if kernel.is_base() {
             return None;
         }
+        self.tried(|lab| lab.try_kernel(kernel))
+    }
+
+    /// Tries something in a lab that is thrown away.
+    fn tried(
+        &self,
+        attempt: impl FnOnce(&Lab) -> Result<Option<String>, LabError>,
+    ) -> Option<String> {
         let options = LabOptions {
             holder: self.holder.clone(),
         };
-        match Lab::start(&options).and_then(|lab| lab.try_kernel(kernel)) {
-            Ok(refused) => refused,
-            Err(error) => Some(error.chain()),
-        }
+        let tried = Lab::start(&options).and_then(|lab| attempt(&lab));
+        tried.unwrap_or_else(|error| Some(error.chain()))
     }
 }
 
@@ -109,7 +130,8 @@ impl Found {
             needs.push(&self.tcx);
         }
         match datapath.wire {
-            Wire::Native => {}
+            // The others are tried when an arm asks for them.
+            Wire::Native | Wire::Geneve | Wire::Ipip | Wire::Wireguard => {}
             Wire::Vxlan => needs.push(&self.vxlan),
             Wire::VxlanEbpf => needs.extend([&self.vxlan, &self.tcx]),
         }
@@ -123,6 +145,13 @@ impl Found {
             Service::SocketLb => needs.push(&self.socket_lb),
             Service::TcLb => needs.push(&self.tc_lb),
             Service::Ipvs => needs.push(&self.ipvs),
+        }
+        let by_rules = !matches!(
+            datapath.service,
+            Service::None | Service::SocketLb | Service::TcLb
+        );
+        if datapath.place == arm::Place::SameNode && by_rules {
+            needs.push(&self.bridge_rules);
         }
         needs.into_iter().find_map(Option::as_ref)
     }
@@ -140,10 +169,15 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
         }
         Err(error) => found.veth = Some(error.chain()),
     }
-    found.ipv6 = (!std::path::Path::new("/proc/sys/net/ipv6").exists())
+    found.ipv6 = (!Path::new("/proc/sys/net/ipv6").exists())
         .then(|| "this kernel has no IPv6, or it was started with ipv6.disable=1".to_owned());
     let later = |service| Some(format!("this build of the lab has no {service}"));
     (found.tc_lb, found.ipvs) = (later(Service::TcLb), later(Service::Ipvs));
+    found.bridge_rules = base::bridge_note().map(|note| {
+        format!(
+            "{note}; between pods of one bridge nobody would translate the replies of a service"
+        )
+    });
     found.socket_lb = match groups {
         Some(_) => bpf::available().err(),
         None => Some(bpf::available().err().unwrap_or_else(|| {
@@ -210,10 +244,10 @@ fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
         (
             "try3",
             31,
-            DeviceKind::Vxlan {
+            DeviceKind::Tunnel(Tunnel::Vxlan {
                 under: TRIED,
                 local,
-            },
+            }),
             "vxlan",
         ),
     ];
@@ -228,12 +262,45 @@ fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
             ..Site::default()
         };
         let made = netlink.apply_devices(&site, |_| std::os::fd::AsRawFd::as_raw_fd(netns));
-        *slot = made.err().map(|error| {
-            format!(
-                "no {module} devices ({}): run `modprobe {module}` as root",
-                error.cause()
-            )
-        });
+        *slot = made.err().map(|error| lacking(module, &error));
+    }
+}
+
+/// Tries the wire of a datapath, in a namespace that is thrown away; returns why there can be none.
+pub(crate) fn try_wire(datapath: &Datapath) -> Option<String> {
+    let module = match (datapath.wire, datapath.family) {
+        (Wire::Ipip, Family::Ipv6) => "ip6_tunnel",
+        (wire, _) => wire.tunnels().first().copied()?,
+    };
+    let topology = Topology::of(datapath, 1, None);
+    let (_, node) = topology.sites.into_iter().next()?;
+    let wireguard = node.wireguard;
+    let tunnel = |device: &Device| matches!(device.kind, DeviceKind::Tunnel(_));
+    let site = Site {
+        devices: node.devices.into_iter().filter(tunnel).collect(),
+        ..Site::default()
+    };
+    let attempt = || {
+        let netns = NetNs::new()?;
+        Netlink::open(&netns)?.apply_devices(&site, |_| -1)?;
+        match wireguard {
+            Some(peer) => netns.enter(|| wireguard::give_key(peer.device)).map(drop),
+            None => Ok(()),
+        }
+    };
+    attempt().err().map(|error| lacking(module, &error))
+}
+
+/// Says that there are no devices of a kind, and what would bring them.
+fn lacking(module: &str, error: &LabError) -> String {
+    let cause = error.cause();
+    // The sysctl is there exactly where a kernel can load modules.
+    if Path::new("/proc/sys/kernel/modprobe").exists() {
+        format!("no {module} devices ({cause}): run `modprobe {module}` as root")
+    } else {
+        format!(
+            "no {module} devices ({cause}): this kernel was built without them and loads no modules"
+        )
     }
 }
 
@@ -287,6 +354,28 @@ mod tests {
         assert_eq!(
             missing(Wire::Native, Service::Nftables).as_deref(),
             Some("no nft")
+        );
+    }
+
+    #[test]
+    fn rules_between_pods_of_one_bridge_need_bridged_packets_to_meet_them() {
+        let found = Found {
+            bridge_rules: Some("no br_netfilter".to_owned()),
+            ..Found::default()
+        };
+        let at = |place, service| {
+            let datapath = Datapath {
+                place,
+                ..datapath(Wire::Native, service, Family::Ipv4)
+            };
+            found.missing(&datapath).is_some()
+        };
+        assert!(at(arm::Place::SameNode, Service::Nftables));
+        assert!(!at(arm::Place::SameNode, Service::SocketLb));
+        assert!(!at(arm::Place::OtherNode, Service::Nftables));
+        assert!(
+            !at(arm::Place::Hairpin, Service::Nftables),
+            "its packets are routed"
         );
     }
 

@@ -271,6 +271,13 @@ impl Lab {
         })
     }
 
+    /// Tries whether this machine has a wire, and says why not.
+    pub(crate) fn try_wire(&self, datapath: &Datapath) -> Result<Option<String>, LabError> {
+        self.call(&Request::TryWire {
+            datapath: datapath.clone(),
+        })
+    }
+
     /// Lets the lab live on without this process.
     pub(crate) fn keep(mut self) -> Result<(), LabError> {
         let () = self.call(&Request::Keep)?;

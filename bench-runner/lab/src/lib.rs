@@ -43,6 +43,7 @@ mod testing;
 mod topology;
 mod tuning;
 mod userns;
+mod wireguard;
 
 pub use capabilities::Capabilities;
 pub use command::Ran;

@@ -1,9 +1,10 @@
 //! Devices, addresses, neighbours, routes and packet counters of one namespace, over rtnetlink.
 
 mod qdisc;
+mod tunnel;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::fd::RawFd;
 
 use futures_util::TryStreamExt as _;
@@ -15,14 +16,15 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
 use rtnetlink::{
-    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan,
+    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth,
     RouteMessageBuilder,
 };
 use tokio::runtime::{Builder, Runtime};
 
+use self::tunnel::tunnel_message;
 use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::netns::NetNs;
-use crate::topology::{Device, DeviceKind, Place, Port, Route, Site, VNI, VXLAN_PORT};
+use crate::topology::{Device, DeviceKind, Place, Port, Route, Site};
 
 /// Index of the loopback device in every namespace.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -37,6 +39,7 @@ pub(crate) struct Netlink {
 /// One device as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
+    pub(crate) index: u32,
     pub(crate) name: String,
     /// What the kernel says it is; empty for the loopback device.
     pub(crate) kind: String,
@@ -136,19 +139,7 @@ impl Netlink {
                 }
             }
             DeviceKind::Bridge => with_port(LinkBridge::new(port.name), port).build(),
-            DeviceKind::Vxlan { under, local } => {
-                let vxlan = LinkVxlan::new(port.name, VNI).dev(*under).port(VXLAN_PORT);
-                let vxlan = match local {
-                    IpAddr::V4(local) => vxlan.local(*local),
-                    IpAddr::V6(local) => vxlan.local6(*local),
-                };
-                with_port(vxlan.learning(false), port).build()
-            }
-            // It has no identifier of its own: each packet brings one.
-            DeviceKind::VxlanByKey => {
-                let vxlan = LinkVxlan::new(port.name, 0).port(VXLAN_PORT);
-                with_port(vxlan.collect_metadata(true).learning(false), port).build()
-            }
+            DeviceKind::Tunnel(tunnel) => tunnel_message(port, *tunnel),
             DeviceKind::Line => {
                 let message = with_port(LinkMessageBuilder::<LinkUnspec>::new(), port).build();
                 return self.handle.link().set(message).execute().await;
@@ -237,12 +228,12 @@ impl Netlink {
 }
 
 fn with_port<T>(builder: LinkMessageBuilder<T>, port: Port) -> LinkMessageBuilder<T> {
-    builder
-        .name(port.name)
-        .index(port.index)
-        .address(port.mac.0.to_vec())
-        .mtu(port.mtu)
-        .up()
+    without_address(builder, port).address(port.mac.0.to_vec())
+}
+
+/// For devices that have no link-layer address of their own.
+fn without_address<T>(builder: LinkMessageBuilder<T>, port: Port) -> LinkMessageBuilder<T> {
+    builder.name(port.name).index(port.index).mtu(port.mtu).up()
 }
 
 fn route_message(route: &Route) -> RouteMessage {
@@ -277,6 +268,7 @@ fn route_message(route: &Route) -> RouteMessage {
 
 fn link(message: LinkMessage) -> Link {
     let mut link = Link {
+        index: message.header.index,
         name: String::new(),
         kind: String::new(),
         mtu: 0,

@@ -116,6 +116,8 @@ pub(crate) enum Request {
     Detect,
     /// Answered with why an arm's kernel settings cannot be; `None` where they can.
     TryKernel { kernel: Kernel },
+    /// Answered with why there can be no such wire; `None` where there can.
+    TryWire { datapath: Datapath },
     /// Lets the lab live on without its maker. Answered with nothing.
     Keep,
     /// Ends the lab; there is no answer but the end of the stream.

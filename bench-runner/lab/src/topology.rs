@@ -3,9 +3,9 @@
 mod fast_path;
 mod layout;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use tollgate_results::arm::{Datapath, Pods};
+use tollgate_results::arm::{self, Datapath, Pods};
 
 pub(crate) use self::fast_path::{FarPods, FastPath, LocalPod, ProgramName};
 use self::layout::Layout;
@@ -14,10 +14,14 @@ use crate::congestion::Algorithm;
 
 /// MTU of the device that joins the nodes.
 pub(crate) const WIRE_MTU: u32 = 1500;
-/// VXLAN's network identifier, flannel's.
+/// The network identifier of VXLAN, flannel's, and of Geneve.
 pub(crate) const VNI: u32 = 1;
 /// VXLAN's port, flannel's and Cilium's: the kernel's default, not IANA's 4789.
 pub(crate) const VXLAN_PORT: u16 = 8472;
+/// Geneve's port, IANA's.
+pub(crate) const GENEVE_PORT: u16 = 6081;
+/// WireGuard's port, that of `wg` and of Calico.
+pub(crate) const WIREGUARD_PORT: u16 = 51820;
 
 /// A hardware address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub(crate) struct Mac(pub(crate) [u8; 6]);
 pub(crate) enum Place {
     /// A node.
     Node(Side),
-    /// The pod on a node.
+    /// The pod of the client's side or of the server's. Both may stand on one node.
     Pod(Side),
 }
 
@@ -51,6 +55,8 @@ pub(crate) struct Site {
     pub(crate) sysctls: Vec<(&'static str, &'static str)>,
     /// eBPF programs at the devices.
     pub(crate) fast_path: FastPath,
+    /// The other node, where a WireGuard device needs to know it.
+    pub(crate) wireguard: Option<WireguardPeer>,
 }
 
 /// One end of a device.
@@ -84,6 +90,13 @@ pub(crate) enum DeviceKind {
     Bridge,
     /// An end of a line, which the line has made: it is only set up.
     Line,
+    /// A device that wraps packets between the nodes.
+    Tunnel(Tunnel),
+}
+
+/// What wraps packets between the nodes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Tunnel {
     /// flannel's VXLAN device.
     Vxlan {
         /// Index of the device underneath.
@@ -93,6 +106,29 @@ pub(crate) enum DeviceKind {
     },
     /// A VXLAN device that takes the far end from each packet, where a program has put it.
     VxlanByKey,
+    /// A Geneve device that leads to one other node.
+    Geneve {
+        /// The other node's address.
+        remote: IpAddr,
+    },
+    /// A device that wraps IP in IP.
+    Ipip {
+        /// Index of the device underneath.
+        under: u32,
+        /// The node's own address.
+        local: IpAddr,
+        /// The other node's address.
+        remote: IpAddr,
+    },
+    /// A WireGuard device, which needs keys and a [`WireguardPeer`] to carry anything.
+    Wireguard,
+}
+
+impl Tunnel {
+    /// Whether packets in the device begin with link-layer addresses.
+    pub(crate) const fn has_link_layer(self) -> bool {
+        !matches!(self, Self::Ipip { .. } | Self::Wireguard)
+    }
 }
 
 /// An address of a device.
@@ -117,6 +153,17 @@ pub(crate) struct Forwarding {
     pub(crate) device: u32,
     pub(crate) mac: Mac,
     pub(crate) node: IpAddr,
+}
+
+/// What a WireGuard device knows of the other node, beside its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WireguardPeer {
+    /// Index of the own device.
+    pub(crate) device: u32,
+    /// Where the other node is reached.
+    pub(crate) endpoint: SocketAddr,
+    /// The addresses behind it.
+    pub(crate) allowed: (IpAddr, u8),
 }
 
 /// A route.
@@ -145,6 +192,8 @@ pub(crate) struct Topology {
     pub(crate) client_place: Place,
     /// Where the server runs.
     pub(crate) server_place: Place,
+    /// The node that the server runs on.
+    pub(crate) server_node: Side,
     /// The device at which the client's traffic starts.
     pub(crate) pod_port: Port,
     /// MTU between the nodes.
@@ -166,22 +215,24 @@ impl Topology {
             .map(|side| (Place::Node(side), layout.node(side)))
             .collect();
         if datapath.pods != Pods::Host {
-            sites.extend(
-                Side::BOTH
-                    .into_iter()
-                    .map(|side| (Place::Pod(side), layout.pod(side))),
-            );
+            let pods = layout.ends().iter().copied();
+            sites.extend(pods.map(|side| (Place::Pod(side), layout.pod(side))));
         }
         let place = |side| match datapath.pods {
             Pods::Bridge | Pods::Routed | Pods::Ebpf => Place::Pod(side),
             Pods::Host => Place::Node(side),
         };
+        let server = match datapath.place {
+            arm::Place::OtherNode | arm::Place::SameNode => Side::B,
+            arm::Place::Hairpin => Side::A,
+        };
         let mut topology = Self {
             sites,
             client: layout.hosts(Side::A).remove(0),
-            servers: layout.hosts(Side::B),
+            servers: layout.hosts(server),
             client_place: place(Side::A),
-            server_place: place(Side::B),
+            server_place: place(server),
+            server_node: layout.home(server),
             pod_port: layout.end_port(Side::A),
             wire_mtu: WIRE_MTU,
         };

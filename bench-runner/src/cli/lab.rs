@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tollgate_results::arm::{Family, Name, Offloads, Pods, Service, Wire};
+use tollgate_results::arm::{Family, Name, Offloads, Place, Pods, Service, Wire};
 
 /// `tollgate lab`.
 #[derive(Debug, Subcommand)]
@@ -81,7 +81,7 @@ pub struct LabUpArgs {
     /// How pods are attached: bridge, routed, ebpf or host
     #[arg(long, default_value = "bridge", value_name = "KIND")]
     pub pods: Pods,
-    /// What carries packets between the nodes: native, vxlan or vxlan-ebpf
+    /// What carries packets between the nodes: native, vxlan, vxlan-ebpf, geneve, ipip or wireguard
     #[arg(long, default_value = "native", value_name = "KIND")]
     pub wire: Wire,
     /// What translates the service's address: none, iptables-legacy, iptables-nft, nftables or socket-lb
@@ -96,4 +96,7 @@ pub struct LabUpArgs {
     /// Segmentation offloads: on or off
     #[arg(long, default_value = "on", value_name = "ON|OFF")]
     pub offloads: Offloads,
+    /// Where client and server stand: other-node, same-node or hairpin (one pod, through its own service)
+    #[arg(long, default_value = "other-node", value_name = "PLACE")]
+    pub place: Place,
 }

@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use anyhow::ensure;
 use std::os::unix::process::ExitStatusExt as _;
 use tollgate_lab::{Capabilities, LabOptions, Role, kept};
-use tollgate_results::arm::{Datapath, Name, Pods, Service, Services, Wire};
+use tollgate_results::arm::{Datapath, Name, Place, Pods, Service, Services, Wire};
 
 use super::plan::table;
 use crate::cli::{LabCommand, LabUpArgs};
@@ -98,6 +98,22 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
         "--pods ebpf passes by the node's netfilter, where {} would translate; choose --service socket-lb or --pods routed",
         args.service
     );
+    ensure!(
+        args.pods != Pods::Ebpf || !matches!(args.wire, Wire::Ipip | Wire::Wireguard),
+        "--pods ebpf hands over frames, and {} devices carry none; choose --wire geneve or --pods routed",
+        args.wire
+    );
+    ensure!(
+        args.pods != Pods::Host || args.place == Place::OtherNode,
+        "--pods host has one address on each node, and {} would be its loopback device; choose --pods bridge",
+        args.place
+    );
+    ensure!(
+        args.place != Place::Hairpin || !matches!(args.service, Service::None | Service::TcLb),
+        "--place hairpin is a pod that reaches itself through its own service, which {} doesn't carry; choose another \
+         --service",
+        args.service
+    );
     Ok(Datapath {
         pods: args.pods,
         wire: args.wire,
@@ -105,6 +121,7 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
         services: (args.service != Service::None).then_some(services),
         family: args.family,
         offloads: args.offloads,
+        place: args.place,
         ..Datapath::default()
     })
 }

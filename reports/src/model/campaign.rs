@@ -175,7 +175,7 @@ pub struct EvidenceSummary {
     pub slices: u32,
     /// Requests sent in them (writes for a stream), warm-up excluded.
     pub requests: u64,
-    /// Packets over VXLAN devices, both nodes and both directions.
+    /// Packets over devices that wrap them (VXLAN and others), both nodes and both directions.
     pub encapsulated_packets: Option<u64>,
     /// Packets that met the service's rules.
     pub rule_packets: Option<u64>,

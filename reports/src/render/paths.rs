@@ -1,7 +1,7 @@
 //! What carries each arm's packets, as somebody says it who has never seen Tollgate.
 
 use tollgate_results::arm::{
-    Access, Datapath, Family, Name, Offloads, Pods, Position, Service, SweepPoint, Wire,
+    Access, Datapath, Family, Name, Offloads, Place, Pods, Position, Service, SweepPoint, Wire,
 };
 use tollgate_results::standing::Standing;
 
@@ -110,10 +110,15 @@ fn facets(path: &Datapath) -> Vec<String> {
         Pods::Ebpf => "pods' packets carried by eBPF past the node's own stack",
         Pods::Host => "no pods, straight from node to node",
     };
-    let wire = match path.wire {
-        Wire::Native => "packets routed between the nodes as they are",
-        Wire::Vxlan => "packets wrapped in VXLAN between the nodes",
-        Wire::VxlanEbpf => "packets wrapped in VXLAN as eBPF tells for each",
+    let wire = match (path.place, path.wire) {
+        (Place::SameNode, _) => "client and server on one node, nothing crosses the wire",
+        (Place::Hairpin, _) => "a pod that reaches itself through its own service",
+        (Place::OtherNode, Wire::Native) => "packets routed between the nodes as they are",
+        (Place::OtherNode, Wire::Vxlan) => "packets wrapped in VXLAN between the nodes",
+        (Place::OtherNode, Wire::VxlanEbpf) => "packets wrapped in VXLAN as eBPF tells for each",
+        (Place::OtherNode, Wire::Geneve) => "packets wrapped in Geneve between the nodes",
+        (Place::OtherNode, Wire::Ipip) => "packets wrapped in IP between the nodes",
+        (Place::OtherNode, Wire::Wireguard) => "packets encrypted by WireGuard between the nodes",
     };
     let service = match path.service {
         Service::None => "the client uses the server's own address".to_owned(),

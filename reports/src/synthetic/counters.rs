@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
-use tollgate_results::arm::{Datapath, Pods, Service, Wire};
+use tollgate_results::arm::{Datapath, Place, Pods, Service, Wire};
 use tollgate_results::counters::{Counters, CpuCounters, Pressure, ThreadCounters};
 use tollgate_results::evidence::{
     ConntrackEntries, DatapathCounters, DeviceCounters, Evidence, PacketTranslations,
@@ -123,6 +123,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
         },
         translation: match carried.service {
             _ if carried.pods == Pods::Ebpf => Translation::Untracked,
+            Service::SocketLb if carried.place == Place::Hairpin => Translation::Untracked,
             Service::None => Translation::Untouched,
             Service::SocketLb => Translation::AtTheSocket { endpoint },
             Service::TcLb => Translation::BeforeTheNode { endpoint },
@@ -142,14 +143,14 @@ fn devices(node: &str, carried: &Datapath, packets: u64) -> Vec<DeviceCounters> 
         tx_packets: packets,
         dropped: 0,
     };
-    let mut devices = vec![device("eth0", "veth", packets)];
+    let far = carried.place == Place::OtherNode;
+    let crossing = if far { packets } else { 0 };
+    let mut devices = vec![device("eth0", "veth", crossing)];
     if carried.pods == Pods::Bridge {
         devices.push(device("cni0", "bridge", packets));
     }
-    match carried.wire {
-        Wire::Native => {}
-        Wire::Vxlan => devices.push(device("flannel.1", "vxlan", packets)),
-        Wire::VxlanEbpf => devices.push(device("vxlan0", "vxlan", packets)),
+    if let Some(kind) = carried.wire.tunnels().first() {
+        devices.push(device("tunnel", kind, crossing));
     }
     devices
 }
@@ -161,10 +162,13 @@ fn programs(node: &str, carried: &Datapath, packets: u64) -> Vec<ProgramCounters
         (_, Wire::VxlanEbpf) => &["to_tunnel"],
         _ => &[],
     };
+    // On one node nothing comes in by the wire, and the other node has no pods.
+    let near = carried.place != Place::OtherNode;
+    let idle = |program: &str| near && (node == "b" || program == "from_wire");
     let counters = names.iter().map(|program| ProgramCounters {
         node: node.to_owned(),
         program: (*program).to_owned(),
-        carried: packets,
+        carried: if idle(program) { 0 } else { packets },
         passed: 0,
     });
     counters.collect()

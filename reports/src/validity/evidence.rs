@@ -2,10 +2,11 @@
 
 mod pods;
 mod shaped;
+mod wire;
 
-use tollgate_results::arm::{Arm, Pods, Service, Wire};
+use tollgate_results::arm::{Arm, Datapath, Place, Pods, Service, Wire};
 use tollgate_results::evidence::{
-    DatapathCounters, DeviceCounters, FROM_POD, PacketTranslations, TO_TUNNEL, Translation,
+    DatapathCounters, DeviceCounters, PacketTranslations, Translation,
 };
 use tollgate_results::outcome::Outcome;
 use tollgate_results::plan::Plan;
@@ -13,6 +14,7 @@ use tollgate_results::standing::Standing;
 use tollgate_results::stream::Direction;
 use tollgate_results::workload::{Connections, Http, Traffic, Workload};
 
+use self::wire::{Encapsulated, encapsulation, is_tunnel, place, tunnels};
 use super::balance::Balance;
 use crate::analysis::values::{Observation, Observations};
 use crate::model::{Check, EvidenceSummary, Judgement};
@@ -21,10 +23,11 @@ use crate::words;
 /// Most payload that the kernel hands over a device as one packet, without BIG TCP.
 const LARGEST_PACKET: u64 = 65_536;
 
-/// Packets over an unused VXLAN device that neighbour discovery and its like may cause.
+/// Packets over an unused tunnel or wire that neighbour discovery and its like may cause.
 const STRAY_PACKETS: u64 = 20;
 
 const PATH: &str = "path";
+const PLACE: &str = "place";
 const ENCAPSULATION: &str = "encapsulation";
 const PODS: &str = "pods";
 const RULES: &str = "service rules";
@@ -85,6 +88,7 @@ pub(crate) fn summarise(
     }
     let checks: Vec<Check> = [
         PATH,
+        PLACE,
         ENCAPSULATION,
         PODS,
         RULES,
@@ -96,7 +100,7 @@ pub(crate) fn summarise(
         TABLE,
     ]
     .into_iter()
-    .filter_map(|about| check(about, &findings, &totals))
+    .filter_map(|about| check(about, &findings, &totals, arm.datapath.wire))
     .chain(totals.balance.check(arm))
     .collect();
     let translation = checks
@@ -123,7 +127,12 @@ pub(crate) fn summarise(
 
 /// Sums up one thing over all slices. A contradiction in any of them counts; otherwise what could be told does,
 /// and slices that tell nothing are mentioned.
-fn check(about: &'static str, findings: &[(Finding, String)], totals: &Totals) -> Option<Check> {
+fn check(
+    about: &'static str,
+    findings: &[(Finding, String)],
+    totals: &Totals,
+    wire: Wire,
+) -> Option<Check> {
     let all: Vec<_> = findings
         .iter()
         .filter(|(finding, _)| finding.about == about)
@@ -145,7 +154,7 @@ fn check(about: &'static str, findings: &[(Finding, String)], totals: &Totals) -
     let (judgement, text) = if let Some(contradiction) = of(Judgement::Contradicts) {
         (Judgement::Contradicts, told(contradiction))
     } else if let Some((finding, ..)) = of(Judgement::Ok) {
-        let text = totals.agreement(finding);
+        let text = totals.agreement(finding, wire);
         let text = match of(Judgement::Unknown) {
             Some(unknown) => format!("{text}; but: {}", told(unknown)),
             None => text,
@@ -194,7 +203,7 @@ impl Totals {
         let counted = !counters.devices.is_empty();
         add(
             &mut self.encapsulated,
-            counted.then(|| Encapsulated::of(counters).all),
+            counted.then(|| Encapsulated::of(counters, is_tunnel).all),
         );
         add(&mut self.rules, counters.service_rule_packets);
         add(&mut self.socket, counters.socket_lb_translations);
@@ -207,13 +216,14 @@ impl Totals {
         self.balance.add(&observation.measured.server.answered);
     }
 
-    fn agreement(&self, finding: &Finding) -> String {
+    fn agreement(&self, finding: &Finding, wire: Wire) -> String {
         let requests = words::count(self.requests);
         let counted = |count: Option<u64>| words::count(count.unwrap_or(0));
         match finding.about {
             ENCAPSULATION => format!(
-                "{} packets over VXLAN devices for {requests} requests",
-                counted(self.encapsulated)
+                "{} packets over {} for {requests} requests",
+                counted(self.encapsulated),
+                tunnels(wire)
             ),
             RULES => format!(
                 "{} packets met the service's rules for {requests} requests",
@@ -272,13 +282,12 @@ fn judge(
         let path = path(&evidence.counters, expected);
         return vec![path, connection(Service::None, &evidence.translation)];
     }
-    let (pods, service) = (arm.datapath.pods, arm.datapath.service);
-    let mut findings = vec![encapsulation(
-        arm.datapath.wire,
-        &evidence.counters,
-        expected,
-    )];
-    findings.extend(pods::judge(pods, &evidence.counters, expected));
+    let service = arm.datapath.service;
+    let mut findings = vec![match arm.datapath.place {
+        Place::OtherNode => encapsulation(arm.datapath.wire, &evidence.counters, expected),
+        Place::SameNode | Place::Hairpin => place(&arm.datapath, &evidence.counters, expected),
+    }];
+    findings.extend(pods::judge(&arm.datapath, &evidence.counters, expected));
     findings.extend(rules(
         service,
         evidence.counters.service_rule_packets,
@@ -291,9 +300,11 @@ fn judge(
     ));
     findings.extend(packets(service, evidence.counters.tc_lb, expected));
     findings.extend(standing(arm.datapath.standing, &evidence.counters));
-    findings.push(match pods {
+    findings.push(match arm.datapath.pods {
         Pods::Ebpf => pods::unseen(&evidence.translation),
-        Pods::Bridge | Pods::Routed | Pods::Host => connection(service, &evidence.translation),
+        Pods::Bridge | Pods::Routed | Pods::Host => {
+            connection_of(&arm.datapath, &evidence.translation)
+        }
     });
     findings.extend(shaped::line(
         &arm.datapath,
@@ -361,6 +372,13 @@ impl Expected {
     }
 }
 
+impl Expected {
+    /// The most packets that may turn up where none of the traffic belongs.
+    fn stray(self) -> u64 {
+        STRAY_PACKETS.max(self.packets / 100)
+    }
+}
+
 /// Judges whether the requests crossed the devices that the routes between two hosts name.
 fn path(counters: &DatapathCounters, expected: Expected) -> Finding {
     let at = |node: &str, packets: fn(&DeviceCounters) -> u64| {
@@ -383,86 +401,6 @@ fn path(counters: &DatapathCounters, expected: Expected) -> Finding {
         words::count(expected.packets)
     );
     Finding::of(PATH, false, text)
-}
-
-/// Packets over VXLAN devices: all, and the fewest that crossed a node in the direction of the requests.
-struct Encapsulated {
-    all: u64,
-    requests: u64,
-}
-
-impl Encapsulated {
-    fn of(counters: &DatapathCounters) -> Self {
-        let vxlan = || {
-            counters
-                .devices
-                .iter()
-                .filter(|device| device.kind == "vxlan")
-        };
-        let sent = vxlan().filter(|device| device.node == "a");
-        let received = vxlan().filter(|device| device.node == "b");
-        let sent = sent
-            .map(|device| device.tx_packets)
-            .fold(0, u64::saturating_add);
-        let received = received
-            .map(|device| device.rx_packets)
-            .fold(0, u64::saturating_add);
-        Self {
-            all: vxlan()
-                .map(|device| device.rx_packets.saturating_add(device.tx_packets))
-                .fold(0, u64::saturating_add),
-            requests: sent.min(received),
-        }
-    }
-}
-
-fn encapsulation(wire: Wire, counters: &DatapathCounters, expected: Expected) -> Finding {
-    if counters.devices.is_empty() {
-        let text = "no device counters could be read".to_owned();
-        return Finding::unknown(ENCAPSULATION, text);
-    }
-    let seen = Encapsulated::of(counters);
-    let least = words::count(expected.packets);
-    let stray = expected.stray();
-    let keyed = counters.carried("a", &[FROM_POD[1], TO_TUNNEL]);
-    match wire {
-        Wire::Vxlan if keyed > stray => {
-            let text = format!(
-                "declared vxlan, but an eBPF program chose the far end of {} packets",
-                words::count(keyed)
-            );
-            Finding::of(ENCAPSULATION, false, text)
-        }
-        Wire::VxlanEbpf if keyed < expected.packets => {
-            let text = format!(
-                "declared vxlan-ebpf, but eBPF chose the far end of only {} packets where at least {least} must \
-                 have gone",
-                words::count(keyed)
-            );
-            Finding::of(ENCAPSULATION, false, text)
-        }
-        Wire::Vxlan | Wire::VxlanEbpf => {
-            let text = format!(
-                "declared {wire}, but only {} packets crossed both VXLAN devices where at least {least} must",
-                words::count(seen.requests)
-            );
-            Finding::of(ENCAPSULATION, seen.requests >= expected.packets, text)
-        }
-        Wire::Native => {
-            let text = format!(
-                "declared native, but {} packets crossed VXLAN devices",
-                words::count(seen.all)
-            );
-            Finding::of(ENCAPSULATION, seen.all <= stray, text)
-        }
-    }
-}
-
-impl Expected {
-    /// Packets of no slice's that a path may see all the same.
-    fn stray(self) -> u64 {
-        STRAY_PACKETS.max(self.packets / 100)
-    }
 }
 
 /// Rules see the first packet of each connection.
@@ -556,6 +494,17 @@ fn standing(standing: Standing, counters: &DatapathCounters) -> Option<Finding> 
         )
     };
     Some(Finding::of(STANDING, agrees, text))
+}
+
+/// Judges the connection of an arm. A pod that is connected to itself at its own socket stays inside: its node has
+/// nothing to track.
+fn connection_of(datapath: &Datapath, translation: &Translation) -> Finding {
+    let inside = datapath.place == Place::Hairpin && datapath.service == Service::SocketLb;
+    if inside && *translation == Translation::Untracked {
+        let text = "connected to itself at the socket: the node never saw it";
+        return Finding::of(CONNECTION, true, text.to_owned());
+    }
+    connection(datapath.service, translation)
 }
 
 fn connection(service: Service, translation: &Translation) -> Finding {

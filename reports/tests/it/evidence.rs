@@ -3,7 +3,7 @@
 use tollgate_reports::analyse;
 use tollgate_reports::model::{AnswerKind, Judgement, Verdict};
 use tollgate_reports::synthetic::{Synthetic, datapath, name};
-use tollgate_results::arm::{Datapath, Pods, Service, Wire};
+use tollgate_results::arm::{Datapath, Place, Pods, Service, Wire};
 use tollgate_results::evidence::Translation;
 use tollgate_results::run::Campaign;
 use tollgate_results::slice::Measured;
@@ -121,6 +121,52 @@ fn judged(declared: &Datapath, carried: &Datapath) -> (Judgement, String) {
         .map(|check| check.text)
         .collect();
     (evidence.judgement, words.join("; "))
+}
+
+#[test]
+fn every_wire_is_held_to_its_own_devices() {
+    for &declared in Wire::ALL {
+        for &carried in Wire::ALL {
+            let plain = |wire| datapath(wire, Service::None, None);
+            let (judgement, checks) = judged(&plain(declared), &plain(carried));
+            let expected = if declared == carried {
+                Judgement::Ok
+            } else {
+                Judgement::Contradicts
+            };
+            assert_eq!(judgement, expected, "{declared} by {carried}: {checks}");
+        }
+    }
+}
+
+#[test]
+fn ends_on_one_node_never_use_the_wire() {
+    let at = |place, pods, wire, service| Datapath {
+        place,
+        pods,
+        ..datapath(wire, service, (service != Service::None).then_some(1))
+    };
+    for pods in [Pods::Bridge, Pods::Routed, Pods::Ebpf] {
+        for wire in [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf] {
+            let near = at(Place::SameNode, pods, wire, Service::None);
+            let far = at(Place::OtherNode, pods, wire, Service::None);
+            let (judgement, checks) = judged(&near, &near);
+            assert_eq!(judgement, Judgement::Ok, "{near}: {checks}");
+            let (judgement, checks) = judged(&near, &far);
+            assert_eq!(judgement, Judgement::Contradicts, "{near}: {checks}");
+            assert!(
+                checks.contains("declared same-node, but") && checks.contains("crossed the wire"),
+                "{checks}"
+            );
+        }
+    }
+    let hairpin = |service| at(Place::Hairpin, Pods::Bridge, Wire::Native, service);
+    for service in [Service::IptablesNft, Service::SocketLb] {
+        let (judgement, checks) = judged(&hairpin(service), &hairpin(service));
+        assert_eq!(judgement, Judgement::Ok, "{service}: {checks}");
+    }
+    let (judgement, checks) = judged(&hairpin(Service::IptablesNft), &hairpin(Service::SocketLb));
+    assert_ne!(judgement, Judgement::Ok, "{checks}");
 }
 
 #[test]

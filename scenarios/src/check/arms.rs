@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tollgate_results::arm::{
-    Access, Arm, Datapath, Name, Pods, Service, Services, SweepPoint, Wire,
+    Access, Arm, Datapath, Name, Place, Pods, Service, Services, SweepPoint, Wire,
 };
 use tollgate_results::standing::Standing;
 
@@ -116,6 +116,7 @@ impl Checked<'_, '_> {
             family: self.table.family,
             offloads: self.table.offloads,
             standing,
+            place: self.table.place,
             ..Datapath::default()
         }
     }
@@ -168,6 +169,55 @@ impl Checked<'_, '_> {
             let message = "tc-lb translates at a pod's veth pair, and pods = \"host\" has none; write \
                            pods = \"bridge\", or service = \"socket-lb\"";
             self.fault(&["service"], message);
+        }
+        if self.table.pods == Pods::Host && self.table.place != Place::OtherNode {
+            let message = format!(
+                "pods = \"host\" has one address on each node, and {} would be its loopback device; write \
+                 place = \"other-node\", or pods = \"bridge\"",
+                self.table.place
+            );
+            self.fault(&["place"], message);
+        }
+        if self.table.pods == Pods::Ebpf && matches!(self.table.wire, Wire::Ipip | Wire::Wireguard)
+        {
+            let message = format!(
+                "pods = \"ebpf\" hands frames to the device between the nodes, and `{}` carries packets without \
+                 link-layer addresses; write wire = \"geneve\" or another, or pods = \"routed\"",
+                self.table.wire
+            );
+            self.fault(&["wire"], message);
+        }
+        if self.table.place != Place::OtherNode && self.table.line.is_some() {
+            let message = format!(
+                "a line joins two nodes, and with place = \"{}\" nothing crosses it; remove the key, or write \
+                 place = \"other-node\"",
+                self.table.place
+            );
+            self.fault(&["line"], message);
+        }
+        if self.table.place == Place::Hairpin {
+            self.impossible_hairpins();
+        }
+    }
+
+    /// A hairpin is a pod that reaches itself through its own service: it takes a service, and no other endpoint that
+    /// this could choose.
+    fn impossible_hairpins(&mut self) {
+        if self.table.service == Service::None {
+            let message = "place = \"hairpin\" is a pod that reaches itself through its own service; write \
+                           service = \"iptables-nft\" or another, or place = \"same-node\"";
+            self.fault(&["place"], message);
+        }
+        if self.table.service == Service::TcLb {
+            let message = "tc-lb doesn't masquerade a pod that reaches itself, whose replies then go astray; write \
+                           service = \"iptables-nft\" or another";
+            self.fault(&["service"], message);
+        }
+        let endpoints = self.table.services.as_ref().map(|table| table.endpoints);
+        if endpoints.is_some_and(|endpoints| endpoints > 1) {
+            let message = "with place = \"hairpin\" the pod is the only endpoint of its service; write endpoints = 1, \
+                           or place = \"same-node\"";
+            self.fault(&["services", "endpoints"], message);
         }
     }
 

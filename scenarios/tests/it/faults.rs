@@ -50,6 +50,25 @@ load = { open = "10 k" }
 }
 
 #[test]
+fn places_that_cannot_be_are_refused() {
+    let arm = |keys: &str| {
+        format!(
+            "schema = 1\nname = \"small\"\nabout = \"Places\"\nreference = \"native\"\n[arm.native]\n[arm.x]\n{keys}\n\
+             [workload.rr.tcp-rr]\n"
+        )
+    };
+    insta::assert_snapshot!(refused(&arm("place = \"hairpin\"")).join("\n"), @r#"small.toml:7:1: arm.x.place: place = "hairpin" is a pod that reaches itself through its own service; write service = "iptables-nft" or another, or place = "same-node""#);
+    insta::assert_snapshot!(refused(&arm("place = \"same-node\"\npods = \"host\"")).join("\n"), @r#"small.toml:7:1: arm.x.place: pods = "host" has one address on each node, and same-node would be its loopback device; write place = "other-node", or pods = "bridge""#);
+    let several = "place = \"hairpin\"\nservice = \"nftables\"\nservices = { endpoints = 2 }";
+    insta::assert_snapshot!(refused(&arm(several)).join("\n"), @r#"small.toml:9:14: arm.x.services.endpoints: with place = "hairpin" the pod is the only endpoint of its service; write endpoints = 1, or place = "same-node""#);
+    insta::assert_snapshot!(refused(&arm("place = \"hair-pin\"")).join("\n"), @r#"small.toml:7:9: arm.x.place: `hair-pin` is unknown here; did you mean `hairpin`?"#);
+    insta::assert_snapshot!(refused(&arm("pods = \"ebpf\"\nwire = \"ipip\"")).join("\n"), @r#"small.toml:8:1: arm.x.wire: pods = "ebpf" hands frames to the device between the nodes, and `ipip` carries packets without link-layer addresses; write wire = "geneve" or another, or pods = "routed""#);
+    insta::assert_snapshot!(refused(&arm("place = \"hairpin\"\nservice = \"tc-lb\"")).join("\n"), @r#"small.toml:8:1: arm.x.service: tc-lb doesn't masquerade a pod that reaches itself, whose replies then go astray; write service = "iptables-nft" or another"#);
+    let one = "place = \"hairpin\"\nservice = \"nftables\"";
+    assert!(Scenario::parse("small.toml", &arm(one)).is_ok());
+}
+
+#[test]
 fn broken_syntax_is_shown_where_it_is() {
     insta::assert_snapshot!(refused("schema = 1\nschema = 1\nname = small\n").join("\n"), @r"
     small.toml:2:1: `schema` stands here a second time; keep one

@@ -13,8 +13,8 @@ use crate::congestion::Congestion;
 use crate::error::LabError;
 use crate::netlink::{Link, Netlink};
 use crate::netns::NetNs;
-use crate::topology::{Place, Topology};
-use crate::{clock, line, offloads};
+use crate::topology::{Place, Site, Topology, WireguardPeer};
+use crate::{clock, line, offloads, wireguard};
 
 /// How long the devices of a new arm may take to come up.
 const LINK_LIMIT: Duration = Duration::from_secs(5);
@@ -83,14 +83,13 @@ pub(super) fn make(
         }
         namespace.netlink.apply_addresses(site)?;
     }
-    for site in &sites {
+    if let [(a, a_peer), (b, b_peer)] = wireguard_nodes(topology, &sites)[..] {
+        wireguard::join([(&a.netns, a_peer), (&b.netns, b_peer)])?;
+    }
+    for ((_, plan), site) in topology.sites.iter().zip(&sites) {
         if datapath.offloads == Offloads::Off {
-            let names: Vec<_> = site
-                .netlink
-                .links()?
-                .into_iter()
-                .map(|link| link.name)
-                .collect();
+            let links = own_links(plan, site)?;
+            let names: Vec<_> = links.into_iter().map(|link| link.name).collect();
             notes.extend(site.netns.enter(|| offloads::switch_off(&names))?);
         }
         if let Place::Node(side) = site.place {
@@ -98,7 +97,7 @@ pub(super) fn make(
                 .enter(|| base::load_flannel(side, datapath.family))?;
         }
     }
-    wait_for_links(&sites)?;
+    wait_for_links(topology, &sites)?;
     let kernel = settings.devices(topology, &sites, congestion)?;
     Ok(Made {
         sites,
@@ -115,14 +114,34 @@ fn tap(topology: &Topology, sites: &[Namespace], side: Side) -> Result<OwnedFd, 
     line::open(&node.netns, topology.wire_port(side))
 }
 
+/// Returns the nodes that WireGuard joins.
+fn wireguard_nodes<'a>(
+    topology: &'a Topology,
+    sites: &'a [Namespace],
+) -> Vec<(&'a Namespace, &'a WireguardPeer)> {
+    let planned = topology.sites.iter().zip(sites);
+    planned
+        .filter_map(|((_, plan), site)| Some((site, plan.wireguard.as_ref()?)))
+        .collect()
+}
+
+/// Returns the devices of a namespace that the arm made. Modules such as `ipip` and `sit` put devices of their own into
+/// every namespace, and those stay down.
+fn own_links(plan: &Site, site: &Namespace) -> Result<Vec<Link>, LabError> {
+    let own = |link: &Link| {
+        let made = plan.devices.iter().map(|device| device.port.index);
+        made.chain(plan.far_ends.iter().copied())
+            .any(|index| index == link.index)
+    };
+    Ok(site.netlink.links()?.into_iter().filter(own).collect())
+}
+
 /// Waits until every device can carry packets: the kernel says so a moment after both ends are up.
-fn wait_for_links(sites: &[Namespace]) -> Result<(), LabError> {
-    for site in sites {
+fn wait_for_links(topology: &Topology, sites: &[Namespace]) -> Result<(), LabError> {
+    for ((_, plan), site) in topology.sites.iter().zip(sites) {
         let mut down: Result<Vec<Link>, LabError> = Ok(Vec::new());
         let up = clock::wait_until(LINK_LIMIT, Duration::from_millis(1), || {
-            down = site
-                .netlink
-                .links()
+            down = own_links(plan, site)
                 .map(|links| links.into_iter().filter(|link| !link.up).collect());
             down.as_ref().map_or(true, Vec::is_empty)
         });

@@ -6,6 +6,7 @@
 //! - `lab-holder connect ADDRESS COUNT`: makes so many connections one after the other, waits little for each, and prints how
 //!   many stood
 //! - `lab-holder bulk ADDRESS BYTES`: sends so many bytes and reads them back
+//! - `lab-holder datagram ADDRESS BYTES`: sends one datagram with so many bytes and waits until it comes back
 
 use std::env;
 use std::ffi::OsString;
@@ -22,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a connection of many is waited for.
 const LITTLE: Duration = Duration::from_millis(20);
 
+/// Longest datagram, and more than any device of a lab takes in one piece.
+const LARGEST: usize = 4096;
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
         ["ping", address, count, "udp"] => ping_udp(address, count),
         ["connect", address, count] => connect(address, count),
         ["bulk", address, bytes] => bulk(address, bytes),
+        ["datagram", address, bytes] => datagram(address, bytes),
         _ => return tollgate_lab::holder::run(&arguments),
     };
     match result {
@@ -46,7 +51,7 @@ fn echo(address: &str) -> io::Result<()> {
     let datagrams = UdpSocket::bind(address)?;
     let listener = TcpListener::bind(address)?;
     thread::spawn(move || {
-        let mut buffer = [0; 2048];
+        let mut buffer = [0; LARGEST];
         while let Ok((length, from)) = datagrams.recv_from(&mut buffer) {
             let _ = datagrams.send_to(&buffer[..length], from);
         }
@@ -96,7 +101,8 @@ fn connect(address: &str, count: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{stood}")
 }
 
-fn ping_udp(address: &str, count: &str) -> io::Result<()> {
+/// Returns a socket that is connected to an address.
+fn connected(address: &str) -> io::Result<UdpSocket> {
     let address = parse::<SocketAddr>(address)?;
     let any = if address.is_ipv4() {
         "0.0.0.0:0"
@@ -106,6 +112,24 @@ fn ping_udp(address: &str, count: &str) -> io::Result<()> {
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+fn datagram(address: &str, bytes: &str) -> io::Result<()> {
+    let request = vec![b'x'; parse::<usize>(bytes)?.min(LARGEST)];
+    let socket = connected(address)?;
+    socket.send(&request)?;
+    let mut reply = [0; LARGEST];
+    let length = socket.recv(&mut reply)?;
+    if reply[..length] == request {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidData.into())
+    }
+}
+
+fn ping_udp(address: &str, count: &str) -> io::Result<()> {
+    let socket = connected(address)?;
     let mut reply = [0; 64];
     for number in 0..parse::<u32>(count)? {
         let request = [u8::try_from(number % 251).unwrap_or(0); 64];

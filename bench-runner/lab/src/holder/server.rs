@@ -140,6 +140,7 @@ impl Holder {
             Request::Translation { arm, flow } => plain(self.arm(&arm)?.translation(&flow)?),
             Request::Detect => plain(capabilities::find(self.groups.as_ref())),
             Request::TryKernel { kernel } => plain(capabilities::try_kernel(&kernel)),
+            Request::TryWire { datapath } => plain(capabilities::try_wire(&datapath)),
             Request::Keep => {
                 self.keep()?;
                 plain(())

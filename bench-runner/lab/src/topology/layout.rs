@@ -1,14 +1,13 @@
 //! Where everything of an arm stands and how it is joined.
 
 mod pods;
+mod tunnel;
 
 use std::net::IpAddr;
 
-use tollgate_results::arm::{Datapath, Family, Pods, Wire};
+use tollgate_results::arm::{self, Datapath, Family, Pods, Wire};
 
-use super::{
-    Address, Device, DeviceKind, Forwarding, Mac, Neighbour, Place, Port, Route, Site, WIRE_MTU,
-};
+use super::{Address, Device, DeviceKind, Mac, Neighbour, Place, Port, Route, Site, WIRE_MTU};
 use crate::address::{self, Side};
 use crate::congestion::Algorithm;
 
@@ -28,18 +27,42 @@ pub(super) struct Layout<'a> {
 }
 
 impl Layout<'_> {
+    /// The sides that have a pod: a pod that reaches itself is both client and server.
+    pub(super) fn ends(&self) -> &'static [Side] {
+        match self.datapath.place {
+            arm::Place::OtherNode | arm::Place::SameNode => &Side::BOTH,
+            arm::Place::Hairpin => &[Side::A],
+        }
+    }
+
+    /// The node that a side's pod stands on.
+    pub(super) fn home(&self, end: Side) -> Side {
+        match self.datapath.place {
+            arm::Place::OtherNode => end,
+            arm::Place::SameNode | arm::Place::Hairpin => Side::A,
+        }
+    }
+
+    /// The sides whose pods stand on a node.
+    fn ends_on(&self, node: Side) -> impl Iterator<Item = Side> {
+        let ends = self.ends().iter().copied();
+        ends.filter(move |end| self.home(*end) == node)
+    }
+
     /// What stands on a node.
     pub(super) fn node(&self, side: Side) -> Site {
         let mut out = Site::default();
         self.wire(side, &mut out);
-        match self.datapath.pods {
-            Pods::Bridge => self.bridge(side, &mut out),
-            Pods::Routed | Pods::Ebpf => self.routed(side, &mut out),
-            Pods::Host => {}
+        if self.ends_on(side).next().is_some() {
+            match self.datapath.pods {
+                Pods::Bridge => self.bridge(side, &mut out),
+                Pods::Routed | Pods::Ebpf => self.routed(side, &mut out),
+                Pods::Host => {}
+            }
         }
         match self.datapath.wire {
             Wire::Native => self.native(side, &mut out),
-            Wire::Vxlan | Wire::VxlanEbpf => self.vxlan(side, &mut out),
+            _ => self.tunnel(side, &mut out),
         }
         if self.datapath.pods == Pods::Host {
             self.host_addresses(side, &mut out);
@@ -101,46 +124,6 @@ impl Layout<'_> {
         }
     }
 
-    /// flannel's device with its three static entries for the other node, or Cilium's, which needs no forwarding entry.
-    fn vxlan(&self, side: Side, out: &mut Site) {
-        let (port, far) = (self.vxlan_port(side), self.vxlan_port(side.other()));
-        let (other_base, prefix) = self.pods_of(side.other());
-        let by_key = self.datapath.wire == Wire::VxlanEbpf;
-        let kind = if by_key {
-            DeviceKind::VxlanByKey
-        } else {
-            DeviceKind::Vxlan {
-                under: wire_port(side).index,
-                local: address::node(side, self.family),
-            }
-        };
-        out.devices.push(Device { port, kind });
-        out.addresses.push(Address {
-            device: port.index,
-            own: address::pod(side, 0, self.family),
-            prefix: address::host_prefix(self.family),
-        });
-        out.neighbours.push(Neighbour {
-            device: port.index,
-            address: other_base,
-            mac: far.mac,
-        });
-        if !by_key {
-            out.forwarding.push(Forwarding {
-                device: port.index,
-                mac: far.mac,
-                node: address::node(side.other(), self.family),
-            });
-        }
-        out.routes.push(Route {
-            to: Some((other_base, prefix)),
-            via: Some(other_base),
-            device: port.index,
-            onlink: true,
-            congestion: self.congestion,
-        });
-    }
-
     /// Without a pod the server's further addresses stand on the node.
     fn host_addresses(&self, side: Side, out: &mut Site) {
         let device = self.end_port(side).index;
@@ -184,13 +167,16 @@ impl Layout<'_> {
             Side::A => 1,
             Side::B => self.endpoints.max(1),
         };
+        let home = self.home(side);
+        // On one node the client's pod stands before the server's.
+        let first_pod = FIRST_POD + u8::from(home != side);
         let numbered = |number: u8| match (self.datapath.pods, self.datapath.wire) {
             (Pods::Bridge | Pods::Routed | Pods::Ebpf, _) => {
-                address::pod(side, FIRST_POD + number, self.family)
+                address::pod(home, first_pod + number, self.family)
             }
-            // The VXLAN device's own address is the base of the node's pod subnet.
-            (Pods::Host, Wire::Vxlan | Wire::VxlanEbpf) => address::pod(side, number, self.family),
             (Pods::Host, Wire::Native) => address::on_wire(1 + side.number() + number, self.family),
+            // The tunnel device's own address is the base of the node's pod subnet.
+            (Pods::Host, _) => address::pod(side, number, self.family),
         };
         (0..count).map(numbered).collect()
     }
@@ -206,32 +192,13 @@ impl Layout<'_> {
     pub(super) fn end_port(&self, side: Side) -> Port {
         match (self.datapath.pods, self.datapath.wire) {
             (Pods::Bridge | Pods::Routed | Pods::Ebpf, _) => self.pod_port(side),
-            (Pods::Host, Wire::Vxlan | Wire::VxlanEbpf) => self.vxlan_port(side),
             (Pods::Host, Wire::Native) => wire_port(side),
-        }
-    }
-
-    fn vxlan_port(&self, side: Side) -> Port {
-        let name = match (self.datapath.wire, self.family) {
-            (Wire::VxlanEbpf, _) => "vxlan0",
-            (_, Family::Ipv4) => "flannel.1",
-            (_, Family::Ipv6) => "flannel-v6.1",
-        };
-        Port {
-            name,
-            index: 51 + index(side),
-            mac: mac(side, 5),
-            mtu: self.pod_mtu(),
+            (Pods::Host, _) => self.tunnel_port(side),
         }
     }
 
     fn pod_mtu(&self) -> u32 {
-        match (self.datapath.wire, self.family) {
-            (Wire::Native, _) => WIRE_MTU,
-            // Inner Ethernet 14, VXLAN 8, UDP 8, and 20 or 40 of outer IP.
-            (Wire::Vxlan | Wire::VxlanEbpf, Family::Ipv4) => WIRE_MTU - 50,
-            (Wire::Vxlan | Wire::VxlanEbpf, Family::Ipv6) => WIRE_MTU - 70,
-        }
+        WIRE_MTU - self.overhead()
     }
 }
 

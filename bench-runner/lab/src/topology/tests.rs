@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use tollgate_results::arm::{Family, Wire};
+use tollgate_results::arm::{self, Family, Wire};
 
 use super::*;
 
@@ -18,26 +18,113 @@ fn node_a(topology: &Topology) -> &Site {
 }
 
 #[test]
-fn only_an_overlay_has_a_vxlan_device_and_its_mtu_is_smaller() {
+fn every_tunnel_leaves_the_pods_what_its_headers_do_not_take() {
     for (wire, family, mtu) in [
         (Wire::Native, Family::Ipv4, 1500),
+        (Wire::Native, Family::Ipv6, 1500),
         (Wire::Vxlan, Family::Ipv4, 1450),
         (Wire::Vxlan, Family::Ipv6, 1430),
+        (Wire::VxlanEbpf, Family::Ipv4, 1450),
+        (Wire::Geneve, Family::Ipv4, 1450),
+        (Wire::Geneve, Family::Ipv6, 1430),
+        (Wire::Ipip, Family::Ipv4, 1480),
+        (Wire::Ipip, Family::Ipv6, 1460),
+        (Wire::Wireguard, Family::Ipv4, 1440),
+        (Wire::Wireguard, Family::Ipv6, 1420),
     ] {
         let topology = Topology::of(&datapath(Pods::Bridge, wire, family), 1, None);
         let devices = &node_a(&topology).devices;
-        let vxlan = devices
+        let tunnels = devices
             .iter()
-            .any(|d| matches!(d.kind, DeviceKind::Vxlan { .. }));
-        assert_eq!(vxlan, wire == Wire::Vxlan);
-        assert_eq!(topology.pod_port.mtu, mtu);
+            .filter(|device| matches!(device.kind, DeviceKind::Tunnel(_)));
+        let mtus: Vec<u32> = tunnels.map(|device| device.port.mtu).collect();
+        let expected = if wire == Wire::Native {
+            vec![]
+        } else {
+            vec![mtu]
+        };
+        assert_eq!(mtus, expected, "{wire} {family}");
+        assert_eq!(topology.pod_port.mtu, mtu, "{wire} {family}");
     }
+}
+
+#[test]
+fn a_tunnel_without_link_layer_has_a_route_and_no_neighbour() {
+    for (wire, link_layer) in [
+        (Wire::Vxlan, true),
+        (Wire::VxlanEbpf, true),
+        (Wire::Geneve, true),
+        (Wire::Ipip, false),
+        (Wire::Wireguard, false),
+    ] {
+        let topology = Topology::of(&datapath(Pods::Bridge, wire, Family::Ipv4), 1, None);
+        let site = node_a(&topology);
+        let pods = Some(("10.244.1.0".parse().unwrap(), 24));
+        let route = site.routes.iter().find(|route| route.to == pods).unwrap();
+        assert_eq!(route.via.is_some(), link_layer, "{wire}");
+        let known = site.neighbours.iter().any(|n| n.device == route.device);
+        assert_eq!(known, link_layer, "{wire}");
+        assert_eq!(site.forwarding.is_empty(), wire != Wire::Vxlan, "{wire}");
+        assert_eq!(site.wireguard.is_some(), wire == Wire::Wireguard);
+    }
+}
+
+#[test]
+fn both_pods_of_one_node_stand_on_its_bridge() {
+    let near = |place, endpoints| {
+        let datapath = Datapath {
+            place,
+            ..Datapath::default()
+        };
+        Topology::of(&datapath, endpoints, Some(Algorithm::new("cubic")))
+    };
+    let topology = near(arm::Place::SameNode, 2);
+    assert_eq!(topology.client, "10.244.0.2".parse::<IpAddr>().unwrap());
+    let servers: [IpAddr; 2] = ["10.244.0.3", "10.244.0.4"].map(|a| a.parse().unwrap());
+    assert_eq!(topology.servers, servers);
+    assert_eq!(topology.server_node, Side::A);
+    let ports = |site: &Site| {
+        let bridged = site.devices.iter().filter(|device| {
+            matches!(
+                device.kind,
+                DeviceKind::Veth {
+                    bridge: Some(_),
+                    ..
+                }
+            )
+        });
+        bridged.map(|device| device.port.name).collect::<Vec<_>>()
+    };
+    assert_eq!(ports(node_a(&topology)), ["veth0", "veth1"]);
+    assert!(
+        ports(&topology.sites[1].1).is_empty(),
+        "the other node stays empty"
+    );
+    let (_, pod) = topology
+        .sites
+        .iter()
+        .find(|(at, _)| *at == Place::Pod(Side::A))
+        .unwrap();
+    for server in servers {
+        assert!(pod.neighbours.iter().any(|n| n.address == server));
+        let chosen = pod
+            .routes
+            .iter()
+            .find(|route| route.to == Some((server, 32)))
+            .unwrap();
+        assert_eq!(chosen.congestion, Some(Algorithm::new("cubic")));
+    }
+
+    let topology = near(arm::Place::Hairpin, 1);
+    assert_eq!(topology.servers, [topology.client]);
+    assert_eq!(topology.client_place, topology.server_place);
+    assert_eq!(topology.sites.len(), 3, "two nodes and one pod");
 }
 
 #[test]
 fn the_server_has_an_address_for_each_endpoint() {
     for pods in Pods::ALL.iter().copied() {
-        for wire in [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf] {
+        for &wire in Wire::ALL {
             let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 100, None);
             let mut servers = topology.servers.clone();
             servers.dedup();
@@ -77,7 +164,7 @@ fn flannels_entries_point_at_the_other_node() {
 #[test]
 fn every_way_to_the_other_end_can_choose_the_congestion_control() {
     for pods in Pods::ALL.iter().copied() {
-        for wire in [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf] {
+        for &wire in Wire::ALL {
             let topology = Topology::of(
                 &datapath(pods, wire, Family::Ipv4),
                 1,
@@ -100,7 +187,18 @@ fn every_way_to_the_other_end_can_choose_the_congestion_control() {
 
 #[test]
 fn device_indexes_are_unique_within_an_arm() {
-    let topology = Topology::of(&datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv6), 1, None);
+    for place in [arm::Place::OtherNode, arm::Place::SameNode] {
+        let datapath = Datapath {
+            place,
+            ..datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv6)
+        };
+        // Two wires, one or two bridges, four ends of pods' pairs, two tunnels.
+        let bridges = if place == arm::Place::SameNode { 1 } else { 2 };
+        unique_indexes(&Topology::of(&datapath, 1, None), 8 + bridges);
+    }
+}
+
+fn unique_indexes(topology: &Topology, expected: usize) {
     let mut indexes = Vec::new();
     for (_, site) in &topology.sites {
         for device in &site.devices {
@@ -113,7 +211,7 @@ fn device_indexes_are_unique_within_an_arm() {
     let count = indexes.len();
     indexes.sort_unstable();
     indexes.dedup();
-    assert_eq!((indexes.len(), count), (10, 10));
+    assert_eq!((indexes.len(), count), (expected, expected));
 }
 
 #[test]

@@ -2,42 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tollgate_lab::Lab;
-use tollgate_results::arm::{
-    Datapath, Family, Name, Offloads, Pods, Position, Service, Services, Wire,
-};
-use tollgate_results::evidence::{DatapathCounters, Translation};
-use tollgate_results::outcome::{Flow, Protocol};
+use tollgate_results::arm::{Datapath, Family, Offloads, Pods, Position, Service, Services, Wire};
+use tollgate_results::evidence::Translation;
+use tollgate_results::outcome::Protocol;
 
 use crate::harness::{
-    capabilities, echo, holder, lab, name, native, ping, run, vxlan, with_service,
+    echo, holder, lab, name, native, packets, possible, run, traffic, vxlan, with_service,
 };
-
-/// Packets that all devices of a kind saw on one node, both ways.
-fn packets(counters: &DatapathCounters, node: &str, kind: &str) -> u64 {
-    let devices = counters
-        .devices
-        .iter()
-        .filter(|d| d.node == node && d.kind == kind);
-    devices
-        .map(|device| device.rx_packets + device.tx_packets)
-        .sum()
-}
-
-/// Deploys an arm, sends 100 requests, and returns what was counted meanwhile and the connection.
-fn traffic(
-    lab: &Lab,
-    arm: &Name,
-    datapath: &Datapath,
-    protocol: Protocol,
-) -> (DatapathCounters, Flow) {
-    lab.deploy(arm, datapath, 1)
-        .unwrap_or_else(|error| panic!("{}", error.chain()));
-    let _echo = echo(lab, arm);
-    let before = lab.counters(arm).unwrap();
-    let flow = ping(lab, arm, 100, protocol);
-    (lab.counters(arm).unwrap().since(&before), flow)
-}
 
 fn services(count: u32, endpoints: u32, position: Position) -> Services {
     Services {
@@ -142,8 +113,7 @@ fn reach_service(service: Service, family: Family, protocol: Protocol, counts: S
         family,
         ..with_service(service, counts)
     };
-    if let Some(reason) = capabilities().missing(&datapath) {
-        eprintln!("SKIPPED, NOTHING WAS TESTED: {service}: {reason}");
+    if !possible(&datapath) {
         return;
     }
     let arm = name("arm");
@@ -269,8 +239,7 @@ fn programming_is_timed_and_counted() {
     ] {
         let programmed = |count| {
             let datapath = with_service(service, services(count, 1, Position::First));
-            if let Some(reason) = capabilities().missing(&datapath) {
-                eprintln!("SKIPPED, NOTHING WAS TESTED: {service}: {reason}");
+            if !possible(&datapath) {
                 return None;
             }
             let arm = name(&format!("{service}-{count}"));

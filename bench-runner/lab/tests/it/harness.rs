@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use tollgate_lab::{Capabilities, Lab, LabOptions, Program, Role};
 use tollgate_results::arm::{Datapath, Name, Position, Service, Services, Wire};
+use tollgate_results::evidence::DatapathCounters;
 use tollgate_results::outcome::{Flow, Protocol};
 
 /// Names the program that the tests' labs live in, where it is not the one that cargo built.
@@ -171,4 +172,41 @@ pub(crate) fn few() -> Services {
 /// Whether the test runs as root.
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+/// Packets that all devices of a kind saw on one node, both ways.
+pub(crate) fn packets(counters: &DatapathCounters, node: &str, kind: &str) -> u64 {
+    let devices = counters
+        .devices
+        .iter()
+        .filter(|device| device.node == node && device.kind == kind);
+    devices
+        .map(|device| device.rx_packets + device.tx_packets)
+        .sum()
+}
+
+/// Deploys an arm, sends 100 requests, and returns what was counted meanwhile and the connection.
+pub(crate) fn traffic(
+    lab: &Lab,
+    arm: &Name,
+    datapath: &Datapath,
+    protocol: Protocol,
+) -> (DatapathCounters, Flow) {
+    lab.deploy(arm, datapath, 1)
+        .unwrap_or_else(|error| panic!("{}", error.chain()));
+    let _echo = echo(lab, arm);
+    let before = lab.counters(arm).unwrap();
+    let flow = ping(lab, arm, 100, protocol);
+    (lab.counters(arm).unwrap().since(&before), flow)
+}
+
+/// Whether an arm can stand here; says loudly why not.
+pub(crate) fn possible(datapath: &Datapath) -> bool {
+    match capabilities().missing(datapath) {
+        Some(reason) => {
+            eprintln!("SKIPPED, NOTHING WAS TESTED: {datapath}: {reason}");
+            false
+        }
+        None => true,
+    }
 }

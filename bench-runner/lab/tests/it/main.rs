@@ -1,6 +1,8 @@
 //! The lab with real namespaces: as root, and as an ordinary user where the machine allows it.
 
 #[cfg(test)]
+mod boundaries;
+#[cfg(test)]
 mod datapaths;
 #[cfg(test)]
 mod exhaustion;
@@ -17,8 +19,12 @@ mod lives;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod pods;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
 mod use_of_an_arm;
+#[cfg(test)]
+mod wires;

@@ -46,13 +46,19 @@ pub(super) fn find(
     endpoints: &ArmEndpoints,
     probe: &Path,
 ) -> Option<ArmMtus> {
-    let ask = |role, to| ask(lab, arm, role, (probe, to));
+    // To one's own address there is no path.
+    let ask = |role, from: IpAddr, to: IpAddr| {
+        (from != to)
+            .then(|| ask(lab, arm, role, (probe, to)))
+            .flatten()
+    };
     let [node_a, node_b] = endpoints.nodes;
+    let (client, server) = (endpoints.client, endpoints.server);
     let found = ArmMtus {
-        there: ask(Role::Client, endpoints.server),
-        back: ask(Role::Server, endpoints.client),
-        node_there: ask(Role::NodeA, node_b),
-        node_back: ask(Role::NodeB, node_a),
+        there: ask(Role::Client, client, server),
+        back: ask(Role::Server, server, client),
+        node_there: ask(Role::NodeA, node_a, node_b),
+        node_back: ask(Role::NodeB, node_b, node_a),
     };
     (found != ArmMtus::default()).then_some(found)
 }

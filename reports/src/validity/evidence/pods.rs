@@ -1,6 +1,6 @@
 //! Whether pods were attached to their nodes as declared.
 
-use tollgate_results::arm::Pods;
+use tollgate_results::arm::{Datapath, Place, Pods};
 use tollgate_results::evidence::{DatapathCounters, FROM_POD, FROM_WIRE, Translation};
 
 use super::{CONNECTION, Expected, Finding, PODS};
@@ -8,7 +8,7 @@ use crate::words;
 
 /// Judges by the bridges that stand, the packets over them, and those that eBPF programs carried past the nodes' stack.
 pub(super) fn judge(
-    pods: Pods,
+    datapath: &Datapath,
     counters: &DatapathCounters,
     expected: Expected,
 ) -> Option<Finding> {
@@ -16,10 +16,13 @@ pub(super) fn judge(
         return None;
     }
     let seen = Seen::of(counters);
+    let pods = datapath.pods;
     let fault = match pods {
         Pods::Bridge => seen.no_bridge().or_else(|| seen.programs(expected)),
         Pods::Routed | Pods::Host => seen.bridge(expected).or_else(|| seen.programs(expected)),
-        Pods::Ebpf => seen.bridge(expected).or_else(|| seen.other_way(expected)),
+        Pods::Ebpf => seen
+            .bridge(expected)
+            .or_else(|| seen.other_way(datapath.place, expected)),
     };
     Some(match fault {
         Some(fault) => Finding::of(PODS, false, format!("declared {pods} pods, but {fault}")),
@@ -91,8 +94,15 @@ impl Seen {
         })
     }
 
-    fn other_way(&self, expected: Expected) -> Option<String> {
-        let fewest = self.there[0].min(self.there[1]);
+    fn other_way(&self, place: Place, expected: Expected) -> Option<String> {
+        let [left, came] = self.there;
+        let fewest = match place {
+            Place::OtherNode => left.min(came),
+            // Out of one pod is into the other.
+            Place::SameNode => left,
+            // Connected to itself at its socket, it stays inside.
+            Place::Hairpin => expected.packets,
+        };
         if fewest < expected.packets {
             return Some(format!(
                 "eBPF carried only {} packets from pod to pod where at least {} must have gone",

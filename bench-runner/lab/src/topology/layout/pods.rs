@@ -1,39 +1,52 @@
 //! How pods are attached to their node: by a bridge, by a route each, or by eBPF.
 
 use std::iter;
+use std::net::IpAddr;
 
-use tollgate_results::arm::{Family, Pods, Wire};
+use tollgate_results::arm::{self, Family, Pods, Wire};
 
 use super::{Layout, index, mac, wire_port};
 use crate::address::{self, Side};
 use crate::topology::{
-    Address, Device, DeviceKind, FarPods, FastPath, LocalPod, Neighbour, Place, Port, ProgramName,
-    Route, Site, VNI,
+    Address, Device, DeviceKind, FarPods, FastPath, LocalPod, Mac, Neighbour, Place, Port,
+    ProgramName, Route, Site, VNI,
 };
 
 impl Layout<'_> {
-    /// `cni0` with the gateway's address and the pod's veth as its port.
+    /// `cni0` with the gateway's address and the pods' veths as its ports.
     pub(super) fn bridge(&self, side: Side, out: &mut Site) {
         let bridge = self.bridge_port(side);
         out.devices.push(Device {
             port: bridge,
             kind: DeviceKind::Bridge,
         });
-        self.veth(side, Some(bridge.index), out);
         out.addresses.push(Address {
             device: bridge.index,
             own: address::pod(side, 1, self.family),
             prefix: address::pod_prefix(self.family),
         });
-        self.pod_neighbours(side, bridge.index, out);
+        for end in self.ends_on(side) {
+            self.veth(end, Some(bridge.index), out);
+            self.pod_neighbours(end, bridge.index, out);
+        }
     }
 
-    /// The pod's veth alone, which answers for the pods' gateway, and a route to each of its addresses.
+    /// The pods' veths alone, which answer for the pods' gateway, and a route to each of their addresses.
     pub(super) fn routed(&self, side: Side, out: &mut Site) {
+        for end in self.ends_on(side) {
+            self.routed_pod(end, out);
+        }
+    }
+
+    fn routed_pod(&self, side: Side, out: &mut Site) {
         let device = self.host_end(side).index;
         self.veth(side, None, out);
         match self.family {
             // As Calico sets them: the pods' gateway stands on no device, and the answer comes at once.
+            Family::Ipv4 if self.is_second(side) => out.sysctls.extend([
+                ("net/ipv4/conf/veth1/proxy_arp", "1"),
+                ("net/ipv4/neigh/veth1/proxy_delay", "0"),
+            ]),
             Family::Ipv4 => out.sysctls.extend([
                 ("net/ipv4/conf/veth0/proxy_arp", "1"),
                 ("net/ipv4/neigh/veth0/proxy_delay", "0"),
@@ -88,16 +101,21 @@ impl Layout<'_> {
             } else {
                 ProgramName::FromPod
             };
-            out.programs.push((leave, self.host_end(side).index));
-            out.programs
-                .push((ProgramName::FromWire, self.far_port(side).index));
-            out.pods
-                .extend(self.hosts(side).into_iter().map(|address| LocalPod {
-                    address,
-                    device: self.host_end(side).index,
-                    mac: self.pod_port(side).mac,
-                    gateway: self.host_end(side).mac,
-                }));
+            for end in self.ends_on(side) {
+                let device = self.host_end(end).index;
+                out.programs.push((leave, device));
+                out.pods
+                    .extend(self.hosts(end).into_iter().map(|address| LocalPod {
+                        address,
+                        device,
+                        mac: self.pod_port(end).mac,
+                        gateway: self.host_end(end).mac,
+                    }));
+            }
+            if !out.pods.is_empty() {
+                out.programs
+                    .push((ProgramName::FromWire, self.far_port(side).index));
+            }
         } else if by_key {
             out.programs
                 .push((ProgramName::ToTunnel, self.far_port(side).index));
@@ -112,7 +130,7 @@ impl Layout<'_> {
     fn far_port(&self, side: Side) -> Port {
         match self.datapath.wire {
             Wire::Native => wire_port(side),
-            Wire::Vxlan | Wire::VxlanEbpf => self.vxlan_port(side),
+            _ => self.tunnel_port(side),
         }
     }
 
@@ -121,9 +139,9 @@ impl Layout<'_> {
         let node = address::node(side.other(), self.family);
         let (via, tunnel) = match self.datapath.wire {
             Wire::Native => (node, 0),
-            // The forwarding entry knows the other node.
-            Wire::Vxlan => (to.0, 0),
             Wire::VxlanEbpf => (node, VNI),
+            // The device knows the other node.
+            _ => (to.0, 0),
         };
         FarPods {
             to,
@@ -133,37 +151,32 @@ impl Layout<'_> {
         }
     }
 
-    /// What stands in the pod of a node.
+    /// What stands in the pod of a side.
     pub(in crate::topology) fn pod(&self, side: Side) -> Site {
         let device = self.pod_port(side).index;
         let single = address::host_prefix(self.family);
         let bridged = self.datapath.pods == Pods::Bridge;
-        let (gateway, mac, first) = if bridged {
-            let prefix = address::pod_prefix(self.family);
-            (
-                address::pod(side, 1, self.family),
-                self.bridge_port(side).mac,
-                prefix,
-            )
-        } else {
-            (
-                address::pod_gateway(self.family),
-                self.host_end(side).mac,
-                single,
-            )
-        };
+        let (gateway, first) = self.gateway(side);
         let prefixes = iter::once(first).chain(iter::repeat(single));
         let addresses = self.hosts(side).into_iter().zip(prefixes);
-        let route = |to, via| Route {
+        let route = |to, via, onlink| Route {
             to,
             via,
             device,
-            onlink: false,
+            onlink,
             congestion: self.congestion,
         };
         // Every link knows IPv6's gateway, which is local to it.
-        let to_gateway =
-            (!bridged && self.family == Family::Ipv4).then(|| route(Some((gateway, single)), None));
+        let to_gateway = (!bridged && self.family == Family::Ipv4)
+            .then(|| route(Some((gateway.0, single)), None, false));
+        let mut routes: Vec<Route> = to_gateway.into_iter().collect();
+        routes.push(route(None, Some(gateway.0), false));
+        let near: Vec<(IpAddr, Mac)> = iter::once(gateway).chain(self.beside(side)).collect();
+        // The kernel's own route to the bridge's other pods, and to whom it masquerades as, cannot choose.
+        if bridged && self.congestion.is_some() && self.datapath.place != arm::Place::OtherNode {
+            let choosing = near.iter().map(|&(to, _)| (Some((to, single)), Some(to)));
+            routes.extend(choosing.map(|(to, via)| route(to, via, true)));
+        }
         Site {
             far_ends: vec![device],
             addresses: addresses
@@ -173,23 +186,60 @@ impl Layout<'_> {
                     prefix,
                 })
                 .collect(),
-            neighbours: vec![Neighbour {
-                device,
-                address: gateway,
-                mac,
-            }],
-            routes: to_gateway
+            neighbours: near
                 .into_iter()
-                .chain([route(None, Some(gateway))])
+                .map(|(address, mac)| Neighbour {
+                    device,
+                    address,
+                    mac,
+                })
                 .collect(),
+            routes,
             ..Site::default()
         }
+    }
+
+    /// A pod's gateway and where it is found, and the length of the subnet that the pod's first address is in.
+    fn gateway(&self, side: Side) -> ((IpAddr, Mac), u8) {
+        let home = self.home(side);
+        if self.datapath.pods == Pods::Bridge {
+            let gateway = address::pod(home, 1, self.family);
+            let prefix = address::pod_prefix(self.family);
+            ((gateway, self.bridge_port(home).mac), prefix)
+        } else {
+            let gateway = address::pod_gateway(self.family);
+            let prefix = address::host_prefix(self.family);
+            ((gateway, self.host_end(side).mac), prefix)
+        }
+    }
+
+    /// Addresses of the other side's pod where it is a port of the same bridge, each with where it is found.
+    fn beside(&self, side: Side) -> Vec<(IpAddr, Mac)> {
+        if self.datapath.pods != Pods::Bridge {
+            return Vec::new();
+        }
+        let others = self.ends_on(self.home(side)).filter(|end| *end != side);
+        let of = |end| {
+            let mac = self.pod_port(end).mac;
+            let hosts = self.hosts(end).into_iter();
+            hosts.map(move |address| (address, mac))
+        };
+        others.flat_map(of).collect()
+    }
+
+    /// Whether a side's pod is the second one of its node: the server's beside the client's.
+    fn is_second(&self, side: Side) -> bool {
+        self.home(side) != side
     }
 
     /// The node's end of the pod's pair.
     fn host_end(&self, side: Side) -> Port {
         Port {
-            name: "veth0",
+            name: if self.is_second(side) {
+                "veth1"
+            } else {
+                "veth0"
+            },
             index: 31 + index(side),
             mac: mac(side, 3),
             mtu: self.pod_mtu(),
