@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help bench test build lint doc acceptance schema html-check benches peers fuzz flood setup-bench setup-test setup-peers
+.PHONY: help bench test build lint doc acceptance schema html-check benches peers fuzz flood vm-test setup-bench setup-test setup-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ SECONDS_EACH ?= 60
 
 fuzz: ## Fuzz every decoder that faces the network, a minute each
 	scripts/fuzz.sh $(SECONDS_EACH)
+
+vm-test: ## Run the lab's tests on Debian's own kernel in a virtual machine, for what this machine's kernel lacks
+	scripts/vm-test.sh
 
 flood: ## What garbage, half-open and slow peers cost a client, as ratios with intervals
 	scripts/flood.sh

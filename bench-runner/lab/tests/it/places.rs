@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use tollgate_lab::{Lab, Role};
-use tollgate_results::arm::{
-    Datapath, Family, Name, Place, Pods, Position, Service, Services, Wire,
-};
+use tollgate_results::arm::{Datapath, Family, Name, Place, Pods, Service, Services, Wire};
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::outcome::Protocol;
 
@@ -183,9 +181,8 @@ fn impossible_places_are_refused() {
         ..datapath
     };
     let several = Services {
-        count: 1,
         endpoints: 2,
-        position: Position::First,
+        ..few()
     };
     let host = Datapath {
         pods: Pods::Host,
