@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tollgate_results::agent::{
-    Armed, Hello, HostFacts, Job, PROTOCOL, PathFacts, Refusal, Serve, Serving,
+    Armed, Hello, HostFacts, Job, Log, Logged, PROTOCOL, PathFacts, Refusal, Serve, Serving, Turns,
 };
 use tollgate_results::counters::Counters;
 use tollgate_results::evidence::DeviceCounters;
@@ -97,6 +97,37 @@ impl Agent {
             None::<&()>,
         )
         .await
+    }
+
+    /// Runs an armed job for its window, and keeps the time of each exchange.
+    ///
+    /// # Errors
+    ///
+    /// When the agent does not answer, or has no such job.
+    pub async fn run_logged(&mut self, job: &Armed, log: Log) -> anyhow::Result<Logged> {
+        let path = format!("/v1/jobs/{}/log", job.id);
+        self.request(Method::POST, &path, Some(&log)).await
+    }
+
+    /// Lets the agent's responder keep the time of each reply.
+    ///
+    /// # Errors
+    ///
+    /// When the agent does not answer traffic, or does not answer at all.
+    pub async fn keep_turns(&mut self, log: Log) -> anyhow::Result<()> {
+        let path = "/v1/responder/turns";
+        let _: Log = self.request(Method::POST, path, Some(&log)).await?;
+        Ok(())
+    }
+
+    /// Takes the times that the agent's responder kept.
+    ///
+    /// # Errors
+    ///
+    /// When the agent does not answer traffic, or does not answer at all.
+    pub async fn take_turns(&mut self) -> anyhow::Result<Turns> {
+        let path = "/v1/responder/turns";
+        self.request(Method::GET, path, None::<&()>).await
     }
 
     /// Reads the counters at the agent's end.

@@ -6,12 +6,12 @@ mod sender;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tollgate_results::agent::Job;
+use tollgate_results::agent::{Job, Logged};
 use tollgate_results::outcome::JobReport;
 use tollgate_results::workload::{SocketKind, Traffic};
 
 pub(crate) use self::check::{faults, stream_faults};
-use self::sender::Sender;
+use self::sender::{Asked, Sender};
 use crate::error::ProbeError;
 use crate::probe::{icmp, syn};
 use crate::recorder::Recorder;
@@ -134,12 +134,32 @@ impl ArmedJob {
     /// Runs one measured window and waits for what is under way at its end: at most for the reply's
     /// time-out. The threads then block again.
     pub fn run(&mut self) -> JobReport {
-        let duration_ns = self.duration_ns;
-        self.senders.iter().for_each(|s| s.release(duration_ns));
+        self.report(&self.window(None))
+    }
+
+    /// Does the same, and keeps the time of up to `most` exchanges: of tcp-rr, udp-rr and icmp-echo in a closed loop
+    /// each round trip, of tcp-crr each `connect`.
+    pub fn run_logged(&mut self, most: u32) -> Logged {
+        let recorders = self.window(Some(most));
+        Logged {
+            report: self.report(&recorders),
+            exchanges: Recorder::exchanges(&recorders),
+        }
+    }
+
+    fn window(&self, log: Option<u32>) -> Vec<Recorder> {
+        let asked = Asked {
+            duration_ns: self.duration_ns,
+            log,
+        };
+        self.senders.iter().for_each(|s| s.release(asked));
         let recorders = self.senders.iter().map(Sender::collect);
         // An end refuses as the job is armed, or never.
-        let recorders: Vec<Recorder> = recorders.filter_map(Result::ok).collect();
-        let mut report = Recorder::report(&recorders);
+        recorders.filter_map(Result::ok).collect()
+    }
+
+    fn report(&self, recorders: &[Recorder]) -> JobReport {
+        let mut report = Recorder::report(recorders);
         if self.counts_resets {
             let resets = recorders.iter().map(|recorder| recorder.counts().resets);
             report.outcome.resets = Some(resets.sum());

@@ -1,12 +1,15 @@
 //! What one sending thread counts and times in a window.
 
+mod exchanges;
 mod split;
 
+use tollgate_results::agent::Exchanges;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{
     Failure, Flow, Histograms, HttpOutcome, JobReport, OpenOutcome, Outcome, Timed,
 };
 
+use self::exchanges::ExchangeLog;
 pub(crate) use self::split::KernelStamps;
 use self::split::Split;
 use tollgate_results::stream::{Datagrams, StreamTotals, TcpSample};
@@ -36,6 +39,8 @@ pub struct Recorder {
     sweep: Option<FlowSweep>,
     /// What came back over HTTP.
     http: Option<HttpOutcome>,
+    /// Where the time of each exchange is kept.
+    exchanges: Option<ExchangeLog>,
 }
 
 /// What streams give besides counts, when a window is over.
@@ -112,6 +117,7 @@ impl Recorder {
             visit: None,
             sweep: None,
             http: None,
+            exchanges: None,
         }
     }
 
@@ -159,6 +165,38 @@ impl Recorder {
         };
         self.record(Timed::FirstByte, first.since(asked));
         self.record(Timed::LastByte, done.since(first));
+    }
+
+    /// Keeps the time of up to so many exchanges.
+    pub(crate) fn keep_exchanges(&mut self, most: u32) {
+        self.exchanges = Some(ExchangeLog::new(most));
+    }
+
+    /// Returns whether the time of each exchange is kept.
+    #[inline]
+    pub(crate) const fn keeps_exchanges(&self) -> bool {
+        self.exchanges.is_some()
+    }
+
+    /// Notes when an exchange started and ended, where that is kept.
+    #[inline]
+    pub(crate) fn exchanged(&mut self, started: Moment, ended: Moment) {
+        if let Some(log) = &mut self.exchanges {
+            log.keep(started, ended);
+        }
+    }
+
+    /// Returns the exchanges that the threads of a job kept, one thread after the other.
+    #[must_use]
+    pub(crate) fn exchanges(recorders: &[Self]) -> Exchanges {
+        let mut all = Exchanges::default();
+        for log in recorders.iter().filter_map(|r| r.exchanges.as_ref()) {
+            let kept = log.kept();
+            all.started_ns.extend(&kept.started_ns);
+            all.ended_ns.extend(&kept.ended_ns);
+            all.missed += kept.missed;
+        }
+        all
     }
 
     /// Keeps what came back over HTTP.

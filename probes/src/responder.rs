@@ -17,6 +17,7 @@ mod pool;
 mod sessions;
 mod stamping;
 mod toll;
+mod turns;
 mod udp;
 mod watch;
 mod web;
@@ -31,6 +32,7 @@ use self::listen::listen;
 use self::pool::Pool;
 use self::sessions::Sessions;
 use self::toll::Toll;
+use self::turns::Turns;
 use self::udp::UdpThread;
 use crate::error::ProbeError;
 use crate::wire::MAX_TCP_PAYLOAD;
@@ -50,6 +52,7 @@ pub struct Responder {
     port: u16,
     pool: Arc<Pool>,
     udp: UdpThread,
+    turns: Arc<Turns>,
 }
 
 /// What a responder turned away.
@@ -105,12 +108,14 @@ impl Responder {
             .map(Admission::new)
             .transpose()?
             .map(Arc::new);
+        let turns = Arc::<Turns>::default();
         let udp = UdpThread::start(
             udp,
             Arc::clone(&sessions),
             serve.cpu,
             admission.clone(),
             limits.toll,
+            Arc::clone(&turns),
         )?;
         let pool = Pool::start(
             tcp,
@@ -119,8 +124,14 @@ impl Responder {
             limits,
             sessions,
             name(serve.name.as_deref())?,
+            Arc::clone(&turns),
         )?;
-        Ok(Self { port, pool, udp })
+        Ok(Self {
+            port,
+            pool,
+            udp,
+            turns,
+        })
     }
 
     /// Returns the port, the same for TCP and UDP.
@@ -136,6 +147,17 @@ impl Responder {
         let mut threads = self.pool.thread_ids();
         threads.extend(self.udp.tid());
         threads
+    }
+
+    /// Keeps the time of each reply to a request of the probe's own protocol from now on: at most so many.
+    pub fn keep_turns(&self, most: u32) {
+        self.turns.keep(most);
+    }
+
+    /// Returns the turns that were kept, and keeps no more.
+    #[must_use]
+    pub fn take_turns(&self) -> tollgate_results::agent::Turns {
+        self.turns.take()
     }
 
     /// Returns what was turned away so far.

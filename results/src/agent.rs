@@ -5,8 +5,11 @@
 //! | `GET /v1/hello` | | [`Hello`] |
 //! | `POST /v1/responder` | [`Serve`] | [`Serving`] |
 //! | `DELETE /v1/responder` | | 204 |
+//! | `POST /v1/responder/turns` | [`Log`] | the same; keeps the time of each reply from now on |
+//! | `GET /v1/responder/turns` | | [`Turns`] since then; no more are kept |
 //! | `POST /v1/jobs` | [`Job`] | [`Armed`], once the connections stand and the warm-up is over |
 //! | `POST /v1/jobs/{id}/run` | | [`crate::outcome::JobReport`], when the window is over |
+//! | `POST /v1/jobs/{id}/log` | [`Log`] | [`Logged`]: the same, with the time of each exchange |
 //! | `DELETE /v1/jobs/{id}` | | 204; ends the job, running or not |
 //! | `GET /v1/counters` | | [`crate::counters::Counters`] |
 //! | `GET /v1/facts` | | [`HostFacts`] |
@@ -23,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::door::Secret;
 use crate::facts::Facts;
+use crate::outcome::JobReport;
 use crate::units::Nanoseconds;
 use crate::workload::{Load, Traffic};
 
@@ -134,4 +138,47 @@ pub struct Armed {
 pub struct Refusal {
     /// One line: what, where, and how to mend it.
     pub error: String,
+}
+
+/// Asks for the time of each exchange, by the machine's monotonic clock. It costs a reading of the clock at the
+/// responder; the sender reads it anyway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// How many are kept at most: 1 to [`Log::MOST`]. The memory for them is taken beforehand.
+    pub most: u32,
+}
+
+impl Log {
+    /// Most exchanges of a log: 10 s of exchanges of 50 µs. Their JSON stays below what a runner reads.
+    pub const MOST: u32 = 200_000;
+}
+
+/// When exchanges started and ended at the sender.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Exchanges {
+    /// Before the request was sent, in nanoseconds; for tcp-crr before `connect`.
+    pub started_ns: Vec<u64>,
+    /// When the reply was in; for tcp-crr when `connect` returned.
+    pub ended_ns: Vec<u64>,
+    /// Exchanges for which there was no room.
+    pub missed: u64,
+}
+
+/// What a job measured, and the time of each exchange.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Logged {
+    /// What was measured.
+    pub report: JobReport,
+    /// Exchanges in order.
+    pub exchanges: Exchanges,
+}
+
+/// When the responder turned requests into replies: after it had received one, before it sent the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Turns {
+    /// In order, in nanoseconds.
+    pub at_ns: Vec<u64>,
+    /// Turns for which there was no room.
+    pub missed: u64,
 }

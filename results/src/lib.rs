@@ -23,9 +23,11 @@
 //! - [`path_mtu`]: the largest packet that gets through a path in one piece
 //! - [`sweep`]: what a sweep over source ports gave, and how far its tuples differ
 //! - [`mod@slice`] and [`run`]: the record of a campaign
+//! - [`anatomy`]: where one packet spends its time: what its clock saw, and the record of it
 //! - [`history`]: what a history keeps of a campaign
 
 pub mod agent;
+pub mod anatomy;
 pub mod arm;
 pub mod change;
 pub mod counters;

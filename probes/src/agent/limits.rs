@@ -1,6 +1,6 @@
 //! What an agent accepts: any job that can be armed at all, but shorter than by hand.
 
-use tollgate_results::agent::{Job, Serve};
+use tollgate_results::agent::{Job, Log, Serve};
 use tollgate_results::change::MOST_PLANTED;
 use tollgate_results::units::Nanoseconds;
 
@@ -58,6 +58,20 @@ pub(super) fn check_serve(serve: &Serve) -> Result<(), ProbeError> {
         ));
     }
     accept("accept the responder", faults)
+}
+
+/// Checks how much is to be kept.
+///
+/// # Errors
+///
+/// Names the bounds.
+pub(super) fn check_log(log: Log) -> Result<(), ProbeError> {
+    let mut faults = Vec::new();
+    if !(1..=Log::MOST).contains(&log.most) {
+        let most = Log::MOST;
+        faults.push(format!("most is {} (allowed: 1 to {most})", log.most));
+    }
+    accept("keep the times", faults)
 }
 
 fn check_cpu(faults: &mut Vec<String>, cpu: Option<u32>) {
@@ -148,6 +162,15 @@ mod tests {
         for part in parts.iter().chain(&["cpu is 1024"]) {
             assert!(line.contains(part), "{part} in {line}");
         }
+    }
+
+    #[test]
+    fn a_log_has_a_bound() {
+        for most in [0, Log::MOST + 1] {
+            let line = check_log(Log { most }).unwrap_err().line();
+            assert!(line.contains("allowed: 1 to 200000"), "{line}");
+        }
+        assert!(check_log(Log { most: Log::MOST }).is_ok());
     }
 
     #[test]

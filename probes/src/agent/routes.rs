@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
-use tollgate_results::agent::{Hello, Job, PROTOCOL, Serve};
+use tollgate_results::agent::{Hello, Job, Log, PROTOCOL, Serve};
 
 use super::limits;
 use super::refusal::Refused;
@@ -30,9 +30,11 @@ const BODY_DEADLINE: Duration = Duration::from_secs(10);
 enum Route {
     Hello,
     Responder,
+    Turns,
     Jobs,
     Job(u64),
     Run(u64),
+    Log(u64),
     Counters,
     Facts,
     Path(IpAddr),
@@ -67,12 +69,24 @@ async fn dispatch(
             state.stop_responder().await;
             Ok(nothing())
         }
+        (Route::Turns, Method::POST) => {
+            let log: Log = read("log", body).await?;
+            limits::check_log(log)?;
+            state.keep_turns(log)?;
+            json(&log)
+        }
+        (Route::Turns, Method::GET) => json(&state.take_turns()?),
         (Route::Jobs, Method::POST) => {
             let job: Job = read("job", body).await?;
             limits::check_job(&job)?;
             json(&state.arm(job).await?)
         }
         (Route::Run(id), Method::POST) => json(&state.run(id).await?),
+        (Route::Log(id), Method::POST) => {
+            let log: Log = read("log", body).await?;
+            limits::check_log(log)?;
+            json(&state.run_logged(id, log).await?)
+        }
         (Route::Job(id), Method::DELETE) => {
             state.delete(id).await?;
             Ok(nothing())
@@ -98,13 +112,16 @@ impl Route {
         match (first, rest) {
             ("hello", None) => Some(Self::Hello),
             ("responder", None) => Some(Self::Responder),
+            ("responder", Some("turns")) => Some(Self::Turns),
             ("counters", None) => Some(Self::Counters),
             ("facts", None) => Some(Self::Facts),
             ("devices", None) => Some(Self::Devices),
             ("path", Some(to)) => to.parse().ok().map(Self::Path),
             ("jobs", None) => Some(Self::Jobs),
-            ("jobs", Some(rest)) => match rest.strip_suffix("/run") {
-                Some(id) => number(id).map(Self::Run),
+            ("jobs", Some(rest)) => match rest.split_once('/') {
+                Some((id, "run")) => number(id).map(Self::Run),
+                Some((id, "log")) => number(id).map(Self::Log),
+                Some(_) => None,
                 None => number(rest).map(Self::Job),
             },
             _ => None,
@@ -115,7 +132,8 @@ impl Route {
         match self {
             Self::Hello | Self::Counters | Self::Facts | Self::Path(_) | Self::Devices => "GET",
             Self::Responder => "POST, DELETE",
-            Self::Jobs | Self::Run(_) => "POST",
+            Self::Turns => "GET, POST",
+            Self::Jobs | Self::Run(_) | Self::Log(_) => "POST",
             Self::Job(_) => "DELETE",
         }
     }
@@ -130,7 +148,7 @@ fn number(text: &str) -> Option<u64> {
 fn unknown(path: &str) -> Refused {
     let line = format!(
         "`{path}` is not a path of this agent; protocol {PROTOCOL} has /v1/hello, /v1/responder, \
-         /v1/jobs, /v1/jobs/ID, /v1/jobs/ID/run, /v1/counters, /v1/facts, /v1/path/ADDRESS and /v1/devices"
+         /v1/responder/turns, /v1/jobs, /v1/jobs/ID, /v1/jobs/ID/run, /v1/jobs/ID/log, /v1/counters, /v1/facts, /v1/path/ADDRESS and /v1/devices"
     );
     Refused::new(StatusCode::NOT_FOUND, line)
 }
@@ -198,6 +216,10 @@ mod tests {
             ("/v1/jobs", Some(Route::Jobs)),
             ("/v1/jobs/7", Some(Route::Job(7))),
             ("/v1/jobs/7/run", Some(Route::Run(7))),
+            ("/v1/jobs/7/log", Some(Route::Log(7))),
+            ("/v1/jobs/7/log/run", None),
+            ("/v1/responder/turns", Some(Route::Turns)),
+            ("/v1/responder/turn", None),
             ("/v1/jobs/18446744073709551616", None),
             ("/v1/jobs/", None),
             ("/v1/jobs//run", None),

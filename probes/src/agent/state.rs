@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tollgate_results::agent::{Armed, Job, Serve, Serving};
+use tollgate_results::agent::{Armed, Job, Log, Logged, Serve, Serving, Turns};
 use tollgate_results::outcome::JobReport;
 
 use crate::error::ProbeError;
@@ -101,11 +101,24 @@ impl State {
 
     /// Runs an armed job. When this future is dropped, the job is aborted.
     pub(super) async fn run(self: &Arc<Self>, id: u64) -> Result<JobReport, Refused> {
+        self.run_by(id, ArmedJob::run).await
+    }
+
+    /// Does the same, and keeps the time of each exchange.
+    pub(super) async fn run_logged(self: &Arc<Self>, id: u64, log: Log) -> Result<Logged, Refused> {
+        self.run_by(id, move |job| job.run_logged(log.most)).await
+    }
+
+    async fn run_by<T: Send + 'static>(
+        self: &Arc<Self>,
+        id: u64,
+        run: impl FnOnce(&mut ArmedJob) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
         let (mut job, over) = self.start(id)?;
         let state = Arc::clone(self);
         let _abort = AbortOnDrop { state: self, id };
         let report = spawn_blocking(move || {
-            let report = job.run();
+            let report = run(&mut job);
             let whole = state.finish(id, job);
             drop(over);
             whole.then_some(report)
@@ -158,6 +171,21 @@ impl State {
             Ok(result) => result,
             Err(_) => Err(Refused::broken("the responder fell over while it started")),
         }
+    }
+
+    /// Keeps the time of each reply from now on.
+    pub(super) fn keep_turns(&self, log: Log) -> Result<(), Refused> {
+        let inner = self.lock();
+        let responder = inner.responder.as_ref().ok_or_else(no_responder)?;
+        responder.keep_turns(log.most);
+        Ok(())
+    }
+
+    /// Returns the times that were kept.
+    pub(super) fn take_turns(&self) -> Result<Turns, Refused> {
+        let inner = self.lock();
+        let responder = inner.responder.as_ref().ok_or_else(no_responder)?;
+        Ok(responder.take_turns())
     }
 
     /// Stops the responder, if there is one.
@@ -364,6 +392,11 @@ impl Slot {
         };
         Refused::new(StatusCode::CONFLICT, line)
     }
+}
+
+fn no_responder() -> Refused {
+    let line = "this agent has no responder; POST one to /v1/responder first";
+    Refused::new(StatusCode::CONFLICT, line)
 }
 
 fn unknown(id: u64) -> Refused {

@@ -41,8 +41,8 @@ use crate::thread::{self, Started};
 #[derive(Debug)]
 pub(super) struct Sender {
     aborter: Aborter,
-    /// The length of each window, in nanoseconds; `None` once the thread is to end.
-    windows: Option<mpsc::Sender<u64>>,
+    /// `None` once the thread is to end.
+    windows: Option<mpsc::Sender<Asked>>,
     /// One for the warm-up, then one for each window.
     recorders: Receiver<Result<Recorder, String>>,
     /// `None` only while it is dropped.
@@ -52,14 +52,14 @@ pub(super) struct Sender {
 impl Sender {
     /// Starts the thread, which opens its connection and warms up.
     pub(super) fn start(job: &Job, flow: u32, aborter: &Aborter) -> Result<Self, ProbeError> {
-        let (windows, lengths) = mpsc::channel();
+        let (windows, asked) = mpsc::channel();
         let (reports, recorders) = mpsc::channel();
         let life = Life {
             warmup_ns: job.warmup.0,
             times: times(job),
             timestamps: job.timestamps,
             aborter: aborter.clone(),
-            lengths,
+            asked,
             reports,
         };
         let job_of_thread = job.clone();
@@ -83,10 +83,10 @@ impl Sender {
     }
 
     /// Starts a window, which lasts from the moment when the thread wakes up.
-    pub(super) fn release(&self, duration_ns: u64) {
+    pub(super) fn release(&self, asked: Asked) {
         if let Some(windows) = &self.windows {
             // A thread that is gone shows in `collect`.
-            let _ = windows.send(duration_ns);
+            let _ = windows.send(asked);
         }
     }
 
@@ -111,13 +111,22 @@ impl Drop for Sender {
     }
 }
 
+/// What a window is to be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// Its length.
+    pub(super) duration_ns: u64,
+    /// Of how many exchanges the time is kept; `None` of none.
+    pub(super) log: Option<u32>,
+}
+
 /// The thread's end of the channels.
 struct Life {
     warmup_ns: u64,
     times: &'static [Timed],
     timestamps: bool,
     aborter: Aborter,
-    lengths: Receiver<u64>,
+    asked: Receiver<Asked>,
     reports: mpsc::Sender<Result<Recorder, String>>,
 }
 
@@ -154,10 +163,13 @@ impl Life {
             if self.reports.send(Ok(full)).is_err() {
                 return;
             }
-            duration_ns = match self.lengths.recv() {
-                Ok(duration_ns) => duration_ns,
-                Err(_) => return,
+            let Ok(asked) = self.asked.recv() else {
+                return;
             };
+            duration_ns = asked.duration_ns;
+            if let Some(most) = asked.log {
+                recorder.keep_exchanges(most);
+            }
         }
     }
 }

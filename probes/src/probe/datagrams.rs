@@ -120,6 +120,7 @@ impl<D: Dial, T: Talk<Ear = ()>, C: Clock> Probe for DatagramRr<D, T, C> {
             match self.exchange(window, now, recorder) {
                 Ok(reply) => {
                     recorder.replied(reply.0.since(now));
+                    recorder.exchanged(now, reply.0);
                     now = self.split(now, reply, recorder);
                 }
                 Err(Fault::Aborted) => break,

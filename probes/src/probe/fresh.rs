@@ -43,6 +43,10 @@ impl<D: Dial, E: Exchange, C: Clock> Fresh<D, E, C> {
     ) -> Result<(), Fault> {
         let patience = window.patience_with_fresh(&self.clock, now);
         let (mut link, connect_ns) = self.dial.dial(&patience)?;
+        if recorder.keeps_exchanges() {
+            let connected = self.clock.now();
+            recorder.exchanged(connected.minus(connect_ns), connected);
+        }
         // Only where phases are timed is it worth a look at the clock.
         let asked = match self.exchange.first_byte() {
             FirstByte::Untimed => now,

@@ -79,6 +79,7 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
                     now = self.clock.now();
                     recorder.replied(now.since(started));
                     recorder.phases(started, self.exchange.first_byte(), now);
+                    recorder.exchanged(started, now);
                     if let Some(stamps) = self.link.as_mut().and_then(Transport::stamps) {
                         recorder.split(started, now, &stamps, None);
                         now = self.clock.now();

@@ -97,6 +97,7 @@ fn answer(peer: &Peer<'_>, inbox: &mut [u8], mut have: usize, size: usize) -> Re
     loop {
         peer.fill(&mut inbox[..size], have)?;
         peer.toll.exact();
+        peer.turns.note();
         peer.write(&inbox[..size])?;
         peer.advance();
         // More than one request is there only if several came together with the preamble.
@@ -126,6 +127,7 @@ fn answer_large(
         }
         inbox[..ECHOED].copy_from_slice(&start);
         peer.toll.exact();
+        peer.turns.note();
         let mut left = size;
         while left > 0 {
             let piece = left.min(inbox.len());

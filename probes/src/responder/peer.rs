@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Limits;
 use super::sessions::Sessions;
 use super::toll::Toll;
+use super::turns::Turns;
 use super::watch::Slot;
 use crate::bulk::{BUFFER, Blocks};
 use crate::wire::WireError;
@@ -54,6 +55,8 @@ pub(super) struct Peer<'a> {
     pub(super) max_response: u32,
     /// What is planted before each reply.
     pub(super) toll: Toll,
+    /// Where the time of each reply is kept.
+    pub(super) turns: &'a Turns,
     /// What HTTP responses say who answered.
     pub(super) name: &'a str,
 }
@@ -63,7 +66,7 @@ impl<'a> Peer<'a> {
         stream: &'a TcpStream,
         slot: &'a Slot,
         limits: &'a Limits,
-        sessions: &'a Arc<Sessions>,
+        (sessions, turns): (&'a Arc<Sessions>, &'a Turns),
         name: &'a str,
     ) -> Self {
         Self {
@@ -73,6 +76,7 @@ impl<'a> Peer<'a> {
             sessions,
             max_response: limits.max_response,
             toll: limits.toll,
+            turns,
             name,
         }
     }

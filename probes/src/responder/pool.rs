@@ -13,6 +13,7 @@ use super::admission::Admission;
 use super::connection::{Served, serve};
 use super::peer::{Buffers, Peer};
 use super::sessions::Sessions;
+use super::turns::Turns;
 use super::watch::{Seen, Slot};
 use super::web::{Guest, Speech, Web};
 use super::{Limits, MAX_CONNECTIONS};
@@ -34,6 +35,7 @@ pub(super) struct Pool {
     sessions: Arc<Sessions>,
     /// What HTTP responses say who answered.
     name: String,
+    turns: Arc<Turns>,
     stopping: AtomicBool,
     /// Threads that wait for a connection, or soon will.
     idle: AtomicUsize,
@@ -67,6 +69,7 @@ impl Pool {
         limits: Limits,
         sessions: Arc<Sessions>,
         name: String,
+        turns: Arc<Turns>,
     ) -> Result<Arc<Self>, ProbeError> {
         let pool = Arc::new(Self {
             listener,
@@ -75,6 +78,7 @@ impl Pool {
             limits,
             sessions,
             name,
+            turns,
             stopping: AtomicBool::new(false),
             idle: AtomicUsize::new(0),
             ignored: AtomicU64::new(0),
@@ -172,7 +176,8 @@ impl Pool {
             slot.fill(&stream);
             // Looked at after the slot is filled: either this sees the end, or `stop` sees the slot.
             if !self.is_stopping() {
-                let peer = Peer::new(&stream, slot, &self.limits, &self.sessions, &self.name);
+                let shared = (&self.sessions, &*self.turns);
+                let peer = Peer::new(&stream, slot, &self.limits, shared, &self.name);
                 match serve(&peer, &mut buffers) {
                     Ok(Served::Whole) => {}
                     Ok(Served::HandOver(speech, have)) => {

@@ -14,6 +14,7 @@ use super::admission::{Admission, Last};
 use super::sessions::Sessions;
 use super::stamping::Stamping;
 use super::toll::Toll;
+use super::turns::Turns;
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
 use crate::session;
@@ -35,6 +36,7 @@ pub(super) struct UdpThread {
 struct Shared {
     socket: UdpSocket,
     toll: Toll,
+    turns: Arc<Turns>,
     sessions: Arc<Sessions>,
     /// Whom to answer; everybody where there is none.
     admission: Option<Arc<Admission>>,
@@ -49,10 +51,12 @@ impl UdpThread {
         cpu: Option<u32>,
         admission: Option<Arc<Admission>>,
         toll: Toll,
+        turns: Arc<Turns>,
     ) -> Result<Self, ProbeError> {
         let shared = Arc::new(Shared {
             socket,
             toll,
+            turns,
             sessions,
             admission,
             stopping: AtomicBool::new(false),
@@ -180,6 +184,7 @@ impl Shared {
             return;
         };
         self.toll.exact();
+        self.turns.note();
         Header::turn(datagram);
         if kind == Kind::StampedRequest {
             Header::write_far_end(datagram, stamping.dwell_ns(received.wall_ns));
