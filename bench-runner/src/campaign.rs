@@ -22,6 +22,8 @@ mod slice;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use slice::start_agent;
+
 use course::Course;
 use slice::LiveArm;
 

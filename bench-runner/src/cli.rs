@@ -12,8 +12,10 @@ use tollgate_results::units::{Nanoseconds, Share, UnitError};
 
 use crate::progress::Style;
 
+mod anatomy;
 mod lab;
 
+pub use anatomy::AnatomyArgs;
 pub use lab::{LabCommand, LabUpArgs, LineCheckArgs};
 
 /// Compares network datapaths and says how sure it is.
@@ -51,6 +53,9 @@ pub enum Command {
     /// Measure how much this machine's own noise moves a path against itself
     #[command(after_help = CALIBRATE_EXAMPLES)]
     Calibrate(CalibrateArgs),
+    /// Show where packets spend their time on each arm, and what makes the difference
+    #[command(after_help = anatomy::EXAMPLES)]
+    Anatomy(AnatomyArgs),
     /// Rebuild the reports of a campaign from its folder
     #[command(
         after_help = "Examples:\n  tollgate report campaigns/quickstart-1\n  tollgate report campaigns/quickstart-1 --pictures"

@@ -11,6 +11,7 @@ use crate::cli::{Cli, Command};
 use crate::exit::{self, Exit};
 use crate::output;
 
+mod anatomy;
 mod calibrate;
 mod compare;
 mod gate;
@@ -64,6 +65,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan::plan(&args),
         Command::Calibrate(args) => calibrate::calibrate(&args),
         Command::Gate(args) => gate::gate(&args),
+        Command::Anatomy(args) => anatomy::anatomy(&args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::History(args) => history::history(&args),

@@ -8,6 +8,7 @@
 //! - `validity`: which rounds count, and whether the packets took the declared datapath
 //! - `analysis`: from a campaign to its analysis
 //! - [`model`]: the analysis, and the seam to renderers
+//! - [`mod@anatomy`]: where one packet spends its time, and what makes arms differ
 //! - [`standing`]: what the rules make of the rounds of an unfinished campaign
 //! - [`gate`]: two stages with fresh installs, PASS, FAIL or INCONCLUSIVE
 //! - [`calibration`]: what a machine's own noise does to equal arms
@@ -20,6 +21,7 @@
 //! - [`render`]: HTML, Markdown, terminal, JSON, CSV, and pictures as SVG and PNG
 
 mod analysis;
+pub mod anatomy;
 pub mod calibration;
 pub mod gate;
 pub mod history;

@@ -3,6 +3,7 @@
 //! All are pure: they read no clock, file or environment, and write equal bytes for equal analyses. They
 //! format what the analysis says and decide nothing.
 
+mod anatomy;
 mod csv;
 mod differences;
 mod figures;
@@ -27,8 +28,9 @@ mod terminal;
 mod unpaired;
 mod words;
 
+pub use anatomy::anatomy_text;
 pub use csv::{CellsCsv, RoundsCsv};
-pub use html::Html;
+pub use html::{Html, anatomy_page};
 pub use imported::imported;
 pub use json::Json;
 pub use markdown::Markdown;

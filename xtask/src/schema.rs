@@ -6,12 +6,14 @@ use std::path::Path;
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
+use tollgate_reports::anatomy::Anatomy;
 use tollgate_reports::calibration::Calibration;
 use tollgate_reports::gate::{GateReport, Policy};
 use tollgate_reports::history::History;
 use tollgate_reports::import::ImportedComparison;
 use tollgate_reports::model::Analysis;
 use tollgate_reports::unpaired::Comparison;
+use tollgate_results::anatomy::AnatomyRecord;
 use tollgate_results::run::RunRecord;
 use tollgate_store::SliceLine;
 
@@ -39,6 +41,14 @@ fn all() -> Vec<(&'static str, Schema)> {
         (
             "results/schema/calibration.schema.json",
             schema_for!(Calibration),
+        ),
+        (
+            "results/schema/anatomy.schema.json",
+            schema_for!(AnatomyRecord),
+        ),
+        (
+            "results/schema/anatomy-report.schema.json",
+            schema_for!(Anatomy),
         ),
     ]
 }

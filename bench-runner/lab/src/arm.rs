@@ -1,5 +1,6 @@
 //! One deployed arm: its namespaces, its service path and what runs in it.
 
+mod followed;
 mod namespace;
 mod settings;
 
@@ -22,6 +23,7 @@ use tollgate_results::outcome::Flow;
 
 use self::namespace::{Made, Namespace};
 use crate::address::{self, Side};
+use crate::anatomy::PacketClock;
 use crate::base;
 use crate::bpf::ProgramRuns;
 use crate::cgroup::ArmGroup;
@@ -58,6 +60,7 @@ pub(crate) struct Arm {
     group: Option<ArmGroup>,
     stand_ins: Vec<StandIn>,
     agents: Mutex<BTreeMap<&'static str, Agent>>,
+    packet_clock: Mutex<Option<PacketClock>>,
 }
 
 impl Arm {
@@ -113,6 +116,7 @@ impl Arm {
             group,
             stand_ins: Vec::new(),
             agents: Mutex::default(),
+            packet_clock: Mutex::default(),
         };
         arm.attach(&topology)?;
         arm.program(&topology, seed)?;

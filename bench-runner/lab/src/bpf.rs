@@ -14,7 +14,7 @@ mod runs;
 mod socket_lb;
 
 pub(crate) use self::loader::{Code, Loaded, Table, objects, resize};
-pub(crate) use self::privileges::{BPF, NET_ADMIN, Needs};
+pub(crate) use self::privileges::{BPF, NET_ADMIN, Needs, PERFMON};
 pub use self::runs::ProgramRuns;
 pub(crate) use self::runs::count_runs;
 pub use self::socket_lb::{SocketLb, available};

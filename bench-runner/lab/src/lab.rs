@@ -2,7 +2,8 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use serde::de::DeserializeOwned;
+use tollgate_results::anatomy::{self, Hook, Site, Trip};
 use tollgate_results::arm::{Datapath, Name};
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::kernel::Kernel;
 use tollgate_results::outcome::Flow;
 
+use crate::anatomy::{ClockEnd, ClockSpec};
 use crate::bpf::{self, ProgramRuns};
 use crate::capabilities::Found;
 use crate::error::{Doing as _, LabError, LabErrorKind};
@@ -214,6 +217,46 @@ impl Lab {
             arm: arm.clone(),
             flow: *flow,
         })
+    }
+
+    /// Says in one line why packets cannot be followed here, with stamps in these parts of netfilter, and how to mend
+    /// that; `None` if they can.
+    ///
+    /// # Errors
+    /// The holder has ended.
+    pub fn missing_clock(&self, netfilter: &[Hook]) -> Result<Option<String>, LabError> {
+        let netfilter = netfilter.to_vec();
+        self.call(&Request::DetectClock { netfilter })
+    }
+
+    /// Starts to follow the packets of an arm's exchanges, and returns the arm's namespaces with their devices, in
+    /// which [`Self::stop_clock`] tells where they were. An arm has one clock at a time.
+    ///
+    /// # Errors
+    /// There is no such arm, it has a clock already, or the kernel refuses.
+    pub fn start_clock(&self, arm: &Name, spec: &ClockSpec) -> Result<Vec<Site>, LabError> {
+        self.call(&Request::StartClock {
+            arm: arm.clone(),
+            spec: spec.clone(),
+        })
+    }
+
+    /// Stops an arm's clock and returns what it saw, in the order in which packets arrived.
+    ///
+    /// # Errors
+    /// There is no such arm, or it has no clock.
+    pub fn stop_clock(&self, arm: &Name) -> Result<(ClockEnd, Vec<Trip>), LabError> {
+        const DOING: &str = "read the packet clock's records";
+        let request = Request::StopClock { arm: arm.clone() };
+        let (end, mut fds) = self.exchange(&request, &[])?;
+        let fd = fds.pop();
+        let fd = fd.ok_or_else(|| LabError::said(DOING, "the holder sent no file"))?;
+        let mut file = File::from(fd);
+        let mut bytes = Vec::new();
+        file.rewind().doing(|| DOING)?;
+        file.read_to_end(&mut bytes).doing(|| DOING)?;
+        let trips = anatomy::decode(&bytes).map_err(|error| LabError::said(DOING, error))?;
+        Ok((end, trips))
     }
 
     /// Runs a program in an arm with this process's environment and directory, and waits for it.

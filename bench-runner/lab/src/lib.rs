@@ -6,6 +6,7 @@
 //!
 //! - [`Lab`], [`LabOptions`]: start a lab, deploy arms, use them
 //! - [`Ran`]: how a command that was run in an arm ended
+//! - [`ClockSpec`], [`ClockEnd`]: the packet clock of an arm
 //! - [`kept`]: labs that live on under a name
 //! - [`Capabilities`]: what this machine can do, found by trying
 //! - [`holder::run`]: what the hidden subcommand of the caller's program calls
@@ -15,6 +16,7 @@
 //! place processes in it; `protocol` is what a lab and its holder say to each other.
 
 mod address;
+mod anatomy;
 mod arm;
 mod base;
 pub mod bpf;
@@ -45,6 +47,7 @@ mod tuning;
 mod userns;
 mod wireguard;
 
+pub use anatomy::{ClockEnd, ClockSpec};
 pub use capabilities::Capabilities;
 pub use command::Ran;
 pub use error::{LabError, LabErrorKind};

@@ -11,9 +11,12 @@ use std::str::FromStr;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tollgate_results::anatomy::Hook;
 use tollgate_results::arm::{Datapath, Name};
 use tollgate_results::kernel::Kernel;
 use tollgate_results::outcome::Flow;
+
+use crate::anatomy::ClockSpec;
 
 /// Longest line that is read: a command line and its environment fit.
 const MAX_LINE: usize = 8 << 20;
@@ -118,6 +121,12 @@ pub(crate) enum Request {
     TryKernel { kernel: Kernel },
     /// Answered with why there can be no such wire; `None` where there can.
     TryWire { datapath: Datapath },
+    /// Answered with why there can be no packet clock; `None` where there can.
+    DetectClock { netfilter: Vec<Hook> },
+    /// Answered with a list of `Site`, once the packets of the arm are followed.
+    StartClock { arm: Name, spec: ClockSpec },
+    /// Answered with `ClockEnd` and, beside it, a file of records.
+    StopClock { arm: Name },
     /// Lets the lab live on without its maker. Answered with nothing.
     Keep,
     /// Ends the lab; there is no answer but the end of the stream.

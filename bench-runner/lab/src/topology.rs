@@ -36,6 +36,18 @@ pub(crate) enum Place {
     Pod(Side),
 }
 
+impl Place {
+    /// Returns what people call it.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Node(Side::A) => "node A",
+            Self::Node(Side::B) => "node B",
+            Self::Pod(Side::A) => "client pod",
+            Self::Pod(Side::B) => "server pod",
+        }
+    }
+}
+
 /// What stands in one namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Site {

@@ -131,7 +131,11 @@ async fn start_agents<D: Deployment>(deployment: &mut D) -> anyhow::Result<Agent
     Ok(Agents { client, server })
 }
 
-async fn start_agent<D: Deployment>(deployment: &mut D, end: End) -> anyhow::Result<Agent> {
+/// Starts the probe of an end and connects to it; one that ended says why.
+pub(crate) async fn start_agent<D: Deployment>(
+    deployment: &mut D,
+    end: End,
+) -> anyhow::Result<Agent> {
     let stream = deployment.agent(end).await?;
     match Agent::connect(stream).await {
         Ok(agent) => Ok(agent),

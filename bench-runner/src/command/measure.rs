@@ -227,6 +227,10 @@ impl Meter {
 }
 
 /// Starts a lab.
+///
+/// # Errors
+///
+/// When this machine has none.
 pub(super) fn lab() -> anyhow::Result<Lab> {
     let options = LabOptions {
         holder: super::holder()?,

@@ -13,6 +13,7 @@ use tollgate_results::outcome::Flow;
 use super::{Deployment, End, Endpoints, Site, Target};
 
 mod change;
+mod clock;
 mod mtu;
 
 /// A lab whose holder lives as long as this value.

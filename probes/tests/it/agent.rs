@@ -4,6 +4,7 @@ mod bad_input;
 pub(crate) mod client;
 mod descriptor;
 mod lifecycle;
+mod log;
 mod slices;
 
 use std::time::Duration;

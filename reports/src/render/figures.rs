@@ -1,6 +1,7 @@
 //! The figures of the HTML report. Each says in its caption what it shows: metric, unit, arms, n, interval,
 //! method.
 
+mod anatomy;
 mod curve;
 mod forest;
 mod grid;
@@ -19,6 +20,7 @@ use super::legend::Legend;
 use super::palette::Mark;
 use super::svg::Drawing;
 
+pub(super) use anatomy::{hop_differences, longest_way, waterfall};
 pub(super) use curve::curves;
 pub(super) use forest::forest;
 pub(super) use grid::grid;

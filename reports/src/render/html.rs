@@ -1,5 +1,6 @@
 //! The report as one HTML page that needs nothing else: no network, no script, no font.
 
+mod anatomy;
 mod basis;
 mod first;
 mod history;
@@ -16,6 +17,7 @@ use super::legend::Legend;
 use super::number;
 use crate::model::{Analysis, Renderer, SlicePoint};
 
+pub use anatomy::anatomy_page;
 pub use history::history_page;
 
 /// Renders one self-contained HTML page: light and dark, for a desk, a phone and paper.

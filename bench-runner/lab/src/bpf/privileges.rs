@@ -19,6 +19,11 @@ pub(crate) const NET_ADMIN: Capability = Capability {
     number: 12,
     name: "CAP_NET_ADMIN",
 };
+/// Programs that read the kernel's own structures.
+pub(crate) const PERFMON: Capability = Capability {
+    number: 38,
+    name: "CAP_PERFMON",
+};
 /// Holds all that the others allow.
 pub(super) const SYS_ADMIN: Capability = Capability {
     number: 21,
@@ -115,6 +120,7 @@ mod tests {
             (&[][..], false, "needs CAP_BPF and CAP_NET_ADMIN, which"),
             (&[BPF], false, "needs CAP_NET_ADMIN, which"),
             (&[NET_ADMIN], false, "needs CAP_BPF, which"),
+            (&[PERFMON], false, "needs CAP_BPF and CAP_NET_ADMIN, which"),
             (&[SYS_ADMIN], true, "user namespace"),
             (
                 &[BPF, NET_ADMIN],
@@ -139,7 +145,7 @@ mod tests {
         let Ok(shown) = shown else {
             return eprintln!("SKIPPED, NOTHING WAS TESTED: no kernel headers");
         };
-        for one in [BPF, NET_ADMIN, SYS_ADMIN] {
+        for one in [BPF, NET_ADMIN, PERFMON, SYS_ADMIN] {
             let found = shown.lines().any(|line| {
                 let mut words = line.split_whitespace();
                 words.next() == Some("#define")

@@ -19,7 +19,7 @@ use super::Groups;
 use crate::arm::Arm;
 use crate::error::{Doing as _, LabError};
 use crate::protocol::{Answer, Channel, CommandLine, DeployedArm, Request, Role};
-use crate::{capabilities, clock};
+use crate::{anatomy, capabilities, clock};
 
 /// Where files of the lab lie: see [`super::SCRATCH`].
 const SCRATCH: &str = "/run";
@@ -141,6 +141,12 @@ impl Holder {
             Request::Detect => plain(capabilities::find(self.groups.as_ref())),
             Request::TryKernel { kernel } => plain(capabilities::try_kernel(&kernel)),
             Request::TryWire { datapath } => plain(capabilities::try_wire(&datapath)),
+            Request::DetectClock { netfilter } => plain(anatomy::available(&netfilter).err()),
+            Request::StartClock { arm, spec } => plain(self.arm(&arm)?.start_clock(&spec)?),
+            Request::StopClock { arm } => {
+                let (end, records) = self.arm(&arm)?.stop_clock()?;
+                plain(end).map(|(value, _)| (value, Some(records)))
+            }
             Request::Keep => {
                 self.keep()?;
                 plain(())

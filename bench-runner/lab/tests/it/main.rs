@@ -1,6 +1,8 @@
 //! The lab with real namespaces: as root, and as an ordinary user where the machine allows it.
 
 #[cfg(test)]
+mod anatomy;
+#[cfg(test)]
 mod boundaries;
 #[cfg(test)]
 mod datapaths;

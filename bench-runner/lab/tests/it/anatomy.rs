@@ -1,0 +1,256 @@
+//! The packet clock sees each packet of an exchange at every point of its path, and counts what it does not keep.
+
+use tollgate_lab::{ClockEnd, ClockSpec, Lab};
+use tollgate_results::anatomy::Point::{self, DataReady, NetifRx, Queue, Receive};
+use tollgate_results::anatomy::{Followed, Hook, Site, Trip, Way};
+use tollgate_results::arm::{Datapath, Family, Pods};
+use tollgate_results::outcome::Protocol;
+
+use crate::harness::{echo, lab, name, native, ping, vxlan};
+
+/// Requests of a test: each has a reply.
+const REQUESTS: u32 = 100;
+
+/// Starts a lab in which packets can be followed, or says loudly why this machine has none.
+fn lab_with_clock(netfilter: &[Hook]) -> Option<Lab> {
+    let lab = lab()?;
+    match lab.missing_clock(netfilter).unwrap() {
+        None => Some(lab),
+        Some(why) => {
+            eprintln!("SKIPPED, NOTHING WAS TESTED: {why}");
+            None
+        }
+    }
+}
+
+fn spec(followed: Followed) -> ClockSpec {
+    ClockSpec {
+        followed,
+        netfilter: Vec::new(),
+        ring_bytes: ClockSpec::RING_BYTES,
+        away_from: None,
+    }
+}
+
+/// What a clock saw.
+struct Seen {
+    end: ClockEnd,
+    trips: Vec<Trip>,
+    sites: Vec<Site>,
+}
+
+/// Deploys an arm, follows the packets of some requests in it, and takes it down.
+fn follow(lab: &Lab, datapath: &Datapath, spec: &ClockSpec) -> Seen {
+    let arm = name("followed");
+    lab.deploy(&arm, datapath, 1)
+        .unwrap_or_else(|error| panic!("{}", error.chain()));
+    let echo = echo(lab, &arm);
+    let sites = lab
+        .start_clock(&arm, spec)
+        .unwrap_or_else(|error| panic!("{}", error.chain()));
+    let protocol = match spec.followed {
+        Followed::UdpRr => Protocol::Udp,
+        Followed::TcpRr | Followed::TcpConnect => Protocol::Tcp,
+    };
+    ping(lab, &arm, REQUESTS, protocol);
+    let (end, trips) = lab.stop_clock(&arm).unwrap();
+    drop(echo);
+    lab.remove(&arm).unwrap();
+    Seen { end, trips, sites }
+}
+
+impl Seen {
+    /// Says where the packets of a way were: all of them at the same points.
+    fn shape(&self, way: Way) -> Vec<(Point, &str, &str)> {
+        let shape = |trip: &Trip| -> Vec<(Point, &str, &str)> {
+            let events = trip.events.iter();
+            let places = events.map(|event| {
+                let at = |site: &&Site| site.namespace == event.namespace;
+                let site = self.sites.iter().find(at).unwrap();
+                let mut devices = site.devices.iter();
+                let device = devices.find(|device| device.index == event.device);
+                let device = device.map_or("", |device| device.name.as_str());
+                (event.point, site.place.as_str(), device)
+            });
+            places.collect()
+        };
+        let mut shapes: Vec<_> = self
+            .trips
+            .iter()
+            .filter(|trip| trip.way == way)
+            .map(shape)
+            .collect();
+        shapes.dedup();
+        assert_eq!(shapes.len(), 1, "{shapes:#?}");
+        shapes.remove(0)
+    }
+
+    fn count(&self, way: Way) -> usize {
+        self.trips.iter().filter(|trip| trip.way == way).count()
+    }
+}
+
+#[test]
+fn a_bridged_packet_meets_every_device_of_its_path() {
+    let Some(lab) = lab_with_clock(&[]) else {
+        return;
+    };
+    for (followed, family) in [
+        (Followed::TcpRr, Family::Ipv4),
+        (Followed::UdpRr, Family::Ipv4),
+        (Followed::TcpRr, Family::Ipv6),
+    ] {
+        let datapath = Datapath { family, ..native() };
+        let seen = follow(&lab, &datapath, &spec(followed));
+        assert_eq!(seen.end, ClockEnd::default());
+        for way in Way::BOTH {
+            assert_eq!(seen.count(way), REQUESTS as usize, "{followed} {family}");
+        }
+        assert_eq!(
+            seen.shape(Way::Request),
+            [
+                (Queue, "client pod", "eth0"),
+                (NetifRx, "node A", "veth0"),
+                (Receive, "node A", "veth0"),
+                (Receive, "node A", "cni0"),
+                (Queue, "node A", "eth0"),
+                (NetifRx, "node B", "eth0"),
+                (Receive, "node B", "eth0"),
+                (Queue, "node B", "cni0"),
+                (Queue, "node B", "veth0"),
+                (NetifRx, "server pod", "eth0"),
+                (Receive, "server pod", "eth0"),
+                (DataReady, "server pod", ""),
+            ],
+            "{followed} {family}"
+        );
+        let reply = seen.shape(Way::Reply);
+        assert_eq!(reply.first(), Some(&(Queue, "server pod", "eth0")));
+        assert_eq!(reply.last(), Some(&(DataReady, "client pod", "")));
+        assert_eq!(reply.len(), 12);
+    }
+}
+
+#[test]
+fn a_tunnelled_packet_is_followed_in_its_outer_packet() {
+    let Some(lab) = lab_with_clock(&[]) else {
+        return;
+    };
+    let seen = follow(&lab, &vxlan(), &spec(Followed::TcpRr));
+    assert_eq!(seen.end, ClockEnd::default());
+    let shape = seen.shape(Way::Request);
+    let at = |wanted: (Point, &str, &str)| {
+        let found = shape.iter().position(|place| *place == wanted);
+        found.unwrap_or_else(|| panic!("{wanted:?} in {shape:#?}"))
+    };
+    let wrapped = at((Queue, "node A", "flannel.1"));
+    assert_eq!(at((Queue, "node A", "eth0")), wrapped + 1);
+    let outer = at((Receive, "node B", "eth0"));
+    assert_eq!(shape[outer + 1].2, "flannel.1");
+    assert_eq!(at((Receive, "node B", "flannel.1")), outer + 2);
+    assert_eq!(shape.len(), 15);
+}
+
+#[test]
+fn without_pods_there_is_nothing_but_the_wire() {
+    let Some(lab) = lab_with_clock(&[]) else {
+        return;
+    };
+    let host = Datapath {
+        pods: Pods::Host,
+        ..native()
+    };
+    let seen = follow(&lab, &host, &spec(Followed::UdpRr));
+    assert_eq!(
+        seen.shape(Way::Reply),
+        [
+            (Queue, "node B", "eth0"),
+            (NetifRx, "node A", "eth0"),
+            (Receive, "node A", "eth0"),
+            (DataReady, "node A", ""),
+        ]
+    );
+}
+
+#[test]
+fn the_first_packets_of_a_connection_are_followed_alone() {
+    let Some(lab) = lab_with_clock(&[]) else {
+        return;
+    };
+    let seen = follow(&lab, &native(), &spec(Followed::TcpConnect));
+    assert_eq!(seen.end, ClockEnd::default());
+    for way in Way::BOTH {
+        assert_eq!(seen.count(way), 1);
+        assert_eq!(seen.shape(way).len(), 11, "{:?}", seen.shape(way));
+    }
+    let [syn, answer] = &seen.trips[..] else {
+        panic!("{:?}", seen.trips)
+    };
+    assert!(syn.events.last().unwrap().at_ns < answer.events[0].at_ns);
+}
+
+#[test]
+fn parts_of_netfilter_have_stamps_of_their_own() {
+    let hooks = [Hook::Conntrack, Hook::Forward];
+    let Some(lab) = lab_with_clock(&hooks) else {
+        return;
+    };
+    let wanted = ClockSpec {
+        netfilter: hooks.to_vec(),
+        ..spec(Followed::TcpRr)
+    };
+    let seen = follow(&lab, &native(), &wanted);
+    let shape = seen.shape(Way::Request);
+    for hook in hooks {
+        for node in ["node A", "node B"] {
+            let at = |point| {
+                shape
+                    .iter()
+                    .position(|place| (place.0, place.1) == (point, node))
+            };
+            let (enter, leave) = (at(Point::Enter(hook)), at(Point::Leave(hook)));
+            assert!(
+                enter.is_some() && leave == enter.map(|at| at + 1),
+                "{shape:#?}"
+            );
+        }
+    }
+    assert!(
+        !shape
+            .iter()
+            .any(|place| place.0 == Point::Enter(Hook::Snat))
+    );
+}
+
+#[test]
+fn what_a_full_ring_has_no_room_for_is_counted() {
+    let Some(lab) = lab_with_clock(&[]) else {
+        return;
+    };
+    let tiny = ClockSpec {
+        ring_bytes: 4096,
+        ..spec(Followed::TcpRr)
+    };
+    let seen = follow(&lab, &native(), &tiny);
+    assert!(seen.end.lost > 0, "{:?}", seen.end);
+    let kept = seen.trips.len() as u64;
+    assert!(kept > 0);
+    assert_eq!(kept + seen.end.lost, u64::from(2 * REQUESTS));
+}
+
+#[test]
+fn an_arm_has_one_clock_at_a_time() {
+    let Some(lab) = lab_with_clock(&[]) else {
+        return;
+    };
+    let arm = name("once");
+    lab.deploy(&arm, &native(), 1).unwrap();
+    let said = lab.stop_clock(&arm).unwrap_err().chain();
+    assert!(said.contains("it has none"), "{said}");
+    lab.start_clock(&arm, &spec(Followed::TcpRr)).unwrap();
+    let said = lab.start_clock(&arm, &spec(Followed::TcpRr));
+    let said = said.unwrap_err().chain();
+    assert!(said.contains("stop that clock first"), "{said}");
+    let (end, trips) = lab.stop_clock(&arm).unwrap();
+    assert_eq!((end, trips.len()), (ClockEnd::default(), 0));
+}

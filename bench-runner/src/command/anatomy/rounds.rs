@@ -1,0 +1,213 @@
+//! The rounds of an anatomy: every arm with the clock and without, back to back, in random order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha12Rng;
+use tollgate_results::anatomy::{AnatomyRecord, AnatomySlice, Followed, SliceOutcome};
+use tollgate_results::arm::{Arm, Name};
+use tollgate_results::slice::SliceKey;
+
+use super::slice::{Live, Settings};
+use crate::clock::Clock;
+use crate::exit::EnvironmentError;
+use crate::placement::Cpus;
+use crate::progress::Progress;
+use crate::target::Target as _;
+use crate::target::lab::LabTarget;
+
+/// What a slice takes beside its own time: probes, programs, taking trips apart.
+const AROUND: Duration = Duration::from_millis(150);
+
+/// What measuring an anatomy takes.
+pub(super) struct Campaign<'a, C> {
+    pub(super) clock: &'a C,
+    pub(super) progress: &'a mut dyn Progress,
+    pub(super) cpus: Cpus,
+}
+
+/// One slice to measure.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    followed: Followed,
+    arm: Name,
+    clocked: bool,
+}
+
+/// Returns the time that all rounds will take.
+pub(super) fn estimate(record: &AnatomyRecord) -> Duration {
+    let slice = record.slice.duration() + record.warmup.duration() + AROUND;
+    let per_round = 2 * record.arms.len() * record.followed.len();
+    let slices = u32::try_from(per_round).unwrap_or(u32::MAX);
+    slice.saturating_mul(slices.saturating_mul(record.rounds + 1))
+}
+
+impl<C: Clock> Campaign<'_, C> {
+    /// Deploys the arms and measures all rounds. Dropping the future keeps the slices of rounds before.
+    ///
+    /// # Errors
+    ///
+    /// When the reference or all other arms can't be deployed, or not one slice of a round could be measured.
+    pub(super) async fn run(
+        &mut self,
+        target: &mut LabTarget,
+        record: &mut AnatomyRecord,
+    ) -> anyhow::Result<()> {
+        let mut arms = self.deploy(target, record).await?;
+        let started_ns = self.clock.now_ns();
+        let all = 2 * arms.len() * record.followed.len() * (record.rounds as usize + 1);
+        let mut done = 0;
+        for round in 0..=record.rounds {
+            let mut slices = Vec::new();
+            for next in order(record, round) {
+                let left = left(
+                    self.clock.now_ns() - started_ns,
+                    done,
+                    all,
+                    estimate(record),
+                );
+                self.tell(round, &next, (done, all, left))?;
+                slices.push(self.slice(&mut arms, record, round, next).await?);
+                done += 1;
+            }
+            all_failed(&slices, round)?;
+            record.slices.append(&mut slices);
+        }
+        Ok(())
+    }
+
+    async fn deploy(
+        &mut self,
+        target: &mut LabTarget,
+        record: &mut AnatomyRecord,
+    ) -> anyhow::Result<BTreeMap<Name, Live>> {
+        let mut live = BTreeMap::new();
+        let arms: Vec<Arm> = record.arms.clone();
+        for (number, arm) in arms.iter().enumerate() {
+            self.progress.deploying(&arm.name, number, arms.len());
+            let deployed = target.deploy(arm).await;
+            let deployment = deployed.map_err(|error| {
+                EnvironmentError(format!("`{}` could not be deployed: {error:#}", arm.name))
+            })?;
+            live.insert(arm.name.clone(), Live::new(deployment, arm));
+        }
+        Ok(live)
+    }
+
+    async fn slice(
+        &mut self,
+        arms: &mut BTreeMap<Name, Live>,
+        record: &AnatomyRecord,
+        round: u32,
+        next: Next,
+    ) -> anyhow::Result<AnatomySlice> {
+        let arm = arms.get_mut(&next.arm);
+        let arm = arm.context("every arm of the record is deployed")?;
+        let settings = Settings {
+            followed: next.followed,
+            netfilter: &record.netfilter,
+            cpus: self.cpus,
+            slice: record.slice,
+            warmup: record.warmup,
+            seed: record.seed ^ u64::from(round) << 32,
+        };
+        let measured = if next.clocked {
+            arm.clocked(&settings).await
+        } else {
+            arm.plain(&settings).await
+        };
+        let outcome = measured.unwrap_or_else(|error| {
+            arm.forget_agents();
+            let reason = format!("{error:#}");
+            self.progress.note(&format!(
+                "round {round}, {} on {}: {reason}",
+                next.followed, next.arm
+            ));
+            SliceOutcome::Failed { reason }
+        });
+        Ok(AnatomySlice {
+            round,
+            arm: next.arm,
+            followed: next.followed,
+            outcome,
+        })
+    }
+
+    fn tell(
+        &mut self,
+        round: u32,
+        next: &Next,
+        (done, all, left): (usize, usize, Duration),
+    ) -> anyhow::Result<()> {
+        let clock = if next.clocked { "-clocked" } else { "" };
+        let key = SliceKey {
+            round,
+            workload: format!("{}{clock}", next.followed).parse()?,
+            arm: next.arm.clone(),
+        };
+        self.progress.measuring(&key, done, all, left);
+        Ok(())
+    }
+}
+
+/// Returns the slices of a round in their order: by what is followed, each with all arms, with the clock and without,
+/// mixed. Every second round is the mirror of the one before, so that each comes before each other equally often.
+fn order(record: &AnatomyRecord, round: u32) -> Vec<Next> {
+    let pair = u64::from(round.div_ceil(2));
+    let mut followed = record.followed.clone();
+    followed.shuffle(&mut random(record.seed, u64::from(round) << 8));
+    let mut order = Vec::new();
+    for followed in followed {
+        let mut slices: Vec<Next> = record
+            .arms
+            .iter()
+            .flat_map(|arm| {
+                [false, true].map(|clocked| Next {
+                    followed,
+                    arm: arm.name.clone(),
+                    clocked,
+                })
+            })
+            .collect();
+        slices.shuffle(&mut random(record.seed, pair << 8 | 1 + followed as u64));
+        if round.is_multiple_of(2) {
+            slices.reverse();
+        }
+        order.append(&mut slices);
+    }
+    order
+}
+
+fn random(seed: u64, purpose: u64) -> ChaCha12Rng {
+    let mut rng = ChaCha12Rng::seed_from_u64(seed);
+    rng.set_stream(purpose);
+    rng
+}
+
+/// Where not one slice of a round was measured, no later one will be.
+fn all_failed(slices: &[AnatomySlice], round: u32) -> anyhow::Result<()> {
+    let reasons = slices.iter().map(|slice| match &slice.outcome {
+        SliceOutcome::Failed { reason } => Some(reason),
+        _ => None,
+    });
+    match reasons.collect::<Option<Vec<_>>>().as_deref() {
+        Some([reason, ..]) => Err(anyhow::Error::new(EnvironmentError(format!(
+            "no slice could be measured in round {round}: {reason}"
+        )))),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the time that is left: as estimated, later as fast as so far.
+fn left(spent_ns: u64, done: usize, all: usize, estimate: Duration) -> Duration {
+    let (Ok(done), Ok(all)) = (u32::try_from(done), u32::try_from(all)) else {
+        return estimate;
+    };
+    if done == 0 {
+        return estimate;
+    }
+    Duration::from_nanos(spent_ns) / done * all.saturating_sub(done)
+}
