@@ -10,7 +10,9 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
-use libbpf_rs::{Link, MapCore as _, MapFlags, NFPROTO_IPV4, NFPROTO_IPV6, NetfilterOpts, OpenObject};
+use libbpf_rs::{
+    Link, MapCore as _, MapFlags, NFPROTO_IPV4, NFPROTO_IPV6, NetfilterOpts, OpenObject,
+};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use tollgate_results::anatomy::{Followed, Hook};
