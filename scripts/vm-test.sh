@@ -105,7 +105,7 @@ echo root:x:0:0:root:/:/bin/sh >"$root/etc/passwd"
 echo 127.0.0.1 localhost >"$root/etc/hosts"
 : >"$root/etc/resolv.conf"
 if [ $# -gt 0 ]; then printf '%s\n' "$@"; else
-    "$suite" --list --format terse | sed -n 's/: test$//p' | grep -E '^(boundaries|datapaths|places|wires)::'
+    "$suite" --list --format terse | sed -n 's/: test$//p' | grep -E '^(boundaries|datapaths|kernel|places|pods|services|wires)::'
 fi >"$root/vm/tests"
 (cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet | gzip -1) >"$work/initramfs.gz"
 
