@@ -56,7 +56,7 @@ release=$(basename "$(echo "$work/$package"/lib/modules/*)")
 
 # Programs without any library of their own, so that they run where there is nothing else.
 say "building the static programs"
-export RUSTFLAGS="-C target-feature=+crt-static"
+export RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_DEV_DEBUG=0
 cargo build --locked --quiet --target $triple -p tollgate -p tollgate-probes
 suite=$(cargo test --locked --quiet --no-run --message-format=json --target $triple -p tollgate-lab --test it |
     jq -r 'select(.profile.test == true and .target.name == "it").executable')
@@ -65,13 +65,9 @@ suite=$(cargo test --locked --quiet --no-run --message-format=json --target $tri
 # What the machine finds at its root.
 rm -rf "$root"
 mkdir -p "$root"/{bin,dev,etc,proc,run,sys,tmp,usr/sbin,vm}
-into() { # into DIRECTORY FILE...: keeps neither symbols nor links
-    local to=$1 file
-    shift
-    for file in "$@"; do objcopy --strip-debug "$file" "$root/$to/$(basename "$file")"; done
-}
-into bin "$(command -v busybox)" target/$triple/debug/{tollgate,tollgate-probe,lab-holder}
-objcopy --strip-debug "$suite" "$root/bin/lab-suite"
+cp "$(command -v busybox)" target/$triple/debug/{tollgate,tollgate-probe,lab-holder} "$root/bin/"
+cp "$suite" "$root/bin/lab-suite"
+strip "$root"/bin/{tollgate,tollgate-probe,lab-holder,lab-suite}
 with_libraries() { # with_libraries FILE...: copies programs and plugins with all that they load
     local file
     for file in "$@"; do

@@ -90,8 +90,10 @@ const SERVICES: [(Service, Protocol, Family); 6] = [
 fn services_reach_a_pod_of_the_same_node() {
     let Some(lab) = lab() else { return };
     for (service, protocol, family) in SERVICES {
+        // The tests' echo server answers datagrams from its first address only.
+        let endpoints = if protocol == Protocol::Tcp { 3 } else { 1 };
         let counts = Services {
-            endpoints: 3,
+            endpoints,
             ..few()
         };
         let datapath = Datapath {
