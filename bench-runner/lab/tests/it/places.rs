@@ -92,10 +92,7 @@ fn services_reach_a_pod_of_the_same_node() {
     for (service, protocol, family) in SERVICES {
         // The tests' echo server answers datagrams from its first address only.
         let endpoints = if protocol == Protocol::Tcp { 3 } else { 1 };
-        let counts = Services {
-            endpoints,
-            ..few()
-        };
+        let counts = Services { endpoints, ..few() };
         let datapath = Datapath {
             place: Place::SameNode,
             family,
