@@ -22,7 +22,7 @@ use crate::clock::{Clock as _, Monotonic};
 /// Reads every counter once; takes some hundred microseconds, so call it outside measured windows.
 ///
 /// `threads` are the OS ids of threads of this process whose scheduler statistics are summed. What this
-/// kernel doesn't show, or shows only in part, stays `None` or absent.
+/// kernel doesn't show, or shows only in part, stays `None` or absent. What a responder answered is its own to add.
 #[must_use]
 pub fn read(threads: &[i32]) -> Counters {
     assemble(

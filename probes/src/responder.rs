@@ -16,6 +16,7 @@ mod peer;
 mod pool;
 mod sessions;
 mod stamping;
+mod tally;
 mod toll;
 mod turns;
 mod udp;
@@ -25,12 +26,14 @@ mod web;
 use std::sync::Arc;
 
 use tollgate_results::agent::Serve;
+use tollgate_results::counters::Answered;
 use tollgate_results::outcome::HttpOutcome;
 
 use self::admission::Admission;
 use self::listen::listen;
-use self::pool::Pool;
+use self::pool::{Pool, Shared};
 use self::sessions::Sessions;
+use self::tally::Tally;
 use self::toll::Toll;
 use self::turns::Turns;
 use self::udp::UdpThread;
@@ -53,6 +56,7 @@ pub struct Responder {
     pool: Arc<Pool>,
     udp: UdpThread,
     turns: Arc<Turns>,
+    tally: Option<Arc<Tally>>,
 }
 
 /// What a responder turned away.
@@ -109,11 +113,13 @@ impl Responder {
             .transpose()?
             .map(Arc::new);
         let turns = Arc::<Turns>::default();
+        let tally = Tally::of(serve.bind);
         let udp = UdpThread::start(
             udp,
             Arc::clone(&sessions),
             serve.cpu,
             admission.clone(),
+            tally.clone(),
             limits.toll,
             Arc::clone(&turns),
         )?;
@@ -122,15 +128,19 @@ impl Responder {
             serve.cpu,
             admission,
             limits,
-            sessions,
-            name(serve.name.as_deref())?,
-            Arc::clone(&turns),
+            Shared {
+                sessions,
+                tally: tally.clone(),
+                turns: Arc::clone(&turns),
+                name: name(serve.name.as_deref())?,
+            },
         )?;
         Ok(Self {
             port,
             pool,
             udp,
             turns,
+            tally,
         })
     }
 
@@ -158,6 +168,14 @@ impl Responder {
     #[must_use]
     pub fn take_turns(&self) -> tollgate_results::agent::Turns {
         self.turns.take()
+    }
+
+    /// Returns what came to each of its addresses so far; nothing where it is bound to one.
+    #[must_use]
+    pub fn answered(&self) -> Vec<Answered> {
+        self.tally
+            .as_ref()
+            .map_or_else(Vec::new, |tally| tally.read())
     }
 
     /// Returns what was turned away so far.

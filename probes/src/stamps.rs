@@ -4,6 +4,7 @@
 //! here allocates but [`Control::new`].
 
 use std::io::IoSliceMut;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd as _};
 
 use nix::errno::Errno;
@@ -56,6 +57,14 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Returns it.
+    pub(crate) fn address(&self) -> IpAddr {
+        match self {
+            Self::V4(info) => Ipv4Addr::from_bits(u32::from_be(info.ipi_spec_dst.s_addr)).into(),
+            Self::V6(info) => IpAddr::from(info.ipi6_addr.s6_addr).to_canonical(),
+        }
+    }
+
     /// Returns it as an order to the kernel. The way out is the route's to choose: the device is left open.
     pub(crate) fn order(&self) -> ControlMessage<'_> {
         match self {

@@ -91,7 +91,7 @@ async fn dispatch(
             state.delete(id).await?;
             Ok(nothing())
         }
-        (Route::Counters, Method::GET) => json(&crate::counters::read(&state.threads())),
+        (Route::Counters, Method::GET) => json(&state.counters()),
         (Route::Facts, Method::GET) => {
             // It asks other programs for their versions.
             let facts = tokio::task::spawn_blocking(host::facts).await;

@@ -12,8 +12,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tollgate_results::agent::{Armed, Job, Log, Logged, Serve, Serving, Turns};
+use tollgate_results::counters::Counters;
 use tollgate_results::outcome::JobReport;
 
+use crate::counters;
 use crate::error::ProbeError;
 use crate::job::{self, Aborter, ArmedJob};
 use crate::responder::Responder;
@@ -195,8 +197,17 @@ impl State {
         let _ = discard(responder).await;
     }
 
+    /// Reads every counter.
+    pub(super) fn counters(&self) -> Counters {
+        let answered = self.lock().responder.as_ref().map(Responder::answered);
+        Counters {
+            answered: answered.unwrap_or_default(),
+            ..counters::read(&self.threads())
+        }
+    }
+
     /// Returns the OS thread ids of the current job and the responder.
-    pub(super) fn threads(&self) -> Vec<i32> {
+    fn threads(&self) -> Vec<i32> {
         let inner = self.lock();
         let mut threads = match &inner.slot {
             Slot::Free | Slot::Arming(..) => Vec::new(),

@@ -13,6 +13,7 @@ use super::admission::Admission;
 use super::connection::{Served, serve};
 use super::peer::{Buffers, Peer};
 use super::sessions::Sessions;
+use super::tally::Tally;
 use super::turns::Turns;
 use super::watch::{Seen, Slot};
 use super::web::{Guest, Speech, Web};
@@ -32,10 +33,7 @@ pub(super) struct Pool {
     /// Whom to answer; everybody where there is none.
     admission: Option<Arc<Admission>>,
     limits: Limits,
-    sessions: Arc<Sessions>,
-    /// What HTTP responses say who answered.
-    name: String,
-    turns: Arc<Turns>,
+    shared: Shared,
     stopping: AtomicBool,
     /// Threads that wait for a connection, or soon will.
     idle: AtomicUsize,
@@ -44,6 +42,19 @@ pub(super) struct Pool {
     watch: Mutex<Option<Watch>>,
     /// Once there was a connection for it.
     web: Mutex<Option<Web>>,
+}
+
+/// What all connections of a responder share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Streams of datagrams.
+    pub(super) sessions: Arc<Sessions>,
+    /// Counts connections where the responder has several addresses.
+    pub(super) tally: Option<Arc<Tally>>,
+    /// When it was whose turn, for who asks.
+    pub(super) turns: Arc<Turns>,
+    /// What HTTP responses say who answered.
+    pub(super) name: String,
 }
 
 /// One thread and the connection that it serves.
@@ -67,18 +78,14 @@ impl Pool {
         cpu: Option<u32>,
         admission: Option<Arc<Admission>>,
         limits: Limits,
-        sessions: Arc<Sessions>,
-        name: String,
-        turns: Arc<Turns>,
+        shared: Shared,
     ) -> Result<Arc<Self>, ProbeError> {
         let pool = Arc::new(Self {
             listener,
             cpu,
             admission,
             limits,
-            sessions,
-            name,
-            turns,
+            shared,
             stopping: AtomicBool::new(false),
             idle: AtomicUsize::new(0),
             ignored: AtomicU64::new(0),
@@ -173,11 +180,15 @@ impl Pool {
                 // Without another thread, connections wait for this one: slower, not wrong.
                 let _ = self.grow();
             }
+            if let Some(tally) = &self.shared.tally {
+                tally.connection(&stream);
+            }
             slot.fill(&stream);
             // Looked at after the slot is filled: either this sees the end, or `stop` sees the slot.
             if !self.is_stopping() {
-                let shared = (&self.sessions, &*self.turns);
-                let peer = Peer::new(&stream, slot, &self.limits, shared, &self.name);
+                let Shared { sessions, turns, .. } = &self.shared;
+                let shared = (sessions, &**turns);
+                let peer = Peer::new(&stream, slot, &self.limits, shared, &self.shared.name);
                 match serve(&peer, &mut buffers) {
                     Ok(Served::Whole) => {}
                     Ok(Served::HandOver(speech, have)) => {
@@ -201,7 +212,7 @@ impl Pool {
         let mut web = lock(&self.web);
         // `stop` takes it away after this is set.
         if web.is_none() && !self.is_stopping() {
-            *web = Web::start(self.cpu, self.limits, &self.name).ok();
+            *web = Web::start(self.cpu, self.limits, &self.shared.name).ok();
         }
         match (&*web, Arc::try_unwrap(stream)) {
             (Some(web), Ok(stream)) => web.welcome(Guest {

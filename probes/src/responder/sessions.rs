@@ -22,10 +22,20 @@ pub(super) struct Sessions {
     socket: UdpSocket,
     /// What the numbers are made with that prove an address.
     secret: RandomState,
-    /// Where the last hello of each session came from.
-    open: Mutex<BTreeMap<u64, Option<SocketAddr>>>,
+    /// The last hello of each session.
+    open: Mutex<BTreeMap<u64, Option<Hello>>>,
     /// Taken while a port is bound a second time.
     binding: Mutex<()>,
+}
+
+/// How a client said hello.
+#[derive(Debug, Clone, Copy)]
+struct Hello {
+    /// Its own address.
+    from: SocketAddr,
+    /// The address of the responder that it reached, where there are several: a service may have chosen another for its
+    /// datagrams than for its connection.
+    asked: Option<IpAddr>,
 }
 
 /// One session; ends when dropped.
@@ -59,8 +69,8 @@ impl Sessions {
     }
 
     /// Takes note of a hello; returns the number with which to answer it, if its session exists.
-    pub(super) fn hello(&self, token: u64, from: SocketAddr) -> Option<u64> {
-        *lock(&self.open).get_mut(&token)? = Some(from);
+    pub(super) fn hello(&self, token: u64, from: SocketAddr, asked: Option<IpAddr>) -> Option<u64> {
+        *lock(&self.open).get_mut(&token)? = Some(Hello { from, asked });
         Some(self.number(token, from))
     }
 
@@ -88,12 +98,13 @@ impl Sessions {
         }
         socket.connect(&client.into())?;
         let socket = socket.into();
-        self.answer_stolen(&socket);
+        Self::answer_stolen(&socket);
         Ok(socket)
     }
 
-    /// Answers what others sent between bind and connect, when the new socket heard everybody.
-    fn answer_stolen(&self, socket: &UdpSocket) {
+    /// Answers what others sent between bind and connect, when the new socket heard everybody. It has the address that
+    /// they asked.
+    fn answer_stolen(socket: &UdpSocket) {
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         if socket.set_nonblocking(true).is_err() {
             return;
@@ -103,7 +114,7 @@ impl Sessions {
             if Header::read_from(datagram).is_ok_and(|header| header.kind == Kind::Request) {
                 Header::turn(datagram);
                 // A reply that the kernel refuses is lost, as it may be on the wire.
-                let _ = self.socket.send_to(datagram, from);
+                let _ = socket.send_to(datagram, from);
             }
         }
         // Should it fail, receiving fails with it, and nothing is measured.
@@ -113,7 +124,7 @@ impl Sessions {
 
 impl Session {
     /// Returns a socket for the address that says the right number; `local` is the responder's own address, as
-    /// the client's TCP connection has it.
+    /// the client's TCP connection has it, unless the client's datagrams reached another.
     ///
     /// # Errors
     ///
@@ -122,11 +133,11 @@ impl Session {
         let heard = lock(&self.sessions.open).get(&self.token).copied();
         let client = heard
             .flatten()
-            .filter(|&from| self.sessions.number(self.token, from) == number);
-        let Some(client) = client else {
+            .filter(|hello| self.sessions.number(self.token, hello.from) == number);
+        let Some(Hello { from, asked }) = client else {
             return Err("the address for datagrams is not proven".to_owned());
         };
-        let socket = self.sessions.connect(local, client);
+        let socket = self.sessions.connect(asked.unwrap_or(local), from);
         socket.map_err(|error| format!("no socket for datagrams: {error}"))
     }
 }
@@ -153,24 +164,33 @@ mod tests {
         let session = sessions.open().unwrap();
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         let from = client.local_addr().unwrap();
-        assert_eq!(sessions.hello(session.token.wrapping_add(1), from), None);
-        let number = sessions.hello(session.token, from).unwrap();
+        assert_eq!(
+            sessions.hello(session.token.wrapping_add(1), from, None),
+            None
+        );
+        let number = sessions.hello(session.token, from, None).unwrap();
         let victim: SocketAddr = "127.0.0.1:9".parse().unwrap();
         // A number holds for its address alone.
-        sessions.hello(session.token, victim).unwrap();
+        sessions.hello(session.token, victim, None).unwrap();
         assert!(session.bind(address.ip(), number).is_err());
-        sessions.hello(session.token, from).unwrap();
+        sessions.hello(session.token, from, None).unwrap();
         assert!(session.bind(address.ip(), number.wrapping_add(1)).is_err());
         let socket = session.bind(address.ip(), number).unwrap();
         assert_eq!(socket.local_addr().unwrap(), address);
         assert_eq!(socket.peer_addr().unwrap(), from);
         // A second session of another client stands beside it, a stranger doesn't.
         let other = sessions.open().unwrap();
-        let number = sessions.hello(other.token, victim).unwrap();
+        let number = sessions.hello(other.token, victim, None).unwrap();
         assert!(other.bind(address.ip(), number).is_ok());
         assert!(UdpSocket::bind(address).is_err());
+        // A service may lead datagrams to another address than the connection.
+        let third = sessions.open().unwrap();
+        let elsewhere = "127.0.0.2".parse().unwrap();
+        let number = sessions.hello(third.token, from, Some(elsewhere)).unwrap();
+        let socket = third.bind(address.ip(), number).unwrap();
+        assert_eq!(socket.local_addr().unwrap().ip(), elsewhere);
         let token = session.token;
         drop(session);
-        assert_eq!(sessions.hello(token, from), None);
+        assert_eq!(sessions.hello(token, from, None), None);
     }
 }

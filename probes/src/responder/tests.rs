@@ -353,6 +353,11 @@ fn a_datagram_is_answered_from_the_address_that_was_asked() {
         let responder = Responder::start(&on(bind.parse().unwrap())).unwrap();
         let asked = SocketAddr::new(asked.parse().unwrap(), responder.port());
         let socket = UdpSocket::bind(client).unwrap();
+        let mut stream = connect(asked);
+        stream
+            .write_all(b"GET /bytes/0 HTTP/1.1\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        assert!(rest(stream).starts_with(b"HTTP/1.1 200"));
         socket
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
@@ -376,6 +381,12 @@ fn a_datagram_is_answered_from_the_address_that_was_asked() {
             let header = Header::read_from(&reply[..len]).unwrap();
             assert_eq!((header.kind, header.sequence), (Kind::Reply, sequence));
         }
+        let expected = Answered {
+            address: asked.ip(),
+            connections: 1,
+            datagrams: 3,
+        };
+        assert_eq!(responder.answered(), [expected], "bound to {bind}");
     }
 }
 

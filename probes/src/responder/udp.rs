@@ -13,12 +13,13 @@ use socket2::SockRef;
 use super::admission::{Admission, Last};
 use super::sessions::Sessions;
 use super::stamping::Stamping;
+use super::tally::{self, Tally};
 use super::toll::Toll;
 use super::turns::Turns;
 use crate::clock::{Clock as _, Monotonic};
 use crate::error::ProbeError;
 use crate::session;
-use crate::stamps::Received;
+use crate::stamps::{Place, Received};
 use crate::thread::{self, Started};
 use crate::wire::{Header, Kind, MAX_DATAGRAM};
 
@@ -40,6 +41,8 @@ struct Shared {
     sessions: Arc<Sessions>,
     /// Whom to answer; everybody where there is none.
     admission: Option<Arc<Admission>>,
+    /// Counts datagrams where the responder has several addresses.
+    tally: Option<Arc<Tally>>,
     stopping: AtomicBool,
     ignored: AtomicU64,
 }
@@ -50,6 +53,7 @@ impl UdpThread {
         sessions: Arc<Sessions>,
         cpu: Option<u32>,
         admission: Option<Arc<Admission>>,
+        tally: Option<Arc<Tally>>,
         toll: Toll,
         turns: Arc<Turns>,
     ) -> Result<Self, ProbeError> {
@@ -59,6 +63,7 @@ impl UdpThread {
             turns,
             sessions,
             admission,
+            tally,
             stopping: AtomicBool::new(false),
             ignored: AtomicU64::new(0),
         });
@@ -96,14 +101,18 @@ impl Shared {
         let mut buffer = vec![0; MAX_DATAGRAM + 1];
         let mut stamping = Stamping::new(&self.socket);
         let mut last = Last::default();
+        let mut last_address = tally::Last::default();
         while !self.stopping.load(Ordering::Relaxed) {
             match stamping.receive(&mut buffer) {
                 Ok(received) => {
                     let datagram = &mut buffer[..received.len];
                     if let Some(admission) = &self.admission
-                        && !self.passes(admission, datagram, received.from, &mut last)
+                        && !self.passes(admission, datagram, &received, &mut last)
                     {
                         continue;
+                    }
+                    if let (Some(tally), Some(to)) = (&self.tally, &received.to) {
+                        tally.datagram(to, &mut last_address);
                     }
                     self.answer(datagram, &received, &mut stamping);
                 }
@@ -121,9 +130,10 @@ impl Shared {
         received: &Received<SockaddrStorage>,
     ) -> bool {
         let from = received.from.filter(|_| hello.kind == Kind::Hello);
+        let asked = received.to.as_ref().map(Place::address);
         let number = from
             .and_then(address)
-            .and_then(|from| self.sessions.hello(hello.token, from));
+            .and_then(|from| self.sessions.hello(hello.token, from, asked));
         let (Some(from), Some(sequence)) = (from, number) else {
             return false;
         };
@@ -143,10 +153,10 @@ impl Shared {
         &self,
         admission: &Admission,
         datagram: &[u8],
-        from: Option<SockaddrStorage>,
+        received: &Received<SockaddrStorage>,
         last: &mut Last,
     ) -> bool {
-        let Some((raw, from)) = from.and_then(|raw| Some((raw, address(raw)?))) else {
+        let Some((raw, from)) = received.from.and_then(|raw| Some((raw, address(raw)?))) else {
             return false;
         };
         if !session::is_session(datagram) && admission.knows_again(from.ip(), last) {
@@ -154,9 +164,7 @@ impl Shared {
         }
         match admission.take(datagram, from) {
             // An answer that the kernel refuses is lost, as it may be on the wire: the peer asks again.
-            Some(answer) => {
-                let _ = sendto(self.socket.as_raw_fd(), &answer, &raw, MsgFlags::empty());
-            }
+            Some(answer) => self.send(&answer, &raw, received),
             None => {
                 self.ignored.fetch_add(1, Ordering::Relaxed);
             }

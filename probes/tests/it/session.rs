@@ -19,7 +19,11 @@ use crate::traffic::job;
 const KEY: [u8; 32] = [3; 32];
 
 fn responder() -> (Responder, SocketAddr) {
-    let bind = Ipv4Addr::LOCALHOST.into();
+    responder_on(Ipv4Addr::LOCALHOST)
+}
+
+fn responder_on(bind: Ipv4Addr) -> (Responder, SocketAddr) {
+    let bind = bind.into();
     let serve = Serve {
         bind,
         port: 0,
@@ -79,6 +83,23 @@ fn who_has_the_key_is_answered() {
         assert_eq!(report.outcome.lost, 0);
     }
     assert_eq!(responder.ignored().datagrams, 0);
+}
+
+/// The route to loopback would choose 127.0.0.1, which nobody asked.
+#[test]
+fn a_responder_on_all_addresses_answers_from_the_one_that_was_asked() {
+    let (responder, address) = responder_on(Ipv4Addr::UNSPECIFIED);
+    let asked = Ipv4Addr::new(127, 0, 0, 2).into();
+    for traffic in traffics() {
+        let target = SocketAddr::new(asked, address.port());
+        let report = job::arm(&keyed(traffic, target, KEY)).unwrap().run();
+        assert!(report.outcome.replied > 0);
+        assert_eq!(report.outcome.lost, 0);
+    }
+    let answered = responder.answered();
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    assert_eq!(answered[0].address, asked);
+    assert!(answered[0].connections >= 3 && answered[0].datagrams > 0);
 }
 
 #[test]
