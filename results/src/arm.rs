@@ -396,6 +396,10 @@ impl Access {
     }
 }
 
+#[expect(
+    clippy::derivable_impls,
+    reason = "the macro writes the derives of every dimension"
+)]
 impl Default for Access {
     fn default() -> Self {
         Self::ClusterIp

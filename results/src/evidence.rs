@@ -21,7 +21,7 @@ pub struct DatapathCounters {
     /// What the load balancer that translates each packet did; `None` where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tc_lb: Option<PacketTranslations>,
-    /// Generation of each node's nf_tables rules, which the kernel raises whenever somebody changes them; in a
+    /// Generation of each node's `nf_tables` rules, which the kernel raises whenever somebody changes them; in a
     /// difference how often they were changed. Without nodes that have one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rule_generations: Vec<RuleGeneration>,
@@ -71,7 +71,7 @@ pub struct PacketTranslations {
     pub forgotten: u64,
 }
 
-/// Generation of the nf_tables rules of one node.
+/// Generation of the `nf_tables` rules of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleGeneration {
     /// The node, `a` or `b`.

@@ -24,10 +24,6 @@ impl Standing {
 
     /// Returns whether nothing stands there.
     #[must_use]
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde passes a reference"
-    )]
     pub const fn is_none(&self) -> bool {
         self.policies == 0 && self.connections == 0
     }

@@ -24,7 +24,8 @@ static SHIPPED: &[Shipped] = &shipped![
     "service-scaling",
     "bbr",
     "sysctl-folklore",
-    "conntrack-exhaustion"
+    "conntrack-exhaustion",
+    "service-balance"
 ];
 
 /// Returns the shipped scenarios, in the order in which a newcomer would run them.

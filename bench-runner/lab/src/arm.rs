@@ -15,7 +15,9 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use tollgate_results::arm::{self, Datapath, Family, Name, Pods, Service, Wire};
-use tollgate_results::evidence::{ConntrackEntries, DatapathCounters, DeviceCounters, Translation};
+use tollgate_results::evidence::{
+    ConntrackEntries, DatapathCounters, DeviceCounters, RuleGeneration, Translation,
+};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::kernel::ConntrackTable;
 use tollgate_results::line::LineFacts;
@@ -25,6 +27,7 @@ use self::namespace::{Made, Namespace};
 use crate::address::{self, Side};
 use crate::anatomy::PacketClock;
 use crate::base;
+use crate::bpf::Pair;
 use crate::bpf::ProgramRuns;
 use crate::cgroup::ArmGroup;
 use crate::congestion::Congestion;
@@ -34,9 +37,9 @@ use crate::fast_path::FastPath;
 use crate::line::RunningLine;
 use crate::process::{Agent, Inside, StandIn};
 use crate::protocol::{ArmEndpoints, CommandLine, Role};
-use crate::service_path::{self, ServicePath};
+use crate::service_path::{self, Ground, ServicePath};
 use crate::topology::{Place, Topology};
-use crate::{clock, conntrack};
+use crate::{clock, conntrack, rules, standing};
 
 /// Port of the server in every arm.
 pub(crate) const SERVER_PORT: u16 = 8080;
@@ -120,6 +123,11 @@ impl Arm {
         };
         arm.attach(&topology)?;
         arm.program(&topology, seed)?;
+        for side in Side::BOTH {
+            let node = &arm.at(Place::Node(side))?.netns;
+            standing::load(datapath.standing, datapath.family, node)?;
+        }
+        notes.extend(standing::note(datapath.standing));
         arm.keep_full(&mut kernel)?;
         let programmed = arm.path.as_ref().map(ServicePath::programmed);
         arm.stand_ins = stand_ins(name, &arm.endpoints, scratch)?;
@@ -158,15 +166,12 @@ impl Arm {
 
     /// Programs the services, if the arm has any.
     fn program(&mut self, topology: &Topology, seed: u64) -> Result<(), LabError> {
-        let node = |side| self.at(Place::Node(side)).map(|node| &node.netns);
-        let nodes = [node(Side::A)?, node(Side::B)?];
         let servers: Vec<_> = topology
             .servers
             .iter()
             .map(|address| SocketAddr::new(*address, SERVER_PORT))
             .collect();
-        let group = self.group.as_ref();
-        self.path = ServicePath::program(&self.datapath, &servers, seed, nodes, group)?;
+        self.path = ServicePath::program(&self.datapath, &servers, seed, self.ground()?)?;
         let service = self.path.as_ref().map(ServicePath::address);
         self.endpoints = addresses(topology, self.datapath.family, service);
         Ok(())
@@ -191,6 +196,33 @@ impl Arm {
         let node = |side| self.at(Place::Node(side)).map(|node| &node.netns);
         let nodes = [node(Side::A)?, node(Side::B)?];
         line.calibrate(nodes, self.datapath.family).map(Some)
+    }
+
+    /// Returns where a service path is made.
+    fn ground(&self) -> Result<Ground<'_>, LabError> {
+        let node = |side| self.at(Place::Node(side)).map(|node| &node.netns);
+        let end = |place, name: &str| {
+            let site = self.at(place)?;
+            let links = site.netlink.links()?.into_iter();
+            let found = links
+                .filter(|link| link.name == name)
+                .map(|link| link.index);
+            Ok::<_, LabError>(found.map(|index| (&site.netns, index)).next())
+        };
+        let pair = if self.client_place == Place::Pod(Side::A) {
+            end(Place::Node(Side::A), "veth0")?.zip(end(self.client_place, "eth0")?)
+        } else {
+            None
+        };
+        Ok(Ground {
+            nodes: [node(Side::A)?, node(Side::B)?],
+            pair: pair.map(|(host, pod)| Pair {
+                host,
+                pod,
+                skips_host: self.datapath.pods == Pods::Ebpf,
+            }),
+            group: self.group.as_ref(),
+        })
     }
 
     pub(crate) fn datapath(&self) -> &Datapath {
@@ -291,8 +323,13 @@ impl Arm {
             let refusals = node.netns.enter(|| conntrack::refusals(&name));
             counters.conntrack_refusals.extend(refusals.ok());
             counters.conntrack_entries.push(ConntrackEntries {
-                node: name,
+                node: name.clone(),
                 entries,
+            });
+            let generation = node.netns.enter(rules::generation)?;
+            counters.rule_generations.push(RuleGeneration {
+                node: name,
+                generation,
             });
         }
         for fast_path in &self.fast_paths {
@@ -301,8 +338,7 @@ impl Arm {
         counters.line = self.line.as_ref().map(RunningLine::counters);
         if let Some(path) = &self.path {
             let node = &self.at(Place::Node(Side::A))?.netns;
-            counters.service_rule_packets = path.rule_packets(node)?;
-            counters.socket_lb_translations = path.translations()?;
+            path.counters(node, &mut counters)?;
         }
         Ok(counters)
     }

@@ -58,7 +58,8 @@ pub(crate) fn device_sysctls(sysctls: &[(&str, &str)]) -> Result<(), LabError> {
         .try_for_each(|(name, value)| set(name, value))
 }
 
-fn set(name: &str, value: &str) -> Result<(), LabError> {
+/// Sets a sysctl of the namespace that the caller is in, and reads it back.
+pub(crate) fn set(name: &str, value: &str) -> Result<(), LabError> {
     let path = Path::new("/proc/sys").join(name);
     let read = || fs::read_to_string(&path).doing(|| format!("read the sysctl `{name}`"));
     // Most hold already, and a namespace of an ordinary user may read more than it may write.

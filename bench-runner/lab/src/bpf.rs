@@ -5,16 +5,20 @@
 //! the process ends. An arm owns its values, so nothing outlives the arm.
 //!
 //! - [`SocketLb`]: a service's address translated at the client's socket
+//! - [`TcLb`]: a service's address translated in each packet at the client's veth pair
 //! - [`ProgramRuns`]: what running a program costs
 
+mod entries;
 mod loader;
 mod privileges;
 mod raw;
 mod runs;
 mod socket_lb;
+mod tc_lb;
 
 pub(crate) use self::loader::{Code, Loaded, Table, objects, resize};
 pub(crate) use self::privileges::{BPF, NET_ADMIN, Needs, PERFMON};
 pub use self::runs::ProgramRuns;
 pub(crate) use self::runs::count_runs;
 pub use self::socket_lb::{SocketLb, available};
+pub(crate) use self::tc_lb::{Pair, TcLb, available as tc_lb_available};

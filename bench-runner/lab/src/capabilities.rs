@@ -16,7 +16,7 @@ use crate::netlink::{LOOPBACK, Netlink};
 use crate::netns::NetNs;
 use crate::rules::{self, Backend};
 use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site, Topology, Tunnel};
-use crate::{address, base, bpf, fast_path, line, tuning, wireguard};
+use crate::{address, base, bpf, fast_path, ipvs, line, tuning, wireguard};
 
 /// Index of the device that eBPF programs are tried at.
 const TRIED: u32 = 11;
@@ -143,7 +143,7 @@ impl Found {
             Service::IptablesNft => needs.push(&self.iptables_nft),
             Service::Nftables => needs.push(&self.nftables),
             Service::SocketLb => needs.push(&self.socket_lb),
-            Service::TcLb => needs.push(&self.tc_lb),
+            Service::TcLb => needs.extend([&self.tc_lb, &self.tcx]),
             Service::Ipvs => needs.push(&self.ipvs),
         }
         let by_rules = !matches!(
@@ -166,13 +166,14 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
             found.tcx = fast_path::available(&netns, TRIED).err();
             found.line = line::available(&netns, port("try4", 41));
             programs(&mut found, &netns);
+            let ipvs = netns.enter(|| Ok(ipvs::available()));
+            found.ipvs = ipvs.unwrap_or_else(|error| Err(error.chain())).err();
         }
         Err(error) => found.veth = Some(error.chain()),
     }
     found.ipv6 = (!Path::new("/proc/sys/net/ipv6").exists())
         .then(|| "this kernel has no IPv6, or it was started with ipv6.disable=1".to_owned());
-    let later = |service| Some(format!("this build of the lab has no {service}"));
-    (found.tc_lb, found.ipvs) = (later(Service::TcLb), later(Service::Ipvs));
+    found.tc_lb = bpf::tc_lb_available().err();
     found.bridge_rules = base::bridge_note().map(|note| {
         format!(
             "{note}; between pods of one bridge nobody would translate the replies of a service"

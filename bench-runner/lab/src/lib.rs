@@ -29,6 +29,7 @@ pub mod conntrack;
 mod error;
 mod fast_path;
 pub mod holder;
+mod ipvs;
 pub mod kept;
 mod lab;
 mod line;
@@ -40,6 +41,7 @@ mod protocol;
 pub mod rules;
 mod service_path;
 pub mod services;
+mod standing;
 #[cfg(test)]
 mod testing;
 mod topology;

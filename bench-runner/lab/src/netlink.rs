@@ -1,10 +1,11 @@
 //! Devices, addresses, neighbours, routes and packet counters of one namespace, over rtnetlink.
 
+pub(crate) mod plain;
 mod qdisc;
 mod tunnel;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::RawFd;
 
 use futures_util::TryStreamExt as _;
@@ -16,7 +17,7 @@ use rtnetlink::packet_route::link::{
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
 use rtnetlink::{
-    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth,
+    Handle, LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth,
     RouteMessageBuilder,
 };
 use tokio::runtime::{Builder, Runtime};
@@ -157,6 +158,39 @@ impl Netlink {
             self.handle.link().set_port(hairpin).execute().await?;
         }
         Ok(())
+    }
+
+    /// Makes a device that no packet leaves by, with addresses of its own. It stays down, as kube-proxy's does, but for
+    /// IPv6, where only a device that is up has addresses.
+    pub(crate) fn dummy(
+        &self,
+        name: &str,
+        addresses: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<(), LabError> {
+        self.runtime.block_on(async {
+            let mut addresses = addresses.into_iter().peekable();
+            let mut message = LinkDummy::new(name);
+            if addresses.peek().is_some_and(IpAddr::is_ipv6) {
+                message = message.up();
+            }
+            let made = self.handle.link().add(message.build()).execute().await;
+            made.doing(|| format!("make the device `{name}`"))?;
+            let found = self.handle.link().get().match_name(name.to_owned());
+            let found = found.execute().try_next().await;
+            let found = found.doing(|| format!("find the device `{name}`"))?;
+            let device = found.map_or(0, |link| link.header.index);
+            for own in addresses {
+                let prefix = if own.is_ipv4() { 32 } else { 128 };
+                let mut request = self.handle.address().add(device, own, prefix);
+                if own.is_ipv6() {
+                    let flags = &mut request.message_mut().header.flags;
+                    flags.insert(AddressHeaderFlags::Nodad);
+                }
+                let added = request.execute().await;
+                added.doing(|| format!("add the address {own} to `{name}`"))?;
+            }
+            Ok(())
+        })
     }
 
     async fn addresses(&self, site: &Site) -> Result<(), LabError> {

@@ -1,6 +1,7 @@
 //! Loading rules as kube-proxy does, with the system's own programs, and reading the counters of the service
 //! under test. All of it works on the network namespace of the calling thread.
 
+mod generation;
 mod program;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use nix::sys::socket::{
 use tollgate_results::arm::{Family, Service};
 use tollgate_results::outcome::Protocol;
 
+pub(crate) use self::generation::generation;
 use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::services::{self, ENDPOINT_CHAIN, ServiceSet};
 
@@ -112,18 +114,33 @@ pub fn service_packets(service: Service, services: &ServiceSet) -> Result<Option
     let mut packets = 0_u64;
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         let chain = services::service_chain(services.under_test(protocol));
-        let count = chain_packets(backend, services.family(), &chain);
+        let rules = services.under_test(protocol);
+        // With affinity each endpoint has a rule for the clients that it knows already.
+        let expected = rules.endpoints.len() * if rules.affinity { 2 } else { 1 };
+        let count = chain_packets(backend, services.family(), &chain, expected);
         packets = packets.saturating_add(count.doing(|| format!("count packets in {chain}"))?);
     }
     Ok(Some(packets))
 }
 
-/// Sums what went on from a service's chain to its endpoints.
-fn chain_packets(backend: Backend, family: Family, chain: &str) -> Result<u64, LabErrorKind> {
+/// Sums what went on from a service's chain to its endpoints, by so many rules.
+fn chain_packets(
+    backend: Backend,
+    family: Family,
+    chain: &str,
+    expected: usize,
+) -> Result<u64, LabErrorKind> {
     let program = format!("{}-{backend}", iptables_name(family));
     let arguments = ["-w", LOCK_WAIT, "-t", "nat", "-n", "-v", "-x", "-L", chain];
     let listing = program::run(&program, &arguments, "")?;
-    Ok(listing.lines().filter_map(endpoint_packets).sum())
+    let counts: Vec<u64> = listing.lines().filter_map(endpoint_packets).collect();
+    if counts.len() != expected {
+        return Err(LabErrorKind::Impossible(format!(
+            "{} of its {expected} rules are there: somebody flushed or changed them",
+            counts.len()
+        )));
+    }
+    Ok(counts.iter().sum())
 }
 
 /// Reads the packets of a listed rule that leads to an endpoint.

@@ -2,28 +2,50 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tollgate_results::arm::{Datapath, Service, Services};
-use tollgate_results::evidence::Translation;
+use tollgate_results::arm::{Datapath, Pods, Service, Services};
+use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::outcome::{Flow, Protocol};
 
 use crate::address::{self, Side};
-use crate::bpf::{ProgramRuns, SocketLb};
+use crate::bpf::{Pair, ProgramRuns, SocketLb, TcLb};
 use crate::cgroup::ArmGroup;
 use crate::error::LabError;
+use crate::netlink::Netlink;
 use crate::netns::NetNs;
 use crate::services::{self, ServiceSet};
-use crate::{clock, conntrack, rules};
+use crate::{clock, conntrack, ipvs, rules};
 
 /// What translates the service's address.
 #[derive(Debug)]
 pub(crate) struct ServicePath {
     service: Service,
     services: ServiceSet,
-    /// eBPF programs of the client's control group, where that is the path.
-    socket_lb: Option<Mutex<SocketLb>>,
+    programs: Programs,
     programmed: Programmed,
+}
+
+/// eBPF programs that translate.
+#[derive(Debug)]
+enum Programs {
+    /// None: rules do, or the kernel's own balancer.
+    None,
+    /// Those of the client's control group.
+    Socket(Mutex<SocketLb>),
+    /// Those of the client's veth pair.
+    Packets(Mutex<TcLb>),
+}
+
+/// Where a service path is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    /// The two nodes, the client's first.
+    pub(crate) nodes: [&'a NetNs; 2],
+    /// The client's veth pair, where it has one.
+    pub(crate) pair: Option<Pair<'a>>,
+    /// The client's control group, where it has one.
+    pub(crate) group: Option<&'a ArmGroup>,
 }
 
 /// What was programmed for the services of an arm.
@@ -31,19 +53,18 @@ pub(crate) struct ServicePath {
 pub(crate) struct Programmed {
     /// How long it took on the client's node.
     pub(crate) time_ns: u64,
-    /// Rules, elements or map entries.
+    /// Rules, elements, virtual servers or map entries.
     pub(crate) count: u64,
 }
 
 impl ServicePath {
-    /// Programs the services as the datapath asks: rules on both nodes, as kube-proxy would, or eBPF for the
-    /// client. `servers` are the endpoints of the service under test. `None` where the arm has no services.
+    /// Programs the services as the datapath asks: rules or virtual servers on both nodes, as kube-proxy would, or eBPF
+    /// for the client. `servers` are the endpoints of the service under test. `None` where the arm has no services.
     pub(crate) fn program(
         datapath: &Datapath,
         servers: &[SocketAddr],
         seed: u64,
-        nodes: [&NetNs; 2],
-        group: Option<&ArmGroup>,
+        ground: Ground<'_>,
     ) -> Result<Option<Self>, LabError> {
         let (service, family) = (datapath.service, datapath.family);
         if service == Service::None {
@@ -56,20 +77,17 @@ impl ServicePath {
             ));
         };
         let services = ServiceSet::new(&counts, family, servers, seed);
-        let node = |side| address::node(side, family);
         let start = clock::now();
-        let by_socket = service == Service::SocketLb;
-        let socket_lb = by_socket.then(|| load(group, &services)).transpose()?;
-        nodes[0].enter(|| rules::program(service, &services, node(Side::A)))?;
+        let programs = load(datapath, &services, ground)?;
+        node(service, &services, ground.nodes[0], Side::A)?;
         let time_ns = clock::since_ns(start);
-        nodes[1].enter(|| rules::program(service, &services, node(Side::B)))?;
-        let count = count(service, &services, node(Side::A));
-        let programmed = Programmed { time_ns, count };
+        node(service, &services, ground.nodes[1], Side::B)?;
+        let count = count(service, &services, address::node(Side::A, family));
         Ok(Some(Self {
             service,
             services,
-            socket_lb,
-            programmed,
+            programs,
+            programmed: Programmed { time_ns, count },
         }))
     }
 
@@ -78,73 +96,129 @@ impl ServicePath {
         self.programmed
     }
 
-    /// Returns the address of the service under test.
+    /// Returns the address by which the client asks for the service under test.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.services.under_test(Protocol::Tcp).address
+        self.services.under_test(Protocol::Tcp).asked_on(Side::A)
     }
 
-    /// Returns the packets that met the rules of the service under test on the client's node; `None` where it
-    /// has no counted rules.
-    pub(crate) fn rule_packets(&self, node: &NetNs) -> Result<Option<u64>, LabError> {
-        match self.service {
-            Service::IptablesLegacy | Service::IptablesNft => {
-                node.enter(|| rules::service_packets(self.service, &self.services))
+    /// Adds what the path has counted, on the client's node.
+    ///
+    /// # Errors
+    /// What is to be read is not there any more.
+    pub(crate) fn counters(
+        &self,
+        node: &NetNs,
+        counters: &mut DatapathCounters,
+    ) -> Result<(), LabError> {
+        match &self.programs {
+            Programs::Socket(lb) => {
+                counters.socket_lb_translations = Some(lock(lb).translations()?);
             }
-            Service::None
-            | Service::Nftables
-            | Service::SocketLb
-            | Service::TcLb
-            | Service::Ipvs => Ok(None),
+            Programs::Packets(lb) => counters.tc_lb = Some(lock(lb).counters()?),
+            Programs::None => {
+                counters.service_rule_packets = node.enter(|| match self.service {
+                    Service::Ipvs => ipvs::connections(&self.services, Side::A).map(Some),
+                    _ => rules::service_packets(self.service, &self.services),
+                })?;
+            }
         }
-    }
-
-    /// Returns what the socket load balancer translated; `None` where there is none.
-    pub(crate) fn translations(&self) -> Result<Option<u64>, LabError> {
-        let Some(lb) = &self.socket_lb else {
-            return Ok(None);
-        };
-        lb.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .translations()
-            .map(Some)
+        Ok(())
     }
 
     /// Lists the eBPF programs of the path with their runs; none where it is made of rules.
     pub(crate) fn runs(&self) -> Result<Vec<ProgramRuns>, LabError> {
-        match &self.socket_lb {
-            Some(lb) => lb.lock().unwrap_or_else(PoisonError::into_inner).runs(),
-            None => Ok(Vec::new()),
+        match &self.programs {
+            Programs::Socket(lb) => lock(lb).runs(),
+            Programs::Packets(lb) => lock(lb).runs(),
+            Programs::None => Ok(Vec::new()),
         }
     }
 
-    /// Returns the addresses that a connection to the service may end at.
-    pub(crate) fn endpoints(&self, protocol: Protocol) -> &[SocketAddr] {
-        &self.services.under_test(protocol).endpoints
+    /// Asks the client's node about a connection that was meant for the service.
+    pub(crate) fn translation(&self, node: &NetNs, flow: &Flow) -> Result<Translation, LabError> {
+        let endpoints = &self.services.under_test(flow.protocol).endpoints;
+        let tracked = node.enter(|| conntrack::translation(flow, endpoints))?;
+        let Programs::Packets(lb) = &self.programs else {
+            return Ok(tracked);
+        };
+        // A node that knows the connection by the service's address has seen it before the programs did.
+        let unseen = matches!(
+            tracked,
+            Translation::AtTheSocket { .. } | Translation::Untracked
+        );
+        let endpoint = lock(lb).endpoint(flow)?.filter(|_| unseen);
+        Ok(endpoint.map_or(tracked, |endpoint| Translation::BeforeTheNode { endpoint }))
     }
 }
 
-/// Asks connection tracking on the client's node about a connection that may have been meant for a service.
+/// Asks the client's node about a connection; `path` is what translates where it may have been meant for a service.
 pub(crate) fn translation(
     path: Option<&ServicePath>,
     node: &NetNs,
     flow: &Flow,
 ) -> Result<Translation, LabError> {
-    let endpoints = path.map_or(&[][..], |path| path.endpoints(flow.protocol));
-    node.enter(|| conntrack::translation(flow, endpoints))
+    match path {
+        Some(path) => path.translation(node, flow),
+        None => node.enter(|| conntrack::translation(flow, &[])),
+    }
 }
 
 const fn in_range(services: Services) -> bool {
     matches!(services.count, 1..=50_000) && matches!(services.endpoints, 1..=100)
 }
 
-fn load(group: Option<&ArmGroup>, services: &ServiceSet) -> Result<Mutex<SocketLb>, LabError> {
-    let group = group.ok_or_else(|| {
-        LabError::said(
-            "attach the socket load balancer",
-            "the client has no control group: it takes root and a cgroup version 2 hierarchy",
-        )
-    })?;
-    SocketLb::load(group.directory.as_fd(), services).map(Mutex::new)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Loads the programs that translate, if programs do.
+fn load(
+    datapath: &Datapath,
+    services: &ServiceSet,
+    ground: Ground<'_>,
+) -> Result<Programs, LabError> {
+    match datapath.service {
+        Service::SocketLb => {
+            let group = ground.group.ok_or_else(|| {
+                LabError::said(
+                    "attach the socket load balancer",
+                    "the client has no control group: it takes root and a cgroup version 2 hierarchy",
+                )
+            })?;
+            let lb = SocketLb::load(group.directory.as_fd(), services)?;
+            Ok(Programs::Socket(Mutex::new(lb)))
+        }
+        Service::TcLb => {
+            let pair = ground.pair.filter(|_| datapath.pods != Pods::Host);
+            let pair = pair.ok_or_else(|| {
+                LabError::said(
+                    "attach the packet load balancer",
+                    "the client has no pod with a veth pair; choose pods that have one, or socket-lb",
+                )
+            })?;
+            Ok(Programs::Packets(Mutex::new(TcLb::load(services, pair)?)))
+        }
+        Service::None
+        | Service::IptablesLegacy
+        | Service::IptablesNft
+        | Service::Nftables
+        | Service::Ipvs => Ok(Programs::None),
+    }
+}
+
+/// Gives one node its rules or virtual servers, if those translate.
+fn node(
+    service: Service,
+    services: &ServiceSet,
+    netns: &NetNs,
+    side: Side,
+) -> Result<(), LabError> {
+    if service == Service::Ipvs {
+        Netlink::open(netns)?.dummy(ipvs::DEVICE, ipvs::addresses(services))?;
+        return netns.enter(|| ipvs::program(services, side));
+    }
+    let address = address::node(side, services.family());
+    netns.enter(|| rules::program(service, services, address))
 }
 
 /// Counts what one node was given.
@@ -154,8 +228,12 @@ fn count(service: Service, services: &ServiceSet, node: IpAddr) -> u64 {
             .filter(|line| with.iter().any(|start| line.starts_with(start)))
             .count()
     };
+    let frontends = || {
+        let ports = services.ports().iter();
+        ports.map(|port| (port.frontends().count(), port.endpoints.len()))
+    };
     let count = match service {
-        Service::None | Service::Ipvs => 0,
+        Service::None => 0,
         Service::IptablesLegacy | Service::IptablesNft => {
             starting(&services::iptables(services, usize::MAX), &["-A "])
         }
@@ -163,8 +241,14 @@ fn count(service: Service, services: &ServiceSet, node: IpAddr) -> u64 {
             .iter()
             .map(|text| starting(text, &["add rule ", "add element "]))
             .sum(),
-        // One entry for each port, and for each endpoint one in either map.
-        Service::SocketLb | Service::TcLb => services.ports().len() + 2 * services.endpoints(),
+        // For each address that is asked for one entry and one for each endpoint, and the endpoints themselves.
+        Service::SocketLb | Service::TcLb => frontends()
+            .map(|(frontends, endpoints)| frontends * (1 + endpoints) + endpoints)
+            .sum(),
+        // Those of the other node are asked for there.
+        Service::Ipvs => frontends()
+            .map(|(frontends, endpoints)| frontends.min(2) * (1 + endpoints))
+            .sum(),
     };
     u64::try_from(count).unwrap_or(u64::MAX)
 }

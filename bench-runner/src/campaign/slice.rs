@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::counters::Counters;
-use tollgate_results::evidence::{Evidence, Translation};
+use tollgate_results::evidence::{DatapathCounters, Evidence, RuleGeneration, Translation};
 use tollgate_results::outcome::{Histograms, JobReport};
 use tollgate_results::plan::Plan;
 use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
@@ -21,6 +21,8 @@ const CONTROL_LIMIT: Duration = Duration::from_secs(15);
 pub(super) struct LiveArm<T: Target> {
     pub(super) deployment: T::Deployment,
     agents: Option<Agents>,
+    /// The rules of its nodes as they were before its first slice.
+    rules: Option<Vec<RuleGeneration>>,
 }
 
 struct Agents {
@@ -33,6 +35,7 @@ impl<T: Target> LiveArm<T> {
         Self {
             deployment,
             agents: None,
+            rules: None,
         }
     }
 
@@ -115,7 +118,12 @@ pub(super) async fn measure<T: Target>(
         planted: plan.arm(&key.arm).and_then(|arm| arm.change.planted),
         key: job.key.clone(),
     };
-    let measuring = exchange(&mut arm.deployment, agents, &serve, &job);
+    // What a user's own commands have started may change rules as it likes.
+    let own = plan
+        .arm(&key.arm)
+        .is_some_and(|arm| arm.change.apply.is_empty());
+    let rules = own.then_some(&mut arm.rules);
+    let measuring = exchange(&mut arm.deployment, agents, rules, &serve, &job);
     tokio::time::timeout(limit, measuring)
         .await
         .with_context(|| format!("no answer from the probes within {} s", limit.as_secs()))?
@@ -150,12 +158,16 @@ pub(crate) async fn start_agent<D: Deployment>(
 async fn exchange<D: Deployment>(
     deployment: &mut D,
     agents: &mut Agents,
+    mut rules: Option<&mut Option<Vec<RuleGeneration>>>,
     serve: &Serve,
     job: &Job,
 ) -> anyhow::Result<(Measured, Histograms)> {
     let Agents { client, server } = agents;
     server.serve(serve).await?;
     let path_before = deployment.counters().await?;
+    if let Some(rules) = rules.as_mut() {
+        unchanged(rules, &path_before)?;
+    }
     let armed = client.arm(job).await?;
     let server_before = server.counters().await?;
     let client_before = client.counters().await?;
@@ -171,7 +183,11 @@ async fn exchange<D: Deployment>(
             reason: "the slice had no connection".to_owned(),
         },
     };
-    let path = deployment.counters().await?.since(&path_before);
+    let path_after = deployment.counters().await?;
+    if let Some(rules) = rules.as_mut() {
+        unchanged(rules, &path_after)?;
+    }
+    let path = path_after.since(&path_before);
     let mut server = server_after.since(&server_before);
     if deployment.site().shares_kernel {
         forget_kernel(&mut server);
@@ -186,6 +202,27 @@ async fn exchange<D: Deployment>(
         },
     };
     Ok((measured, histograms))
+}
+
+/// Fails where somebody has changed the rules of a node since the arm's first slice: it is another arm then.
+fn unchanged(
+    rules: &mut Option<Vec<RuleGeneration>>,
+    now: &DatapathCounters,
+) -> anyhow::Result<()> {
+    let first = rules.get_or_insert_with(|| now.rule_generations.clone());
+    for node in &now.rule_generations {
+        let before = first.iter().find(|before| before.node == node.node);
+        if let Some(before) = before.filter(|before| before.generation != node.generation) {
+            anyhow::bail!(
+                "somebody changed the rules of node {} (generation {} of nf_tables, {} when the arm was first measured); \
+                 deploy the arm anew, and keep others away from its namespaces",
+                node.node,
+                node.generation,
+                before.generation
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Removes what the client's end has counted already: one kernel is counted once.

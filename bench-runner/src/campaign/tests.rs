@@ -13,7 +13,7 @@ use tollgate_reports::standing::standing;
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::arm::{Arm, Datapath, Wire};
 use tollgate_results::change::Change;
-use tollgate_results::evidence::{DatapathCounters, Translation};
+use tollgate_results::evidence::{DatapathCounters, RuleGeneration, Translation};
 use tollgate_results::facts::{ArmFacts, Facts};
 use tollgate_results::outcome::Flow;
 use tollgate_results::plan::Rounds;
@@ -91,6 +91,8 @@ pub(crate) struct MemoryTarget {
     dying: Option<&'static str>,
     disturbed: fn(u32) -> bool,
     real: fn(&Datapath) -> Datapath,
+    /// An arm whose rules somebody changes between two readings, and after which one.
+    meddled: Option<(&'static str, u64)>,
 }
 
 impl MemoryTarget {
@@ -100,6 +102,7 @@ impl MemoryTarget {
             dying: None,
             disturbed: |_| false,
             real: Datapath::clone,
+            meddled: None,
         }
     }
 }
@@ -111,6 +114,9 @@ pub(crate) struct MemoryDeployment {
     packets: u64,
     dies: bool,
     disturbed: fn(u32) -> bool,
+    readings: u64,
+    /// After this reading the rules are others.
+    meddled: Option<u64>,
 }
 
 impl Target for MemoryTarget {
@@ -138,6 +144,11 @@ impl Target for MemoryTarget {
             packets: 0,
             dies: self.dying == Some(arm.name.as_str()),
             disturbed: self.disturbed,
+            readings: 0,
+            meddled: self
+                .meddled
+                .filter(|(name, _)| *name == arm.name.as_str())
+                .map(|(_, reading)| reading),
         })
     }
 
@@ -179,7 +190,15 @@ impl Deployment for MemoryDeployment {
 
     async fn counters(&mut self) -> anyhow::Result<DatapathCounters> {
         self.packets += 10 * agent::REQUESTS;
-        Ok(agent::path(&self.real, self.packets))
+        self.readings += 1;
+        let changed = self.meddled.is_some_and(|last| self.readings > last);
+        Ok(DatapathCounters {
+            rule_generations: vec![RuleGeneration {
+                node: "a".to_owned(),
+                generation: 7 + u64::from(changed),
+            }],
+            ..agent::path(&self.real, self.packets)
+        })
     }
 
     async fn translation(&mut self, _: &Flow) -> Translation {
@@ -388,6 +407,48 @@ async fn an_agent_that_dies_costs_one_slice() {
     let failed = |slice: &&Slice| matches!(slice.record.result, SliceResult::Failed { .. });
     assert_eq!(journal.slices.iter().filter(failed).count(), 1);
     assert_eq!(notes.len(), 1, "{notes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_that_somebody_changes_cost_the_arms_slices_and_no_others() {
+    let (mut record, mut journal) = (record(), MemoryJournal::default());
+    // Two readings to a slice: somebody meddles within the seventh.
+    let mut target = MemoryTarget {
+        meddled: Some(("again", 13)),
+        ..MemoryTarget::honest()
+    };
+    let (result, notes) = run(&mut target, &mut record, &mut journal, None).await;
+    result.unwrap();
+    let of_arm = journal
+        .slices
+        .iter()
+        .filter(|slice| slice.record.key.arm.as_str() == "again");
+    for (number, slice) in of_arm.enumerate() {
+        match &slice.record.result {
+            SliceResult::Measured(_) => assert!(number < 6, "slice {number} has other rules"),
+            SliceResult::Failed { reason } => {
+                assert!(number >= 6, "slice {number}: {reason}");
+                assert!(
+                    reason.contains("somebody changed the rules of node a"),
+                    "{reason}"
+                );
+            }
+        }
+    }
+    let others = journal
+        .slices
+        .iter()
+        .filter(|slice| slice.record.key.arm.as_str() != "again");
+    assert!(others.clone().count() > 6);
+    for slice in others {
+        assert!(matches!(slice.record.result, SliceResult::Measured(_)));
+    }
+    assert!(
+        notes
+            .iter()
+            .all(|note| note.contains("on again: somebody changed")),
+        "{notes:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tollgate_results::arm::{Family, Name, Offloads, Place, Pods, Service, Wire};
+use tollgate_results::arm::{Access, Family, Name, Offloads, Place, Pods, Service, Wire};
 
 /// `tollgate lab`.
 #[derive(Debug, Subcommand)]
@@ -84,12 +84,22 @@ pub struct LabUpArgs {
     /// What carries packets between the nodes: native, vxlan, vxlan-ebpf, geneve, ipip or wireguard
     #[arg(long, default_value = "native", value_name = "KIND")]
     pub wire: Wire,
-    /// What translates the service's address: none, iptables-legacy, iptables-nft, nftables or socket-lb
+    /// What translates the service's address: none, iptables-legacy, iptables-nft, nftables,
+    /// socket-lb, tc-lb or ipvs
     #[arg(long, default_value = "none", value_name = "KIND")]
     pub service: Service,
     /// How many services, the one under test last
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub services: u32,
+    /// How many endpoints each service has
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub endpoints: u32,
+    /// By which address the client asks: cluster-ip or node-port
+    #[arg(long, default_value = "cluster-ip", value_name = "KIND")]
+    pub access: Access,
+    /// Keep a client at the endpoint that it met first
+    #[arg(long)]
+    pub affinity: bool,
     /// ipv4 or ipv6
     #[arg(long, default_value = "ipv4", value_name = "FAMILY")]
     pub family: Family,

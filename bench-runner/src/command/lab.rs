@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use anyhow::ensure;
 use std::os::unix::process::ExitStatusExt as _;
 use tollgate_lab::{Capabilities, LabOptions, Role, kept};
-use tollgate_results::arm::{Datapath, Name, Place, Pods, Service, Services, Wire};
+use tollgate_results::arm::{Access, Datapath, Name, Place, Pods, Service, Services, Wire};
 
 use super::plan::table;
 use crate::cli::{LabCommand, LabUpArgs};
@@ -72,18 +72,39 @@ fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
+fn services(args: &LabUpArgs) -> anyhow::Result<Services> {
     ensure!(
         (1..=50_000).contains(&args.services),
         "--services takes 1 to 50000"
     );
+    ensure!(
+        (1..=100).contains(&args.endpoints),
+        "--endpoints takes 1 to 100"
+    );
+    ensure!(
+        args.access == Access::ClusterIp || args.services <= Services::MOST_NODE_PORTS,
+        "--access node-port takes at most {} --services: nodes keep no more ports for them",
+        Services::MOST_NODE_PORTS
+    );
     let services = Services {
         count: args.services,
+        endpoints: args.endpoints,
+        affinity: args.affinity,
+        access: args.access,
         ..Services::default()
     };
     ensure!(
-        args.service != Service::None || args.services == 1,
-        "--services needs a --service; choose for example iptables-legacy, nftables or tc-lb"
+        args.service != Service::None || services == Services::default(),
+        "--services, --endpoints, --access and --affinity need a --service; choose for example iptables-legacy, nftables or tc-lb"
+    );
+    Ok(services)
+}
+
+fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
+    let services = services(args)?;
+    ensure!(
+        args.service != Service::TcLb || args.pods != Pods::Host,
+        "tc-lb translates at a pod's veth pair; choose other --pods, or --service socket-lb"
     );
     ensure!(
         args.pods != Pods::Host || args.wire == Wire::Native,

@@ -11,4 +11,5 @@ mod history;
 mod hosts;
 mod icmp;
 mod lying;
+mod services;
 mod support;

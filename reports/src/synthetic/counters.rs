@@ -84,7 +84,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
     let endpoint = address(2, 8_080);
     let iptables = matches!(
         carried.service,
-        Service::IptablesLegacy | Service::IptablesNft
+        Service::IptablesLegacy | Service::IptablesNft | Service::Ipvs
     );
     let tracked = match traffic {
         Traffic::TcpCrr {

@@ -248,18 +248,17 @@ impl Totals {
 impl Totals {
     fn translated(&self, requests: &str) -> String {
         let packets = self.packets.unwrap_or_default();
-        let mut text = format!(
-            "{} packets translated one by one for {requests} requests",
-            words::count(packets.forward)
-        );
-        if packets.displaced > 0 {
-            text.push_str(&format!(
+        let forward = words::count(packets.forward);
+        let missed = if packets.displaced == 0 {
+            String::new()
+        } else {
+            format!(
                 "; {} entries of the full connection table gave way, {} packets of open connections missed theirs",
                 words::count(packets.displaced),
                 words::count(packets.forgotten)
-            ));
-        }
-        text
+            )
+        };
+        format!("{forward} packets translated one by one for {requests} requests{missed}")
     }
 }
 
@@ -405,7 +404,10 @@ fn path(counters: &DatapathCounters, expected: Expected) -> Finding {
 
 /// Rules see the first packet of each connection.
 fn rules(service: Service, packets: Option<u64>, expected: Expected) -> Option<Finding> {
-    let iptables = matches!(service, Service::IptablesLegacy | Service::IptablesNft);
+    let iptables = matches!(
+        service,
+        Service::IptablesLegacy | Service::IptablesNft | Service::Ipvs
+    );
     if !iptables && (service != Service::Nftables || packets.is_none()) {
         return None;
     }

@@ -73,8 +73,15 @@ fn every_service_is_held_to_its_own_proof() {
         Service::IptablesNft,
         Service::Nftables,
         Service::SocketLb,
+        Service::TcLb,
+        Service::Ipvs,
     ];
-    let alike = |service| matches!(service, Service::IptablesLegacy | Service::IptablesNft);
+    let alike = |service| {
+        matches!(
+            service,
+            Service::IptablesLegacy | Service::IptablesNft | Service::Ipvs
+        )
+    };
     for declared in kinds {
         for carried in kinds {
             let mut synthetic = Synthetic::quickstart();

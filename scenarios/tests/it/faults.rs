@@ -345,6 +345,39 @@ fn impossible_services_are_refused() {
 }
 
 #[test]
+fn services_and_standing_load_beyond_their_bounds_are_refused() {
+    expect(
+        "count = [1, 100]",
+        "count = 3000, access = \"node-port\"",
+        &[
+            "small.toml:14:14: arm.ipt.services.count: 3000 services with a node port each; Kubernetes keeps 30000 to 32767 for them, room for 2768",
+        ],
+    );
+    expect(
+        "count = [1, 100]",
+        "count = 3, access = \"outside\"",
+        &[
+            "small.toml:14:34: arm.ipt.services.access: `outside` is unknown here; there are `cluster-ip`, `node-port`",
+        ],
+    );
+    expect(
+        "[arm.native]",
+        "[arm.native]\nstanding = { policies = 50001, connections = -1 }",
+        &[
+            "small.toml:8:14: arm.native.standing.policies: 50001 is out of range; write 0 to 50000",
+            "small.toml:8:32: arm.native.standing.connections: -1 is out of range; write 0 to 200000",
+        ],
+    );
+    expect(
+        "[arm.native]",
+        "[arm.floor]\npods = \"host\"\nservice = \"tc-lb\"\n[arm.native]",
+        &[
+            "small.toml:9:1: arm.floor.service: tc-lb translates at a pod's veth pair, and pods = \"host\" has none; write pods = \"bridge\", or service = \"socket-lb\"",
+        ],
+    );
+}
+
+#[test]
 fn ebpf_pods_that_prove_nothing_are_refused() {
     expect(
         "wire = \"vxlan\"",

@@ -17,11 +17,12 @@ fn every_shipped_scenario_is_good_and_fits_its_time() {
         ("quickstart", 3.5),
         ("overlay-tax", 3.0),
         ("pod-attachment", 3.5),
-        ("service-path", 3.0),
+        ("service-path", 5.5),
         ("service-scaling", 7.0),
         ("bbr", 8.0),
         ("sysctl-folklore", 4.5),
         ("conntrack-exhaustion", 10.0),
+        ("service-balance", 4.5),
     ];
     for (name, minutes) in limits {
         let plan = plan(name);

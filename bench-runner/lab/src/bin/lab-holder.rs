@@ -11,11 +11,12 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{getsockopt, sockopt};
 
 /// How long a ping waits for an answer.
@@ -48,20 +49,44 @@ fn main() -> ExitCode {
 }
 
 fn echo(address: &str) -> io::Result<()> {
-    let datagrams = UdpSocket::bind(address)?;
     let listener = TcpListener::bind(address)?;
-    thread::spawn(move || {
-        let mut buffer = [0; LARGEST];
-        while let Ok((length, from)) = datagrams.recv_from(&mut buffer) {
-            let _ = datagrams.send_to(&buffer[..length], from);
-        }
-    });
+    // A socket for each address, so that an answer leaves from the one that was asked.
+    for own in own_addresses(parse(address)?)? {
+        let datagrams = UdpSocket::bind(own)?;
+        thread::spawn(move || {
+            let mut buffer = [0; LARGEST];
+            while let Ok((length, from)) = datagrams.recv_from(&mut buffer) {
+                let _ = datagrams.send_to(&buffer[..length], from);
+            }
+        });
+    }
     writeln!(io::stdout(), "ready")?;
     for stream in listener.incoming() {
         let stream = stream?;
         thread::spawn(move || io::copy(&mut &stream, &mut &stream));
     }
     Ok(())
+}
+
+/// Lists what an address stands for: itself, or all of this namespace's of its family.
+fn own_addresses(address: SocketAddr) -> io::Result<Vec<SocketAddr>> {
+    if !address.ip().is_unspecified() {
+        return Ok(vec![address]);
+    }
+    let all = getifaddrs()?.filter_map(|interface| {
+        let own = interface.address?;
+        let v4 = own.as_sockaddr_in().map(|own| IpAddr::from(own.ip()));
+        v4.or_else(|| own.as_sockaddr_in6().map(|own| own.ip().into()))
+    });
+    // Those of a link alone are nobody's to ask for.
+    let everywhere = |own: &IpAddr| match own {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(own) => !own.is_unicast_link_local(),
+    };
+    Ok(all
+        .filter(|own| own.is_ipv4() == address.is_ipv4() && everywhere(own))
+        .map(|own| SocketAddr::new(own, address.port()))
+        .collect())
 }
 
 fn ping(address: &str, count: &str) -> io::Result<()> {

@@ -1,14 +1,12 @@
 //! The socket load balancer: programs that translate a service's address at `connect` and `sendmsg`, as Cilium does for
 //! traffic between pods.
 
-mod entries;
-
 use std::fs;
 use std::os::fd::BorrowedFd;
 
 use tollgate_results::arm::Family;
 
-use self::entries::Entries;
+use super::entries::Entries;
 use super::{BPF, Code, Loaded, NET_ADMIN, Needs, ProgramRuns, objects, resize};
 use crate::error::LabError;
 use crate::services::ServiceSet;
@@ -24,6 +22,9 @@ static CODE: Code = Code {
         kernel: "CONFIG_CGROUP_BPF, version 5.8 or newer",
     },
 };
+
+/// Clients that are kept at their endpoints: the lab has one for each port of the service under test.
+const CLIENTS: u32 = 1_024;
 
 /// A socket load balancer at work in one control group.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ fn load(family: Family, sizes: Sizes) -> Result<Loaded, LabError> {
             ("services", sizes.services),
             ("backends", sizes.backends),
             ("originals", ORIGINALS),
+            ("affinity", CLIENTS),
         ];
         resize(object, &sizes)
     })

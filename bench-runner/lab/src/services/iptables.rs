@@ -4,14 +4,13 @@
 //! part of the same input.
 
 use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 
-use tollgate_results::arm::Family;
+use tollgate_results::arm::{Family, Services};
 
-use super::{ServicePort, ServiceSet, naming, protocol_name};
+use super::{MARK, ServicePort, ServiceSet, naming, protocol_name};
 use crate::address;
 
-/// The mark of packets that are to be masqueraded: bit 14.
-const MARK: &str = "0x4000";
 /// Endpoints above which kube-proxy leaves out the comments of service and endpoint chains.
 const LARGE_CLUSTER: usize = 1000;
 /// Length of the rules of one service with one endpoint, comments included, for reserving memory.
@@ -187,20 +186,63 @@ impl Nat<'_> {
             .iter()
             .map(|endpoint| naming::endpoint_chain(port, *endpoint))
             .collect();
+        if let Some(node_port) = port.node_port {
+            self.external(port, node_port, &chain)?;
+        }
+        for target in &endpoint_chains {
+            declare(&mut self.chains, target)?;
+        }
+        if port.affinity {
+            self.affinity(port, &chain, &endpoint_chains)?;
+        }
         self.balance(port, &chain, &endpoint_chains)?;
         self.endpoints(port, &endpoint_chains)
+    }
+
+    /// The service's port of the nodes: what comes there may leave by another node, so it is masqueraded.
+    fn external(&mut self, port: &ServicePort, node_port: u16, service: &str) -> fmt::Result {
+        let name = &port.name;
+        let protocol = protocol_name(port.protocol);
+        let chain = naming::external_chain(port);
+        declare(&mut self.chains, &chain)?;
+        write!(
+            self.rules,
+            "-A KUBE-NODEPORTS -m comment --comment {name} -m {protocol} -p {protocol} \
+             --dport {node_port} -j {chain}\n\
+             -A {chain} -m comment --comment \"masquerade traffic for {name} external destinations\" \
+             -j KUBE-MARK-MASQ\n\
+             -A {chain} -j {service}\n"
+        )
+    }
+
+    /// A client that was at an endpoint before stays there. Each endpoint has a list of its clients.
+    fn affinity(&mut self, port: &ServicePort, chain: &str, targets: &[String]) -> fmt::Result {
+        let seconds = Services::AFFINITY_SECONDS;
+        for (endpoint, target) in port.endpoints.iter().zip(targets) {
+            write!(self.rules, "-A {chain}")?;
+            self.comment_endpoint(port, *endpoint)?;
+            writeln!(
+                self.rules,
+                " -m recent --name {target} --rcheck --seconds {seconds} --reap -j {target}"
+            )?;
+        }
+        Ok(())
+    }
+
+    fn comment_endpoint(&mut self, port: &ServicePort, endpoint: SocketAddr) -> fmt::Result {
+        if self.large {
+            return Ok(());
+        }
+        let name = &port.name;
+        write!(self.rules, " -m comment --comment \"{name} -> {endpoint}\"")
     }
 
     /// The service's chain: each endpoint is drawn with its share of what the earlier ones left.
     fn balance(&mut self, port: &ServicePort, chain: &str, targets: &[String]) -> fmt::Result {
         for (number, (endpoint, target)) in port.endpoints.iter().zip(targets).enumerate() {
             self.make_room();
-            declare(&mut self.chains, target)?;
             write!(self.rules, "-A {chain}")?;
-            if !self.large {
-                let name = &port.name;
-                write!(self.rules, " -m comment --comment \"{name} -> {endpoint}\"")?;
-            }
+            self.comment_endpoint(port, *endpoint)?;
             let left = port.endpoints.len() - number;
             if left > 1 {
                 let share = probability(left);
@@ -224,10 +266,15 @@ impl Nat<'_> {
         };
         for (endpoint, chain) in port.endpoints.iter().zip(chains) {
             self.make_room();
+            let remember = if port.affinity {
+                format!(" -m recent --name {chain} --set")
+            } else {
+                String::new()
+            };
             write!(
                 self.rules,
                 "-A {chain}{comment} -s {} -j KUBE-MARK-MASQ\n\
-                 -A {chain}{comment} -m {protocol} -p {protocol} \
+                 -A {chain}{comment}{remember} -m {protocol} -p {protocol} \
                  -j DNAT --to-destination {endpoint}\n",
                 endpoint.ip()
             )?;

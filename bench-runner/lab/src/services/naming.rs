@@ -18,6 +18,12 @@ pub(crate) fn service_chain(port: &ServicePort) -> String {
     format!("KUBE-SVC-{hash}")
 }
 
+/// Returns the iptables chain of what comes to a service port from outside of the cluster's addresses.
+pub(super) fn external_chain(port: &ServicePort) -> String {
+    let hash = hash::<2>(&[&port.name, protocol_name(port.protocol)]);
+    format!("KUBE-EXT-{hash}")
+}
+
 /// Returns the iptables chain of one endpoint of a service port.
 pub(super) fn endpoint_chain(port: &ServicePort, endpoint: SocketAddr) -> String {
     let protocol = protocol_name(port.protocol);
@@ -83,8 +89,11 @@ mod tests {
             protocol: Protocol::Tcp,
             address: "172.30.0.41:80".parse().unwrap(),
             endpoints: vec![endpoint],
+            node_port: None,
+            affinity: false,
         };
         assert_eq!(service_chain(&port), "KUBE-SVC-XPGD46QRK7WJZT7O");
+        assert_eq!(external_chain(&port), "KUBE-EXT-XPGD46QRK7WJZT7O");
         assert_eq!(endpoint_chain(&port, endpoint), "KUBE-SEP-SXIVWICOYRO3J4NJ");
         assert_eq!(nft_service(&port), "ULMVA6XW-ns1/svc1/tcp/p80");
         assert_eq!(
@@ -100,6 +109,8 @@ mod tests {
             protocol: Protocol::Udp,
             address: "[fd00::1]:80".parse().unwrap(),
             endpoints: Vec::new(),
+            node_port: None,
+            affinity: false,
         };
         let name = nft_endpoint(&port, "[fd00::2]:8080".parse().unwrap());
         assert!(name.ends_with("-ns1/svc1/udp/p80__fd00..2/8080"), "{name}");

@@ -5,7 +5,7 @@
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use tollgate_results::arm::Family;
+use tollgate_results::arm::{Family, Services};
 
 use super::{ServicePort, ServiceSet, layout, naming, protocol_name};
 use crate::address;
@@ -129,10 +129,7 @@ impl Writer {
 
     fn sets(&mut self) -> fmt::Result {
         let Self { table, .. } = *self;
-        let address = match self.family {
-            Family::Ipv4 => "ipv4_addr",
-            Family::Ipv6 => "ipv6_addr",
-        };
+        let address = self.address();
         for (name, comment) in [
             ("cluster-ips", "Active ClusterIPs"),
             ("nodeport-ips", "IPs that accept NodePort traffic"),
@@ -213,10 +210,18 @@ impl Writer {
         let (address, number) = (port.address.ip(), port.address.port());
         let pods = address::cluster_cidr(self.family);
         let service = format!("service-{}", naming::nft_service(port));
-        let endpoints: Vec<String> = port
-            .endpoints
+        let names = port.endpoints.iter();
+        let names: Vec<String> = names
+            .map(|endpoint| naming::nft_endpoint(port, *endpoint))
+            .collect();
+        let endpoints: Vec<String> = names
             .iter()
-            .map(|endpoint| format!("endpoint-{}", naming::nft_endpoint(port, *endpoint)))
+            .map(|name| format!("endpoint-{name}"))
+            .collect();
+        let clients: Vec<String> = names
+            .iter()
+            .filter(|_| port.affinity)
+            .map(|name| format!("affinity-{name}"))
             .collect();
 
         for chain in endpoints.iter().chain([&service]) {
@@ -232,20 +237,60 @@ impl Writer {
             &service,
             format_args!("{ip} daddr {address} {ip} saddr != {pods} jump mark-for-masquerade"),
         )?;
+        if let Some(node_port) = port.node_port {
+            self.external(port, node_port, &service)?;
+        }
+        for (clients, endpoint) in clients.iter().zip(&endpoints) {
+            self.clients(clients)?;
+            self.rule(
+                &service,
+                format_args!("{ip} saddr @{clients} goto {endpoint}"),
+            )?;
+        }
         self.balance(&service, &endpoints)?;
-        for (chain, endpoint) in endpoints.iter().zip(&port.endpoints) {
+        let clients = clients.iter().map(Some).chain(std::iter::repeat(None));
+        let ends = endpoints.iter().zip(&port.endpoints).zip(clients);
+        for ((chain, endpoint), clients) in ends {
             self.make_room();
             let own = endpoint.ip();
             self.rule(
                 chain,
                 format_args!("{ip} saddr {own} jump mark-for-masquerade"),
             )?;
+            if let Some(clients) = clients {
+                self.rule(chain, format_args!("update @{clients} {{ {ip} saddr }}"))?;
+            }
             self.rule(
                 chain,
                 format_args!("meta l4proto {protocol} dnat to {endpoint}"),
             )?;
         }
         Ok(())
+    }
+
+    /// The service's port of the nodes: what comes there may leave by another node, so it is masqueraded.
+    fn external(&mut self, port: &ServicePort, node_port: u16, service: &str) -> fmt::Result {
+        let table = self.table;
+        let protocol = protocol_name(port.protocol);
+        let chain = format!("external-{}", naming::nft_service(port));
+        writeln!(self.text, "add chain {table} {chain}")?;
+        self.rule(&chain, format_args!("jump mark-for-masquerade"))?;
+        self.rule(&chain, format_args!("goto {service}"))?;
+        writeln!(
+            self.text,
+            "add element {table} service-nodeports {{ {protocol} . {node_port} : goto {chain} }}"
+        )
+    }
+
+    /// The clients of an endpoint, which stay there for so long after they asked last.
+    fn clients(&mut self, set: &str) -> fmt::Result {
+        let table = self.table;
+        let address = self.address();
+        let seconds = Services::AFFINITY_SECONDS;
+        writeln!(
+            self.text,
+            "add set {table} {set} {{ type {address} ; flags dynamic,timeout ; timeout {seconds}s ; }}"
+        )
     }
 
     /// One look-up draws the endpoint, however many there are.
@@ -273,6 +318,13 @@ impl Writer {
         if self.text.len() > self.transaction_bytes {
             let next = String::with_capacity(self.text.capacity());
             self.done.push(std::mem::replace(&mut self.text, next));
+        }
+    }
+
+    const fn address(&self) -> &'static str {
+        match self.family {
+            Family::Ipv4 => "ipv4_addr",
+            Family::Ipv6 => "ipv6_addr",
         }
     }
 

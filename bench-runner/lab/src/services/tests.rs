@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use insta::assert_snapshot;
-use tollgate_results::arm::{Family, Position, Services};
+use tollgate_results::arm::{Access, Family, Position, Services};
 use tollgate_results::outcome::Protocol;
 
 use super::*;
@@ -34,11 +34,66 @@ fn kube_proxys_iptables_rules_for_two_services() {
 fn kube_proxys_nftables_rules_for_two_services() {
     for family in [Family::Ipv4, Family::Ipv6] {
         let set = testing::services(2, Position::First, family);
-        let node = crate::address::node(crate::address::Side::A, family);
+        let node = address::node(Side::A, family);
         let texts = nftables(&set, node, usize::MAX);
         assert_eq!(texts.len(), 1);
         assert_snapshot!(format!("nftables-{family}"), texts[0]);
     }
+}
+
+#[test]
+fn affinity_and_node_ports_are_kube_proxys() {
+    let services = Services {
+        endpoints: 2,
+        affinity: true,
+        access: Access::NodePort,
+        ..Services::default()
+    };
+    let servers = testing::servers(Family::Ipv4, 2);
+    let set = ServiceSet::new(&services, Family::Ipv4, &servers, 1);
+    let node = address::node(Side::A, Family::Ipv4);
+    let changed = |text: &str, plain: &str| -> String {
+        let plain: HashSet<&str> = plain.lines().collect();
+        let lines = text.lines().filter(|line| !plain.contains(line));
+        lines.map(|line| format!("{line}\n")).collect()
+    };
+    let plain = Services {
+        affinity: false,
+        access: Access::ClusterIp,
+        ..services
+    };
+    let plain = ServiceSet::new(&plain, Family::Ipv4, &servers, 1);
+    let rules = iptables(&set, usize::MAX);
+    assert_snapshot!(
+        "iptables-affinity-node-port",
+        changed(&rules, &iptables(&plain, usize::MAX))
+    );
+    let rules = nftables(&set, node, usize::MAX);
+    assert_snapshot!(
+        "nftables-affinity-node-port",
+        changed(&rules[0], &nftables(&plain, node, usize::MAX)[0])
+    );
+    let frontends: Vec<_> = set.under_test(Protocol::Tcp).frontends().collect();
+    let all = ["10.96.0.10:80", "192.168.77.1:30000", "192.168.77.2:30000"];
+    assert_eq!(frontends, all.map(|one| one.parse().unwrap()));
+}
+
+#[test]
+fn every_service_has_a_node_port_of_its_own() {
+    let services = Services {
+        count: Services::MOST_NODE_PORTS,
+        access: Access::NodePort,
+        ..Services::default()
+    };
+    let servers = testing::servers(Family::Ipv4, 1);
+    let set = ServiceSet::new(&services, Family::Ipv4, &servers, 1);
+    let tcp = set
+        .ports()
+        .iter()
+        .filter(|port| port.protocol == Protocol::Tcp);
+    let ports: HashSet<u16> = tcp.filter_map(|port| port.node_port).collect();
+    assert_eq!(ports.len(), 2_768);
+    assert!(ports.iter().all(|port| (30_000..=32_767).contains(port)));
 }
 
 #[test]

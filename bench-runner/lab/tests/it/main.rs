@@ -25,6 +25,7 @@ mod places;
 #[cfg(test)]
 mod pods;
 #[cfg(test)]
+mod services;
 mod traces;
 #[cfg(test)]
 mod use_of_an_arm;

@@ -48,6 +48,7 @@ fn c_and_rust_agree_on_every_size() {
         }
         assert_eq!(sizes("services"), (address + 8, 8));
         assert_eq!(sizes("backends"), (4, address + 4));
+        assert_eq!(sizes("affinity"), (2 * address + 16, 16));
         assert_eq!(sizes("originals"), (address + 12, address + 4));
         // Three ports, each with its own entry and two backends.
         assert_eq!((entries.services.count, entries.backends.count), (9, 6));

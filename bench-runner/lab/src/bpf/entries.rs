@@ -1,11 +1,12 @@
-//! The entries of the socket load balancer's maps, byte for byte as `bpf/maps.h` lays them out.
+//! The services and backends in both load balancers' maps, byte for byte as `bpf/services.h` lays them out.
 
 use std::net::{IpAddr, SocketAddr};
 
+use tollgate_results::arm::Services;
 use tollgate_results::outcome::Protocol;
 
-use crate::bpf::Table;
-use crate::services::{ServicePort, ServiceSet};
+use super::Table;
+use crate::services::ServiceSet;
 
 /// What stands in the maps.
 #[derive(Debug, Default)]
@@ -17,34 +18,45 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Lists a service's own entry, one for each of its backends, and the backends.
+    /// Lists for each address that is asked for a service's own entry and one for each of its backends, and the backends.
     pub(super) fn of(services: &ServiceSet) -> Self {
         let mut entries = Self::default();
         for port in services.ports() {
             let count = u16::try_from(port.endpoints.len()).unwrap_or(u16::MAX);
-            entries.service(port, 0, 0, count);
-            for (slot, endpoint) in (1..=count).zip(&port.endpoints) {
-                let backend = entries.backend(*endpoint);
-                entries.service(port, slot, backend, 0);
+            let affinity_s = if port.affinity {
+                Services::AFFINITY_SECONDS
+            } else {
+                0
+            };
+            let backends = port.endpoints.iter();
+            let backends: Vec<u32> = backends.map(|end| entries.backend(*end)).collect();
+            for asked in port.frontends() {
+                entries.service(port.protocol, asked, 0, affinity_s, count);
+                for (slot, backend) in (1..=count).zip(&backends) {
+                    entries.service(port.protocol, asked, slot, *backend, 0);
+                }
             }
         }
         entries
     }
 
-    fn service(&mut self, port: &ServicePort, slot: u16, backend: u32, count: u16) {
-        let protocol = match port.protocol {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Icmp => 1,
-        };
+    /// Adds an entry; slot 0 has the seconds of affinity where the others have their backend.
+    fn service(
+        &mut self,
+        protocol: Protocol,
+        asked: SocketAddr,
+        slot: u16,
+        backend: u32,
+        count: u16,
+    ) {
         let Table {
             keys,
             values,
             count: entries,
         } = &mut self.services;
-        put_address(keys, port.address);
+        put_address(keys, asked);
         keys.extend(slot.to_ne_bytes());
-        keys.extend([protocol, 0, 0, 0]);
+        keys.extend([protocol_number(protocol), 0, 0, 0]);
         values.extend(backend.to_ne_bytes());
         values.extend(count.to_ne_bytes());
         values.extend([0; 2]);
@@ -66,8 +78,17 @@ impl Entries {
     }
 }
 
+/// Returns a protocol's number in a packet.
+pub(super) const fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Icmp => 1,
+    }
+}
+
 /// Writes `struct address` and the port behind it, both in network order.
-fn put_address(to: &mut Vec<u8>, address: SocketAddr) {
+pub(super) fn put_address(to: &mut Vec<u8>, address: SocketAddr) {
     match address.ip() {
         IpAddr::V4(ip) => to.extend(ip.octets()),
         IpAddr::V6(ip) => to.extend(ip.octets()),
