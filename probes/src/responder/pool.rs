@@ -186,7 +186,9 @@ impl Pool {
             slot.fill(&stream);
             // Looked at after the slot is filled: either this sees the end, or `stop` sees the slot.
             if !self.is_stopping() {
-                let Shared { sessions, turns, .. } = &self.shared;
+                let Shared {
+                    sessions, turns, ..
+                } = &self.shared;
                 let shared = (sessions, &**turns);
                 let peer = Peer::new(&stream, slot, &self.limits, shared, &self.shared.name);
                 match serve(&peer, &mut buffers) {
