@@ -50,6 +50,7 @@ fn round_trips(criterion: &mut Criterion) {
                 load: Load::Closed,
                 timestamps: false,
                 ports: None,
+                beside: None,
                 target,
                 warmup: Nanoseconds(WINDOW_NS),
                 duration: Nanoseconds(WINDOW_NS),

@@ -113,6 +113,7 @@ fn p50(traffic: &Traffic, target: SocketAddr, cpu: u32) -> u64 {
         load: Load::Closed,
         timestamps: false,
         ports: None,
+        beside: None,
         target,
         warmup: Nanoseconds(50 * MILLISECOND),
         duration: Nanoseconds(250 * MILLISECOND),

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tollgate_results::agent::{Job, Logged};
 use tollgate_results::outcome::JobReport;
-use tollgate_results::workload::{SocketKind, Traffic};
+use tollgate_results::stream::BesideTotals;
+use tollgate_results::workload::{Load, SocketKind, Traffic};
 
 pub(crate) use self::check::{faults, stream_faults};
 use self::sender::{Asked, Sender};
@@ -21,6 +22,8 @@ use crate::session;
 #[derive(Debug)]
 pub struct ArmedJob {
     senders: Vec<Sender>,
+    /// Bulk data beside them. Its threads are not those whose CPU time the requests cost.
+    beside: Vec<Sender>,
     aborter: Aborter,
     duration_ns: u64,
     /// Where there was a choice.
@@ -81,8 +84,10 @@ pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeErro
     let lanes = sender::lanes(&job.traffic);
     let senders = (0..lanes).map(|flow| Sender::start(&job, flow, aborter));
     let senders: Vec<Sender> = senders.collect::<Result<_, _>>()?;
+    let beside = start_beside(&job, aborter)?;
     let mut refusals: Vec<String> = senders
         .iter()
+        .chain(&beside)
         .filter_map(|sender| sender.collect().err())
         .collect();
     refusals.dedup();
@@ -92,12 +97,41 @@ pub fn arm_abortable(job: &Job, aborter: &Aborter) -> Result<ArmedJob, ProbeErro
     }
     Ok(ArmedJob {
         senders,
+        beside,
         aborter: aborter.clone(),
         duration_ns: job.duration.0,
         socket,
         counts_resets: matches!(job.traffic, Traffic::TcpSyn { .. })
             && socket == Some(SocketKind::Raw),
     })
+}
+
+/// Starts the bulk data beside a job, which warms up with it.
+fn start_beside(job: &Job, aborter: &Aborter) -> Result<Vec<Sender>, ProbeError> {
+    let Some(beside) = job.beside else {
+        return Ok(Vec::new());
+    };
+    let bulk = Job {
+        traffic: beside.traffic(),
+        load: Load::Closed,
+        timestamps: false,
+        ports: None,
+        beside: None,
+        ..job.clone()
+    };
+    let lanes = sender::lanes(&bulk.traffic);
+    let senders = (0..lanes).map(|flow| Sender::start(&bulk, flow, aborter));
+    senders.collect()
+}
+
+/// Returns what bulk data beside a job gave in a window.
+fn totals(recorders: &[Recorder]) -> BesideTotals {
+    let outcome = Recorder::report(recorders).outcome;
+    BesideTotals {
+        window_ns: outcome.window_ns,
+        bytes: outcome.bytes_received,
+        failures: outcome.failures.values().sum(),
+    }
 }
 
 /// Settles which kind of socket a job uses, where there is a choice.
@@ -134,37 +168,46 @@ impl ArmedJob {
     /// Runs one measured window and waits for what is under way at its end: at most for the reply's
     /// time-out. The threads then block again.
     pub fn run(&mut self) -> JobReport {
-        self.report(&self.window(None))
+        let (requests, beside) = self.window(None);
+        self.report(&requests, &beside)
     }
 
     /// Does the same, and keeps the time of up to `most` exchanges: of tcp-rr, udp-rr and icmp-echo in a closed loop
     /// each round trip, of tcp-crr each `connect`.
     pub fn run_logged(&mut self, most: u32) -> Logged {
-        let recorders = self.window(Some(most));
+        let (requests, beside) = self.window(Some(most));
         Logged {
-            report: self.report(&recorders),
-            exchanges: Recorder::exchanges(&recorders),
+            report: self.report(&requests, &beside),
+            exchanges: Recorder::exchanges(&requests),
         }
     }
 
-    fn window(&self, log: Option<u32>) -> Vec<Recorder> {
-        let asked = Asked {
-            duration_ns: self.duration_ns,
-            log,
+    /// Runs a window; returns what was recorded of the requests, and of the bulk data beside them.
+    fn window(&self, log: Option<u32>) -> (Vec<Recorder>, Vec<Recorder>) {
+        let duration_ns = self.duration_ns;
+        let bulk = Asked {
+            duration_ns,
+            log: None,
         };
-        self.senders.iter().for_each(|s| s.release(asked));
-        let recorders = self.senders.iter().map(Sender::collect);
+        self.beside.iter().for_each(|sender| sender.release(bulk));
+        let asked = Asked { duration_ns, log };
+        self.senders.iter().for_each(|sender| sender.release(asked));
         // An end refuses as the job is armed, or never.
-        recorders.filter_map(Result::ok).collect()
+        let collected = |senders: &[Sender]| -> Vec<Recorder> {
+            let recorders = senders.iter().map(Sender::collect);
+            recorders.filter_map(Result::ok).collect()
+        };
+        (collected(&self.senders), collected(&self.beside))
     }
 
-    fn report(&self, recorders: &[Recorder]) -> JobReport {
+    fn report(&self, recorders: &[Recorder], beside: &[Recorder]) -> JobReport {
         let mut report = Recorder::report(recorders);
         if self.counts_resets {
             let resets = recorders.iter().map(|recorder| recorder.counts().resets);
             report.outcome.resets = Some(resets.sum());
         }
         report.outcome.socket = self.socket;
+        report.outcome.beside = (!beside.is_empty()).then(|| totals(beside));
         report
     }
 }

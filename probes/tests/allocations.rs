@@ -114,6 +114,7 @@ fn a_longer_window_allocates_no_more() {
                 load,
                 timestamps,
                 ports: None,
+                beside: None,
                 target: SocketAddr::new(bind, responder.port()),
                 warmup: Nanoseconds(10_000_000),
                 duration: Nanoseconds(milliseconds * 1_000_000),

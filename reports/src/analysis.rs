@@ -106,7 +106,7 @@ fn levels(context: &Context<'_>) -> Vec<Level> {
     let plan = &context.campaign.run.plan;
     let mut levels = Vec::new();
     for workload in &plan.workloads {
-        for &metric in values::metrics(workload) {
+        for metric in values::all_metrics(workload) {
             for arm in &plan.arms {
                 let typical = cells::typical_of(context, &workload.name, &arm.name, metric);
                 levels.extend(typical.map(|typical| Level {

@@ -360,6 +360,7 @@ fn workload(text: &str, traffic: Traffic) -> Workload {
         timestamps: false,
         ports: None,
         cpu: Cpu::Shared,
+        beside: None,
     }
 }
 

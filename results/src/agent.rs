@@ -28,7 +28,7 @@ use crate::door::Secret;
 use crate::facts::Facts;
 use crate::outcome::JobReport;
 use crate::units::Nanoseconds;
-use crate::workload::{Load, Traffic};
+use crate::workload::{Beside, Load, Traffic};
 
 /// Version of this protocol and of the traffic on the wire; both ends must agree.
 pub const PROTOCOL: u32 = 1;
@@ -87,6 +87,9 @@ pub struct Job {
     /// [`crate::sweep::FlowSweep::PORTS`]; `None` keeps to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<u32>,
+    /// Bulk data beside it, on threads and connections of its own; not for streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// Where to. Traffic without ports ignores the port.
     pub target: SocketAddr,
     /// Traffic before the measured window.

@@ -44,10 +44,6 @@ pub enum ConntrackTable {
 impl ConntrackTable {
     /// Returns whether it is left alone.
     #[must_use]
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde hands fields over by reference"
-    )]
     pub const fn is_free(&self) -> bool {
         matches!(self, Self::Free)
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
 pub use crate::http::HttpOutcome;
-use crate::stream::{Datagrams, StreamTotals, TcpSample};
+use crate::stream::{BesideTotals, Datagrams, StreamTotals, TcpSample};
 use crate::sweep::FlowSweep;
 use crate::workload::SocketKind;
 
@@ -185,6 +185,9 @@ pub struct Outcome {
     /// What a stream took and gave; `None` for other traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamTotals>,
+    /// What the bulk data beside it gave; `None` where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<BesideTotals>,
 }
 
 /// Which kernel timestamps came, of the requests with a reply in time. A socket accepts options for stamps

@@ -295,6 +295,18 @@ impl TcpSample {
     pub const INTERVAL_NS: u64 = 100_000_000;
 }
 
+/// What bulk data beside timed requests gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BesideTotals {
+    /// From its first byte to the last that was confirmed, in nanoseconds.
+    pub window_ns: u64,
+    /// Payload bytes that arrived, both directions together.
+    pub bytes: u64,
+    /// Connections that failed meanwhile.
+    pub failures: u64,
+}
+
 /// What a stream took and gave in the window, over all flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct StreamTotals {

@@ -28,6 +28,38 @@ pub struct Workload {
     pub ports: Option<u32>,
     /// Which CPUs client and server run on.
     pub cpu: Cpu,
+    /// Bulk data that goes the same way meanwhile; `None` for requests alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+}
+
+/// Bulk data over TCP connections of its own, to the same address, while requests are timed: their latency under load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// Parallel connections, in each direction: 1 to 32.
+    pub flows: u32,
+    /// Which way the data goes.
+    #[serde(default)]
+    pub direction: Direction,
+}
+
+impl Beside {
+    /// Range of [`Beside::flows`].
+    pub const FLOWS: (u32, u32) = (1, 32);
+
+    /// Returns the traffic that it is: writes of 64 KiB, as fast as the path takes them.
+    #[must_use]
+    pub fn traffic(self) -> Traffic {
+        Traffic::TcpStream {
+            flows: self.flows,
+            payload: Bytes(64 << 10),
+            options: TcpOptions {
+                direction: self.direction,
+                ..TcpOptions::default()
+            },
+        }
+    }
 }
 
 impl Workload {
@@ -129,6 +161,15 @@ impl Traffic {
             Self::Http(http) => http.may_be_open(),
             _ => false,
         }
+    }
+
+    /// Returns whether bulk data may go beside it: what is timed are requests.
+    #[must_use]
+    pub const fn may_have_beside(&self) -> bool {
+        !matches!(
+            self,
+            Self::TcpStream { .. } | Self::UdpStream(_) | Self::TcpSyn { .. }
+        )
     }
 
     /// Returns whether its round trips can be split by kernel timestamps.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use stream::{TcpStream, UdpStream};
 use tollgate_results::arm::{self, Access, Family, Name, Offloads, Pods, Position, Service, Wire};
 use tollgate_results::change::Place;
+use tollgate_results::stream::Direction;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
 use tollgate_results::workload::{Close, Connections, Cpu, HttpVersion, SocketKind};
 pub(crate) use value::Counts;
@@ -274,6 +275,31 @@ pub(crate) enum WorkloadTable {
     Http(Http),
 }
 
+/// Bulk data over TCP connections of its own while requests are timed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct BesideTable {
+    /// Parallel connections, in each direction.
+    #[schemars(range(min = 1, max = 32))]
+    pub(crate) flows: i64,
+    /// Which way the data goes: client to server, server to client, or both at once.
+    pub(crate) direction: Direction,
+}
+
+impl Default for BesideTable {
+    fn default() -> Self {
+        Self {
+            flows: 1,
+            direction: Direction::Up,
+        }
+    }
+}
+
 /// Request and response on one open TCP connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
@@ -296,6 +322,9 @@ pub(crate) struct TcpRr {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 256))]
     pub(crate) ports: Option<i64>,
+    /// Bulk data that goes the same way meanwhile; none where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<BesideTable>,
 }
 
 impl Default for TcpRr {
@@ -306,6 +335,7 @@ impl Default for TcpRr {
             load: Load::default(),
             timestamps: false,
             ports: None,
+            beside: None,
         }
     }
 }
@@ -328,6 +358,9 @@ pub(crate) struct TcpCrr {
     pub(crate) cpu: Cpu,
     /// When requests are sent.
     pub(crate) load: Load,
+    /// Bulk data that goes the same way meanwhile; none where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<BesideTable>,
 }
 
 impl Default for TcpCrr {
@@ -337,6 +370,7 @@ impl Default for TcpCrr {
             close: Close::Rst,
             cpu: Cpu::Shared,
             load: Load::default(),
+            beside: None,
         }
     }
 }
@@ -366,6 +400,9 @@ pub(crate) struct UdpRr {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 256))]
     pub(crate) ports: Option<i64>,
+    /// Bulk data that goes the same way meanwhile; none where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<BesideTable>,
 }
 
 impl Default for UdpRr {
@@ -377,6 +414,7 @@ impl Default for UdpRr {
             load: Load::default(),
             timestamps: false,
             ports: None,
+            beside: None,
         }
     }
 }
@@ -404,6 +442,9 @@ pub(crate) struct IcmpEcho {
     pub(crate) load: Load,
     /// Whether round trips are split by the kernel's timestamps: it costs time.
     pub(crate) timestamps: bool,
+    /// Bulk data that goes the same way meanwhile; none where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<BesideTable>,
 }
 
 impl Default for IcmpEcho {
@@ -415,6 +456,7 @@ impl Default for IcmpEcho {
             cpu: Cpu::Shared,
             load: Load::default(),
             timestamps: false,
+            beside: None,
         }
     }
 }
@@ -446,6 +488,9 @@ pub(crate) struct Http {
     pub(crate) cpu: Cpu,
     /// When requests are sent.
     pub(crate) load: Load,
+    /// Bulk data that goes the same way meanwhile; none where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<BesideTable>,
 }
 
 impl Default for Http {
@@ -459,6 +504,7 @@ impl Default for Http {
             streams: 1,
             cpu: Cpu::Shared,
             load: Load::default(),
+            beside: None,
         }
     }
 }

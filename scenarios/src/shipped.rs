@@ -24,6 +24,7 @@ static SHIPPED: &[Shipped] = &shipped![
     "service-scaling",
     "bbr",
     "sysctl-folklore",
+    "latency-under-load",
     "conntrack-exhaustion",
     "service-balance"
 ];

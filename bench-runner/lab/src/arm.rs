@@ -138,6 +138,8 @@ impl Arm {
                 .find(|link| link.name == device)
                 .map(|link| link.mtu))
         };
+        let line = arm.calibrated()?;
+        notes.extend(line.as_ref().map(LineFacts::words));
         let facts = ArmFacts {
             pod_mtu: mtu(topology.client_place, topology.pod_port.name)?,
             wire_mtu: mtu(Place::Node(Side::A), "eth0")?,
@@ -146,7 +148,7 @@ impl Arm {
             programmed: programmed.map(|programmed| programmed.count),
             notes,
             kernel,
-            line: arm.calibrated()?,
+            line,
             ..ArmFacts::default()
         };
         Ok((arm, facts))

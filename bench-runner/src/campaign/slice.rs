@@ -97,6 +97,7 @@ pub(super) async fn measure<T: Target>(
         load: workload.load,
         timestamps: workload.timestamps,
         ports: workload.ports,
+        beside: workload.beside,
         target: endpoints.target,
         warmup: plan.rounds.warmup,
         duration: plan.rounds.slice,

@@ -37,6 +37,7 @@ pub(crate) fn plan() -> Plan {
         timestamps: false,
         ports: None,
         cpu: Cpu::Shared,
+        beside: None,
     };
     let workloads = vec![
         workload("rr", Traffic::TcpRr { payload: Bytes(64) }),

@@ -263,6 +263,7 @@ async fn run(
         load: Load::Closed,
         timestamps: false,
         ports: None,
+        beside: None,
         target: endpoints.target,
         warmup: Nanoseconds(300_000_000),
         duration,

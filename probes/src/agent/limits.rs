@@ -102,6 +102,7 @@ mod tests {
             load: Load::Closed,
             timestamps: false,
             ports: None,
+            beside: None,
             target: "127.0.0.1:8080".parse().unwrap(),
             warmup: LONGEST_WARMUP,
             duration: LONGEST,

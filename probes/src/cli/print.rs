@@ -218,6 +218,7 @@ mod tests {
             load: Load::Closed,
             timestamps: false,
             ports: None,
+            beside: None,
             target: "[::1]:80".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(1_000_000_000),

@@ -132,6 +132,7 @@ impl Summary {
             datagrams: _, // In `streams`.
             ref tcp,
             stream: _, // In `streams`.
+            beside: _, // Only a runner asks for it.
         } = report.outcome;
         let times = |timed| {
             let histogram = report.histograms.get(&timed)?;

@@ -46,6 +46,7 @@ impl Wanted {
             load,
             timestamps,
             ports,
+            beside: None,
             target,
             warmup: common.warmup,
             duration: common.duration,

@@ -9,7 +9,7 @@ use tollgate_results::agent::Job;
 use tollgate_results::stream::{TcpOptions, UdpStream};
 use tollgate_results::sweep::FlowSweep;
 use tollgate_results::units::{Bytes, Nanoseconds, Rate};
-use tollgate_results::workload::{Load, OpenLoad, Traffic};
+use tollgate_results::workload::{Beside, Load, OpenLoad, Traffic};
 
 use crate::error::ProbeError;
 use crate::probe::icmp::MARK_LEN;
@@ -76,6 +76,13 @@ pub(crate) fn faults(job: &Job) -> Vec<String> {
     }
     if let Some(open) = job.load.open() {
         open_load(&mut faults, job, open);
+    }
+    if let Some(beside) = job.beside {
+        number(&mut faults, "flows beside", beside.flows, Beside::FLOWS);
+        if !job.traffic.may_have_beside() {
+            let kind = job.traffic.kind();
+            faults.push(format!("bulk data beside {kind}, which times no requests"));
+        }
     }
     timestamps(&mut faults, job);
     sweep(&mut faults, job);
@@ -214,6 +221,7 @@ mod tests {
             load: Load::Closed,
             timestamps: false,
             ports: None,
+            beside: None,
             target: "127.0.0.1:9".parse().unwrap(),
             warmup: Nanoseconds(0),
             duration: Nanoseconds(SECOND),

@@ -134,6 +134,7 @@ fn round_trip(cpu: u32, traffic: Traffic) -> Result<RoundTrip, ProbeError> {
         load: Load::Closed,
         timestamps: false,
         ports: None,
+        beside: None,
         target: SocketAddr::new(bind, responder.port()),
         warmup: Nanoseconds(50_000_000),
         duration: Nanoseconds(300_000_000),

@@ -239,6 +239,7 @@ impl Slice {
             load: Load::Closed,
             timestamps: false,
             ports: None,
+            beside: None,
             target: responder.target(),
             warmup: Nanoseconds(self.warmup_ns),
             duration: Nanoseconds(self.window_ns),

@@ -1,6 +1,7 @@
 //! One integration binary for the crate.
 
 mod agent;
+mod beside;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod cli;
 mod counters;

@@ -14,6 +14,7 @@ fn stamped(traffic: Traffic, target: SocketAddr) -> Job {
     Job {
         timestamps: true,
         ports: None,
+        beside: None,
         warmup: Nanoseconds(50 * MILLISECOND),
         duration: Nanoseconds(200 * MILLISECOND),
         ..crate::traffic::job(traffic, target)

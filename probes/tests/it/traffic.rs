@@ -56,6 +56,7 @@ pub(crate) fn job(traffic: Traffic, target: SocketAddr) -> Job {
         load: Load::Closed,
         timestamps: false,
         ports: None,
+        beside: None,
         target,
         warmup: Nanoseconds(0),
         duration: Nanoseconds(100 * MILLISECOND),

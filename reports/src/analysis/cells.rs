@@ -24,7 +24,7 @@ pub(crate) fn compare(context: &Context<'_>) -> Vec<Cell> {
     let plan = &context.campaign.run.plan;
     let mut compared = Vec::new();
     for workload in &plan.workloads {
-        for &metric in values::metrics(workload) {
+        for metric in values::all_metrics(workload) {
             for arm in &plan.arms {
                 let Some(reference) = arm.reference.as_ref().and_then(|name| plan.arm(name)) else {
                     continue;

@@ -48,7 +48,7 @@ pub(crate) fn follow(context: &Context<'_>) -> Vec<Scaling> {
             if running.len() < 2 {
                 continue;
             }
-            for &metric in values::metrics(workload) {
+            for metric in values::all_metrics(workload) {
                 if FOLLOWED.contains(&metric) {
                     scalings.extend(scaling(context, series, workload, metric, &running));
                 }

@@ -151,6 +151,12 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
     }
 }
 
+/// Returns the metrics of a workload and of what goes beside it.
+pub(crate) fn all_metrics(workload: &Workload) -> impl Iterator<Item = Metric> {
+    let beside = workload.beside.map(|_| Metric::Beside);
+    metrics(workload).iter().copied().chain(beside)
+}
+
 /// Returns the metrics of HTTP in a closed loop: of the parts of an exchange those that tell more than the whole.
 const fn http(http: &Http) -> &'static [Metric] {
     use Metric::{
@@ -238,6 +244,11 @@ fn value(metric: Metric, measured: &Measured) -> Option<f64> {
     match metric {
         Metric::Rate => Some(real64(outcome.replied) / seconds?),
         Metric::Throughput => Some(real64(outcome.bytes_received) * 8.0 / seconds?),
+        Metric::Beside => {
+            let beside = outcome.beside?;
+            let seconds = real64(beside.window_ns) / 1e9;
+            (seconds > 0.0).then(|| real64(beside.bytes) * 8.0 / seconds)
+        }
         Metric::Loss => {
             let asked = outcome.open.map_or(outcome.sent, |open| open.planned);
             (asked > 0).then(|| real64(outcome.lost_of_planned()) / real64(asked))

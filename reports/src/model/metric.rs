@@ -49,6 +49,8 @@ pub enum Metric {
     Rate,
     /// Payload that reached the far end.
     Throughput,
+    /// Payload that reached the far end over the bulk connections beside the requests.
+    Beside,
     /// Share of requests without a reply in time.
     Loss,
     /// CPU time of the client's and the server's threads for one request.
@@ -91,7 +93,7 @@ pub enum Direction {
 
 impl Metric {
     /// Every metric, the most telling first.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::P50,
         Self::PlanP50,
         Self::Throughput,
@@ -107,6 +109,7 @@ impl Metric {
         Self::FirstByteP50,
         Self::LastByteP50,
         Self::Rate,
+        Self::Beside,
         Self::CpuPerRequest,
         Self::CpuPerMib,
         Self::Loss,
@@ -139,6 +142,7 @@ impl Metric {
             Self::LastByteP50 => "last byte p50",
             Self::Rate => "rate",
             Self::Throughput => "throughput",
+            Self::Beside => "throughput beside",
             Self::Loss => "loss",
             Self::CpuPerRequest => "CPU per request",
             Self::CpuPerMib => "CPU per MiB",
@@ -175,7 +179,7 @@ impl Metric {
             | Self::PdvDownP50
             | Self::PdvDownP99 => Unit::Nanoseconds,
             Self::Rate => Unit::PerSecond,
-            Self::Throughput => Unit::BitsPerSecond,
+            Self::Throughput | Self::Beside => Unit::BitsPerSecond,
             Self::Loss => Unit::Share,
         }
     }
@@ -184,7 +188,7 @@ impl Metric {
     #[must_use]
     pub const fn direction(self) -> Direction {
         match self {
-            Self::Rate | Self::Throughput => Direction::SmallerIsWorse,
+            Self::Rate | Self::Throughput | Self::Beside => Direction::SmallerIsWorse,
             _ => Direction::LargerIsWorse,
         }
     }
@@ -208,9 +212,12 @@ impl Metric {
                 Some(0.99)
             }
             Self::P999 | Self::PlanP999 => Some(0.999),
-            Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
-                None
-            }
+            Self::Rate
+            | Self::Throughput
+            | Self::Beside
+            | Self::Loss
+            | Self::CpuPerRequest
+            | Self::CpuPerMib => None,
         }
     }
 }
@@ -230,9 +237,12 @@ impl Metric {
             Self::LastByteP50 => Some(Timed::LastByte),
             Self::PdvUpP50 | Self::PdvUpP99 => Some(Timed::PdvUp),
             Self::PdvDownP50 | Self::PdvDownP99 => Some(Timed::PdvDown),
-            Self::Rate | Self::Throughput | Self::Loss | Self::CpuPerRequest | Self::CpuPerMib => {
-                None
-            }
+            Self::Rate
+            | Self::Throughput
+            | Self::Beside
+            | Self::Loss
+            | Self::CpuPerRequest
+            | Self::CpuPerMib => None,
         }
     }
 

@@ -40,7 +40,8 @@ pub(super) fn is_foremost(analysis: &Analysis, workload: &Workload, metric: Metr
         | Metric::Throughput
         | Metric::P99
         | Metric::CpuPerRequest
-        | Metric::CpuPerMib => true,
+        | Metric::CpuPerMib
+        | Metric::Beside => true,
         Metric::Loss => analysis.cells_of(&workload.name).any(|cell| {
             let lossy = cell.arm_typical.is_some_and(|typical| typical.median > 0.0);
             let moved = matches!(

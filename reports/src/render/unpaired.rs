@@ -64,7 +64,8 @@ fn is_foremost(cell: &ComparedCell) -> bool {
         | Metric::PlanP99
         | Metric::Throughput
         | Metric::CpuPerRequest
-        | Metric::CpuPerMib => true,
+        | Metric::CpuPerMib
+        | Metric::Beside => true,
         Metric::Loss => cell.verdict != Verdict::Equivalent,
         _ => false,
     }

@@ -40,6 +40,7 @@ pub(super) const fn metric(metric: Metric) -> &'static str {
         Metric::Loss => "loss",
         Metric::CpuPerRequest => "CPU time per request",
         Metric::CpuPerMib => "CPU time per MiB of payload",
+        Metric::Beside => "payload per second of the bulk data beside the requests",
         Metric::PdvUpP50 => "median packet delay variation, client to server",
         Metric::PdvUpP99 => "99th percentile of packet delay variation, client to server",
         Metric::PdvDownP50 => "median packet delay variation, server to client",
@@ -52,6 +53,7 @@ pub(super) const fn short_metric(metric: Metric) -> &'static str {
     match metric {
         Metric::CpuPerRequest => "CPU/request",
         Metric::CpuPerMib => "CPU/MiB",
+        Metric::Beside => "beside",
         other => other.as_str(),
     }
 }

@@ -5,15 +5,18 @@ use tollgate_results::stream::{TcpOptions, UdpStream};
 use tollgate_results::sweep::FlowSweep;
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::{
-    Connections, Http, HttpVersion, Load, OpenLoad, Traffic, Trust, Workload,
+    Beside, Connections, Http, HttpVersion, Load, OpenLoad, Traffic, Trust, Workload,
 };
 
 use super::range;
 use crate::document::Document;
-use crate::file::{self, File, OpenTable, WorkloadTable};
+use crate::file::{self, BesideTable, File, OpenTable, WorkloadTable};
 
 /// Range of the time-outs of [`Traffic`].
 const TIMEOUTS: (Nanoseconds, Nanoseconds) = (Nanoseconds(1_000_000), Nanoseconds(10_000_000_000));
+
+/// Range of [`Beside::flows`] as it is written.
+const FLOWS_BESIDE: (i64, i64) = (Beside::FLOWS.0 as i64, Beside::FLOWS.1 as i64);
 
 /// Most workloads of a scenario.
 const MOST_WORKLOADS: usize = 64;
@@ -41,6 +44,12 @@ pub(super) fn check(document: &mut Document<'_>, file: &File) -> Vec<Workload> {
             let workload = workload(name, table);
             numbers(document, &workload, table);
             ports(document, file, &workload, table);
+            if let Some(fault) =
+                beside_of(table).and_then(|beside| range(beside.flows, FLOWS_BESIDE))
+            {
+                let kind = workload.traffic.kind();
+                document.fault(&["workload", name.as_str(), kind, "beside", "flows"], fault);
+            }
             if let Some(file::Load::Open(table)) = loads(table) {
                 open(document, &workload, table);
             }
@@ -152,6 +161,11 @@ fn workload(name: &Name, table: &WorkloadTable) -> Workload {
         // What doesn't fit is out of range, which `ports` says.
         ports: swept(table).map(|ports| u32::try_from(ports).unwrap_or(0)),
         cpu,
+        beside: beside_of(table).map(|beside| Beside {
+            // What doesn't fit is out of range, which is said.
+            flows: u32::try_from(beside.flows).unwrap_or(0),
+            direction: beside.direction,
+        }),
     }
 }
 
@@ -226,6 +240,18 @@ fn load(table: &WorkloadTable) -> Load {
             })
         }
         Some(file::Load::Closed(_)) | None => Load::Closed,
+    }
+}
+
+/// Returns the bulk data beside a workload; a stream has none.
+const fn beside_of(table: &WorkloadTable) -> Option<&BesideTable> {
+    match table {
+        WorkloadTable::TcpRr(rr) => rr.beside.as_ref(),
+        WorkloadTable::TcpCrr(crr) => crr.beside.as_ref(),
+        WorkloadTable::UdpRr(rr) => rr.beside.as_ref(),
+        WorkloadTable::IcmpEcho(echo) => echo.beside.as_ref(),
+        WorkloadTable::Http(http) => http.beside.as_ref(),
+        WorkloadTable::TcpStream(_) | WorkloadTable::UdpStream(_) => None,
     }
 }
 

@@ -21,6 +21,7 @@ fn every_shipped_scenario_is_good_and_fits_its_time() {
         ("service-scaling", 7.0),
         ("bbr", 8.0),
         ("sysctl-folklore", 4.5),
+        ("latency-under-load", 5.0),
         ("conntrack-exhaustion", 10.0),
         ("service-balance", 4.5),
     ];

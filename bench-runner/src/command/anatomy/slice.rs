@@ -156,6 +156,7 @@ impl Live {
             load: Load::Closed,
             timestamps: false,
             ports: None,
+            beside: None,
             target: self.deployment.site().endpoints.target,
             warmup: settings.warmup,
             duration: settings.slice,

@@ -136,6 +136,7 @@ pub(crate) fn job(traffic: Traffic, target: SocketAddr, milliseconds: u64) -> Jo
         load: Load::Closed,
         timestamps: false,
         ports: None,
+        beside: None,
         target,
         warmup: Nanoseconds(20_000_000),
         duration: Nanoseconds(milliseconds * 1_000_000),

@@ -24,7 +24,7 @@ pub(super) fn line(
     let unroomed = line.there.unroomed.saturating_add(line.back.unroomed);
     if unroomed > 0 {
         let text = format!(
-            "the line had no memory for {} packets, which it lost beside what it is set to lose",
+            "the line had no memory for {} packets, which it lost beside what it is set to lose; set a rate, or a shorter delay",
             words::count(unroomed)
         );
         return Some(Finding::of(LINE, false, text));
@@ -151,6 +151,7 @@ mod tests {
             timestamps: false,
             ports: None,
             cpu: Cpu::Shared,
+            beside: None,
         };
         let payload = Bytes(64);
         let crr = workload(Traffic::TcpCrr {

@@ -67,6 +67,7 @@ fn run() -> RunRecord {
                 timestamps: false,
                 ports: None,
                 cpu: Cpu::Shared,
+                beside: None,
             }],
             skipped: Vec::new(),
         },
