@@ -17,6 +17,7 @@
 //! - [`raw`]: samples in order
 //! - [`unpaired`]: two campaigns compared offline, the weaker kind
 //! - [`import`]: results of other tools, run against run
+//! - [`split`]: whether a weighted split of requests is what it is declared to be
 //! - [`pairs`]: the same statistics for figures of any tool
 //! - [`render`]: HTML, Markdown, terminal, JSON, CSV, and pictures as SVG and PNG
 
@@ -32,6 +33,7 @@ mod parallel;
 pub mod pooled;
 pub mod raw;
 pub mod render;
+pub mod split;
 pub mod standing;
 mod stats;
 #[cfg(feature = "test-support")]

@@ -1,6 +1,6 @@
 //! The exact binomial test, and exact bounds of a share.
 
-use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, Discrete as _};
+use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, Discrete as _, Normal};
 
 use super::real64;
 
@@ -8,11 +8,33 @@ use super::real64;
 /// with at most `alpha`. Nothing was tried: from 0 to 1.
 pub(crate) fn bounds(hits: u64, trials: u64, alpha: f64) -> (f64, f64) {
     let hits = hits.min(trials);
-    let (yes, no) = (real64(hits), real64(trials - hits));
-    let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).map(|beta| beta.inverse_cdf(p));
+    bounds_of(real64(hits), real64(trials - hits), alpha)
+}
+
+/// The same for counts that needn't be whole: what a clustered sample is worth (Korn and Graubard).
+pub(crate) fn bounds_of(yes: f64, no: f64, alpha: f64) -> (f64, f64) {
     let low = quantile(yes, no + 1.0, alpha).unwrap_or(0.0);
     let high = quantile(yes + 1.0, no, 1.0 - alpha).unwrap_or(1.0);
     (low, high)
+}
+
+/// Beyond this for both parameters the continued fraction of the incomplete beta function wants more terms than it is
+/// given, and the normal approximation is good to eight digits.
+const LARGE: f64 = 5_000.0;
+
+/// Returns a quantile of the beta distribution; `None` where it has none.
+fn quantile(a: f64, b: f64, p: f64) -> Option<f64> {
+    if a.min(b) <= LARGE {
+        return Beta::new(a, b).ok().map(|beta| beta.inverse_cdf(p));
+    }
+    // Abramowitz and Stegun 26.5.22.
+    let deviate = -Normal::standard().inverse_cdf(p);
+    let [inverse_a, inverse_b] = [a, b].map(|size| (2.0 * size - 1.0).recip());
+    let size = 2.0 / (inverse_a + inverse_b);
+    let lambda = (deviate * deviate - 3.0) / 6.0;
+    let skew = (inverse_b - inverse_a) * (lambda + 5.0 / 6.0 - 2.0 / (3.0 * size));
+    let log_odds = deviate * (size + lambda).sqrt() / size - skew;
+    Some(a / (a + b * (2.0 * log_odds).exp()))
 }
 
 /// Returns the exact two-sided p of `hits` out of `trials` where each hits with `probability`: the
@@ -49,6 +71,22 @@ mod tests {
         assert!((low - 0.153_909_2).abs() < 1e-6, "{low}");
         assert!((high - 0.592_188_5).abs() < 1e-6, "{high}");
         assert_eq!(bounds(0, 0, 0.05), (0.0, 1.0));
+    }
+
+    #[test]
+    fn bounds_of_large_counts_go_on_from_those_of_small_ones() {
+        let (a, b) = (4_900.0, 30_000.0);
+        for p in [0.025, 0.5, 0.975] {
+            let exact = quantile(a, b, p).unwrap();
+            let scale = LARGE / a * 1.001;
+            let large = quantile(a * scale, b * scale, p).unwrap();
+            // The distance from the middle shrinks with the root of the size.
+            let middle = a / (a + b);
+            let expected = middle + (exact - middle) / scale.sqrt();
+            assert!((large - expected).abs() < 2e-6, "{p}: {large} {expected}");
+        }
+        let (low, high) = bounds(50_000_000, 100_000_000, 0.025);
+        assert!((high - 0.5 - 0.98e-4).abs() < 1e-7 && (0.5 - low - 0.98e-4).abs() < 1e-7);
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! | S6 to S9 the gate | `gate` |
 //! | S10 pooled percentiles | `pooled` |
 //! | S11 change points | `changes` |
+//! | S13 weighted splits | `split` |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(
@@ -33,4 +34,5 @@ mod goldens;
 mod hdr;
 mod otava;
 mod pooled;
+mod split;
 mod world;
