@@ -159,9 +159,8 @@ fn arm_summary(context: &Context<'_>, arm: &Arm) -> ArmSummary {
 
 /// Says what carries an arm's packets: between hosts nothing is known but the address.
 fn datapath(context: &Context<'_>, arm: &Arm) -> String {
-    let hosts = context.campaign.run.hosts.as_ref();
-    let path = hosts.and_then(|hosts| hosts.paths.get(&arm.name));
-    path.map_or_else(|| arm.describe(), |to| format!("path to {to}"))
+    let path = context.campaign.run.path(&arm.name);
+    path.unwrap_or_else(|| arm.describe())
 }
 
 fn nothing_seen() -> EvidenceSummary {

@@ -217,6 +217,7 @@ impl Synthetic {
             plan: self.plan(),
             facts: machine(),
             hosts: None,
+            cluster: None,
             installs: vec![Install {
                 started_unix_ms: START_MS,
                 first_round: 0,

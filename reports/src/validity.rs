@@ -23,7 +23,7 @@ mod noise;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_results::arm::Name;
-use tollgate_results::run::Campaign;
+use tollgate_results::run::{Campaign, ClusterRun};
 use tollgate_results::slice::{Slice, SliceResult};
 
 use crate::analysis::load;
@@ -210,6 +210,39 @@ fn failures(slices: &[Slice]) -> Vec<SliceFailure> {
         .collect()
 }
 
+/// Says what the cluster's network is, and what stands where.
+fn on_cluster(cluster: &ClusterRun) -> Vec<String> {
+    let known = cluster
+        .network
+        .findings
+        .iter()
+        .filter_map(|(aspect, finding)| {
+            let value = finding.value.as_ref()?;
+            Some(format!("{} {value}", aspect.label()))
+        });
+    let known: Vec<String> = known.collect();
+    let placed: Vec<String> = cluster
+        .placed
+        .iter()
+        .map(|(pod, node)| format!("{pod} on {node}"))
+        .collect();
+    let mut notes = vec![
+        format!(
+            "The facts are those of the client's node. Probes: {}",
+            placed.join(", ")
+        ),
+        format!("The cluster as its API tells: {}", known.join("; ")),
+    ];
+    notes.extend(
+        cluster
+            .network
+            .remarks
+            .iter()
+            .map(|remark| format!("The cluster: {remark}")),
+    );
+    notes
+}
+
 fn notes(campaign: &Campaign, whole: u32) -> Vec<String> {
     let run = &campaign.run;
     let mut notes = Vec::new();
@@ -228,6 +261,9 @@ fn notes(campaign: &Campaign, whole: u32) -> Vec<String> {
             server.kernel,
             server.fingerprint()
         ));
+    }
+    if let Some(cluster) = &run.cluster {
+        notes.extend(on_cluster(cluster));
     }
     match run.installs.len() {
         0 | 1 => notes.push(

@@ -20,6 +20,7 @@
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
 //! - [`kernel`], [`line`]: settings of an arm's kernel, and the line between its nodes
+//! - [`cluster`]: what a Kubernetes cluster's network is
 //! - [`path_mtu`]: the largest packet that gets through a path in one piece
 //! - [`sweep`]: what a sweep over source ports gave, and how far its tuples differ
 //! - [`mod@slice`] and [`run`]: the record of a campaign
@@ -30,6 +31,7 @@ pub mod agent;
 pub mod anatomy;
 pub mod arm;
 pub mod change;
+pub mod cluster;
 pub mod counters;
 pub mod door;
 pub mod evidence;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::Name;
+use crate::cluster::ClusterFacts;
 use crate::facts::{ArmFacts, Facts};
 use crate::plan::Plan;
 use crate::slice::Slice;
@@ -29,6 +30,9 @@ pub struct RunRecord {
     /// The two machines of a campaign between hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<Hosts>,
+    /// The cluster of a campaign on Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterRun>,
     /// Each deployment of the arms: one, and one more for each resume.
     pub installs: Vec<Install>,
 }
@@ -46,6 +50,46 @@ pub struct Hosts {
     pub port: u16,
     /// Facts of the server.
     pub server_facts: Facts,
+}
+
+/// What a campaign on a cluster needs to go on, and what the cluster is; no secrets. `facts` of the record are those
+/// that the client's pod sees of its node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterRun {
+    /// Context of the kubeconfig; `None` for the current one.
+    pub context: Option<String>,
+    /// Address of the API server.
+    pub server: String,
+    /// Namespace that the run stands in.
+    pub namespace: String,
+    /// The probes' image.
+    pub image: String,
+    /// Secrets with which it is pulled, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pull_secrets: Vec<String>,
+    /// Nodes of client and server, where they were chosen.
+    pub nodes: Option<(String, String)>,
+    /// Where the probes stood at the start, by their pods' names.
+    pub placed: BTreeMap<String, String>,
+    /// What each arm's path is, with its addresses at the start.
+    pub paths: BTreeMap<Name, String>,
+    /// What the cluster's network was found to be.
+    pub network: ClusterFacts,
+    /// Facts of the server's node.
+    pub server_facts: Facts,
+}
+
+impl RunRecord {
+    /// Returns what is known of an arm's path, where the arm is an address and nothing that was built.
+    #[must_use]
+    pub fn path(&self, arm: &Name) -> Option<String> {
+        let between_hosts = || {
+            let to = self.hosts.as_ref()?.paths.get(arm)?;
+            Some(format!("path to {to}"))
+        };
+        let on_cluster = || self.cluster.as_ref()?.paths.get(arm).cloned();
+        between_hosts().or_else(on_cluster)
+    }
 }
 
 /// Where a scenario runs.

@@ -14,6 +14,7 @@ use tollgate_reports::import::ImportedComparison;
 use tollgate_reports::model::Analysis;
 use tollgate_reports::unpaired::Comparison;
 use tollgate_results::anatomy::AnatomyRecord;
+use tollgate_results::cluster::ClusterFacts;
 use tollgate_results::run::RunRecord;
 use tollgate_store::SliceLine;
 
@@ -27,6 +28,10 @@ fn all() -> Vec<(&'static str, Schema)> {
         ("results/schema/run.schema.json", schema_for!(RunRecord)),
         ("results/schema/slice.schema.json", schema_for!(SliceLine)),
         ("results/schema/report.schema.json", schema_for!(Analysis)),
+        (
+            "results/schema/cluster.schema.json",
+            schema_for!(ClusterFacts),
+        ),
         ("results/schema/history.schema.json", schema_for!(History)),
         ("results/schema/policy.schema.json", schema_for!(Policy)),
         ("results/schema/gate.schema.json", schema_for!(GateReport)),

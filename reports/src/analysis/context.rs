@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tollgate_results::arm::{Arm, Name};
-use tollgate_results::run::Campaign;
+use tollgate_results::run::{Campaign, TargetKind};
 
 use super::values::{Observation, Observations, RoundKey};
 use crate::model::{EvidenceSummary, Judgement};
@@ -35,8 +35,12 @@ impl<'a> Context<'a> {
                 .arms
                 .iter()
                 .map(|arm| {
-                    let summary =
-                        evidence::summarise(plan, arm, observations, campaign.run.hosts.is_some());
+                    let summary = evidence::summarise(
+                        plan,
+                        arm,
+                        observations,
+                        campaign.run.target != TargetKind::Lab,
+                    );
                     (&arm.name, summary)
                 })
                 .collect(),
@@ -57,8 +61,7 @@ impl<'a> Context<'a> {
 
     /// Returns whether two arms are the same: of one datapath, and between hosts of one address.
     pub(crate) fn are_twins(&self, one: &Arm, other: &Arm) -> bool {
-        let hosts = self.campaign.run.hosts.as_ref();
-        let path = |arm: &Arm| hosts.and_then(|hosts| hosts.paths.get(&arm.name));
+        let path = |arm: &Arm| self.campaign.run.path(&arm.name);
         (&one.datapath, &one.change) == (&other.datapath, &other.change) && path(one) == path(other)
     }
 

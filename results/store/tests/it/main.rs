@@ -73,6 +73,7 @@ fn run() -> RunRecord {
         },
         facts: Facts::default(),
         hosts: None,
+        cluster: None,
         installs: vec![Install {
             started_unix_ms: 1_700_000_000_000,
             first_round: 0,
