@@ -1,0 +1,135 @@
+//! Services in front of the probes, and the policy that admits probes only.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::pods::Role;
+use super::{ROLE, Settings, metadata};
+use crate::paths::{Path, To};
+
+/// The service in front of the probe on the other node.
+pub const FAR: &str = "tollgate-far";
+
+/// The same without an address of its own.
+pub const FAR_HEADLESS: &str = "tollgate-far-headless";
+
+/// The same on a port of every node.
+pub const FAR_NODE_PORT: &str = "tollgate-far-node-port";
+
+/// The service in front of the probe on the client's node.
+pub const NEAR: &str = "tollgate-near";
+
+/// The service in front of the client itself.
+pub const HAIRPIN: &str = "tollgate-hairpin";
+
+/// Returns the services of a run: each with the ports of the paths through it.
+pub(super) fn services(settings: &Settings) -> Vec<Service> {
+    let through = |name: &'static str| {
+        let paths = Path::ALL.into_iter().filter(move |path| match path.to() {
+            To::Service(service) | To::NodePort(service, _) => service == name,
+            To::Pod => false,
+        });
+        paths.map(Path::port).collect::<Vec<_>>()
+    };
+    let plain = |name, role| service(settings, name, role, &through(name));
+    let mut node_port = plain(FAR_NODE_PORT, Role::Far);
+    if let Some(spec) = &mut node_port.spec {
+        spec.type_ = Some("NodePort".to_owned());
+    }
+    // By its name it leads to the pod's own address.
+    let mut headless = service(settings, FAR_HEADLESS, Role::Far, &[Path::PodIp.port()]);
+    if let Some(spec) = &mut headless.spec {
+        spec.cluster_ip = Some("None".to_owned());
+    }
+    vec![
+        plain(FAR, Role::Far),
+        headless,
+        node_port,
+        plain(NEAR, Role::Near),
+        plain(HAIRPIN, Role::Client),
+    ]
+}
+
+fn service(settings: &Settings, name: &str, role: Role, ports: &[u16]) -> Service {
+    let both = |port: &u16| {
+        ["TCP", "UDP"].map(|protocol| ServicePort {
+            name: Some(format!("{}-{port}", protocol.to_lowercase())),
+            port: i32::from(*port),
+            protocol: Some(protocol.to_owned()),
+            target_port: Some(IntOrString::Int(i32::from(*port))),
+            ..ServicePort::default()
+        })
+    };
+    Service {
+        metadata: metadata(settings, name),
+        spec: Some(ServiceSpec {
+            selector: Some([(ROLE.to_owned(), role.as_str().to_owned())].into()),
+            ports: Some(ports.iter().flat_map(both).collect()),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// Returns the policy: probes talk to probes, on the ports of the traffic, and to nobody else. Agents need no way in:
+/// a port-forward comes by the pod's loopback.
+pub(super) fn policy(settings: &Settings) -> NetworkPolicy {
+    // By their roles: backends behind a gateway are ours too, and have to answer it.
+    let roles = Role::ALL.map(|role| role.as_str().to_owned());
+    let ours = LabelSelector {
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: ROLE.to_owned(),
+            operator: "In".to_owned(),
+            values: Some(roles.to_vec()),
+        }]),
+        ..LabelSelector::default()
+    };
+    let mut peers = vec![NetworkPolicyPeer {
+        pod_selector: Some(ours.clone()),
+        ..NetworkPolicyPeer::default()
+    }];
+    // Through a node port the packets come from a node's address, and go to one.
+    peers.extend(settings.node_addresses.iter().map(|address| {
+        let bits = if address.contains(':') { 128 } else { 32 };
+        NetworkPolicyPeer {
+            ip_block: Some(IPBlock {
+                cidr: format!("{address}/{bits}"),
+                except: None,
+            }),
+            ..NetworkPolicyPeer::default()
+        }
+    }));
+    let port = |port: u16| {
+        ["TCP", "UDP"].map(|protocol| NetworkPolicyPort {
+            port: Some(IntOrString::Int(i32::from(port))),
+            protocol: Some(protocol.to_owned()),
+            ..NetworkPolicyPort::default()
+        })
+    };
+    let ports: Vec<_> = Path::ALL
+        .map(Path::port)
+        .into_iter()
+        .flat_map(port)
+        .collect();
+    NetworkPolicy {
+        metadata: metadata(settings, "tollgate-probes-only"),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(ours),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: Some(vec![NetworkPolicyIngressRule {
+                from: Some(peers.clone()),
+                ports: Some(ports.clone()),
+            }]),
+            egress: Some(vec![NetworkPolicyEgressRule {
+                to: Some(peers),
+                // A node port's number is drawn by the cluster: out to nodes any port is open.
+                ports: settings.node_addresses.is_empty().then_some(ports),
+            }]),
+        }),
+    }
+}
