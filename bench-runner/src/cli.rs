@@ -13,9 +13,13 @@ use tollgate_results::units::{Nanoseconds, Share, UnitError};
 use crate::progress::Style;
 
 mod anatomy;
+mod cluster;
 mod lab;
 
 pub use anatomy::AnatomyArgs;
+pub use cluster::{
+    CheckArgs, ClusterArgs, ClusterCommand, InspectArgs, NodePair, SplitArgs, Weight,
+};
 pub use lab::{LabCommand, LabUpArgs, LineCheckArgs};
 
 /// Compares network datapaths and says how sure it is.
@@ -73,6 +77,9 @@ pub enum Command {
         after_help = "Example: sudo tollgate lab up demo --wire vxlan"
     )]
     Lab(LabCommand),
+    /// Find out what a Kubernetes cluster's network is, and whether a run can stand in it
+    #[command(subcommand, after_help = "Example: tollgate cluster inspect")]
+    Cluster(ClusterCommand),
     /// The process in which a lab stands; started by the others.
     #[command(hide = true)]
     LabHolder {
@@ -89,6 +96,7 @@ const RUN_EXAMPLES: &str = "Examples:
   tollgate run quickstart --target hosts --server far --for 1h
   tollgate run quickstart --target hosts --server far \\
     --path private=10.0.0.2 --path public=203.0.113.9 --reference private
+  tollgate run quickstart --target cluster --arm cluster-ip --arm node-port
   tollgate run --resume campaigns/quickstart-1";
 
 const GATE_EXAMPLES: &str =
@@ -181,8 +189,11 @@ pub struct RunArgs {
     /// The machines of `--target hosts`.
     #[command(flatten)]
     pub hosts: HostsArgs,
+    /// The cluster of `--target cluster`.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Go on with an interrupted campaign
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "time", "slice", "warmup", "installs", "seed", "arms", "target", "client", "server", "paths", "reference", "port"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "time", "slice", "warmup", "installs", "seed", "arms", "target", "client", "server", "paths", "reference", "port", "context", "namespace", "image", "pull_secrets", "nodes", "host_network"])]
     pub resume: Option<PathBuf>,
     /// Overrides.
     #[command(flatten)]
@@ -349,6 +360,8 @@ pub enum TargetName {
     Lab,
     /// Two machines, with paths in the place of the scenario's arms
     Hosts,
+    /// A Kubernetes cluster, with paths in the place of the scenario's arms
+    Cluster,
 }
 
 /// The machines of `--target hosts`, and the paths between them.

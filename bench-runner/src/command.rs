@@ -13,6 +13,7 @@ use crate::output;
 
 mod anatomy;
 mod calibrate;
+mod cluster;
 mod compare;
 mod gate;
 mod history;
@@ -70,6 +71,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Compare(args) => compare::compare(&args),
         Command::History(args) => history::history(&args),
         Command::Lab(command) => lab::lab(command),
+        Command::Cluster(command) => cluster::cluster(&command),
         Command::LabHolder { .. } => Ok(Exit::Failure),
     }
 }

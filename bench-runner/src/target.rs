@@ -9,6 +9,7 @@ use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
+pub mod cluster;
 pub mod hosts;
 pub mod lab;
 

@@ -266,6 +266,7 @@ pub(crate) fn record() -> RunRecord {
             ..Facts::default()
         },
         hosts: None,
+        cluster: None,
         installs: Vec::new(),
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn reach_again(mut hosts: Hosts, probe: Option<&Path>) -> anyhow::Res
     })
 }
 
-fn environment(error: &anyhow::Error) -> anyhow::Error {
+pub(super) fn environment(error: &anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(EnvironmentError(format!("{error:#}")))
 }
 

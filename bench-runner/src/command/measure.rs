@@ -10,9 +10,10 @@ use tollgate_reports::model::Analysis;
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::facts::Facts;
 use tollgate_results::plan::Plan;
-use tollgate_results::run::{Campaign, Hosts, RunRecord, TargetKind};
+use tollgate_results::run::{Campaign, ClusterRun, Hosts, RunRecord, TargetKind};
 use tollgate_store::{CampaignDir, Recording};
 
+use super::cluster::{self, Stood};
 use super::hosts::{self, Reached};
 use super::{interrupt, report};
 use crate::campaign::Campaigner;
@@ -45,17 +46,37 @@ pub(super) enum Ground {
     Lab(PathBuf),
     /// Two machines that were reached.
     Hosts(Box<Reached>),
+    /// A cluster with probes in it.
+    Cluster(Box<Stood>),
+}
+
+/// What a record says of its ground.
+struct Described {
+    target: TargetKind,
+    facts: Facts,
+    hosts: Option<Hosts>,
+    cluster: Option<ClusterRun>,
 }
 
 impl Ground {
     /// Returns what the record says of it.
-    fn described(&self) -> (TargetKind, Facts, Option<Hosts>) {
+    fn described(&self) -> Described {
+        let of = |target, facts| Described {
+            target,
+            facts,
+            hosts: None,
+            cluster: None,
+        };
         match self {
-            Self::Lab(_) => (TargetKind::Lab, facts::read(), None),
-            Self::Hosts(reached) => {
-                let facts = reached.pair.client.facts.clone();
-                (TargetKind::Hosts, facts, Some(reached.hosts.clone()))
-            }
+            Self::Lab(_) => of(TargetKind::Lab, facts::read()),
+            Self::Hosts(reached) => Described {
+                hosts: Some(reached.hosts.clone()),
+                ..of(TargetKind::Hosts, reached.pair.client.facts.clone())
+            },
+            Self::Cluster(stood) => Described {
+                cluster: Some(stood.cluster.clone()),
+                ..of(TargetKind::Cluster, stood.ends.client.facts.clone())
+            },
         }
     }
 }
@@ -82,7 +103,12 @@ impl Open {
         ground: Ground,
         clock: SystemClock,
     ) -> anyhow::Result<Self> {
-        let (target, facts, hosts) = ground.described();
+        let Described {
+            target,
+            facts,
+            hosts,
+            cluster,
+        } = ground.described();
         let run = RunRecord {
             schema: RECORD_SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -91,6 +117,7 @@ impl Open {
             plan,
             facts,
             hosts,
+            cluster,
             installs: Vec::new(),
         };
         Ok(Self {
@@ -110,14 +137,19 @@ impl Open {
     /// When it is damaged, another process records to it, or it was measured on another machine.
     pub(super) fn resume(dir: &Path, told: Option<&Path>) -> anyhow::Result<Self> {
         let (_, campaign) = report::open(dir)?;
-        let ground = match campaign.run.hosts {
-            None => Ground::Lab(probe(told)?),
-            Some(hosts) => Ground::Hosts(Box::new(hosts::reach_again(hosts, told)?)),
+        let ground = match (campaign.run.hosts, &campaign.run.cluster) {
+            (Some(hosts), _) => Ground::Hosts(Box::new(hosts::reach_again(hosts, told)?)),
+            (None, Some(run)) => {
+                let stood = cluster::reach_again(run, &campaign.run.plan)?;
+                Ground::Cluster(Box::new(stood))
+            }
+            (None, None) => Ground::Lab(probe(told)?),
         };
         let (recording, mut campaign) = CampaignDir::resume(dir)?;
-        let (_, facts, hosts) = ground.described();
-        let now = fingerprint(&facts, hosts.as_ref());
-        let then = fingerprint(&campaign.run.facts, campaign.run.hosts.as_ref());
+        let found = ground.described();
+        let now = fingerprint(&found.facts, found.hosts.as_ref(), found.cluster.as_ref());
+        let run = &campaign.run;
+        let then = fingerprint(&run.facts, run.hosts.as_ref(), run.cluster.as_ref());
         if now != then {
             return Err(anyhow::Error::new(EnvironmentError(format!(
                 "`{}` was measured on another machine or set-up (fingerprint {then}, here {now}); \
@@ -137,14 +169,11 @@ impl Open {
 }
 
 /// Returns what must be the same when a campaign goes on: of one machine, or of two.
-fn fingerprint(facts: &Facts, hosts: Option<&Hosts>) -> String {
-    match hosts {
+fn fingerprint(facts: &Facts, hosts: Option<&Hosts>, cluster: Option<&ClusterRun>) -> String {
+    let server = hosts.map(|hosts| &hosts.server_facts);
+    match server.or(cluster.map(|cluster| &cluster.server_facts)) {
         None => facts.fingerprint(),
-        Some(hosts) => format!(
-            "{} and {}",
-            facts.fingerprint(),
-            hosts.server_facts.fingerprint()
-        ),
+        Some(server) => format!("{} and {}", facts.fingerprint(), server.fingerprint()),
     }
 }
 
@@ -189,6 +218,13 @@ impl Meter {
                         let seed = campaign.run.plan.seed;
                         let mut target = LabTarget::new(lab()?, probe.clone(), seed);
                         self.campaigner(&mut target, recording, &placement)
+                            .run(campaign)
+                            .await
+                    }
+                    Ground::Cluster(stood) => {
+                        let placement = stood.placement();
+                        stood.target.reconnect()?;
+                        self.campaigner(&mut stood.target, recording, &placement)
                             .run(campaign)
                             .await
                     }

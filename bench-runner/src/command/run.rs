@@ -7,7 +7,7 @@ use tollgate_results::plan::Plan;
 use tollgate_scenarios::{Scenario, estimate};
 
 use super::measure::{self, Ground, Measured, Meter, Open};
-use super::{hosts, report, source};
+use super::{cluster, hosts, report, source};
 use crate::campaign::comparable;
 use crate::cli::{RunArgs, TargetName};
 use crate::clock::SystemClock;
@@ -62,6 +62,15 @@ fn start(args: &RunArgs, clock: SystemClock) -> anyhow::Result<Open> {
             let plan = source::resolved(&scenario, &args.choices, clock, &|_| None)?;
             let reached = hosts::reach(&args.hosts, paths, probe)?;
             (plan, Ground::Hosts(Box::new(reached)))
+        }
+        TargetName::Cluster => {
+            let reference = args.hosts.reference.as_ref();
+            let scenario = cluster::over(Scenario::load(name)?, &args.cluster, reference)?;
+            let plan = source::resolved(&scenario, &args.choices, clock, &|_| None)?;
+            // What can't be compared is told before anything is made.
+            comparable(&plan)?;
+            let stood = cluster::reach(&args.cluster, &plan)?;
+            (plan, Ground::Cluster(Box::new(stood)))
         }
     };
     comparable(&plan)?;

@@ -117,7 +117,7 @@ impl HostsTarget {
 
 /// One path between the machines.
 pub struct HostsDeployment {
-    site: Site,
+    pub(super) site: Site,
     client: Side,
     server: Side,
     /// Devices that the path's packets cross at each end, where they can be told.
@@ -162,8 +162,47 @@ impl Target for HostsTarget {
     async fn deploy(&mut self, arm: &Arm) -> anyhow::Result<HostsDeployment> {
         let path = self.paths.get(&arm.name);
         let to = *path.context("no path of this name; give --path NAME=ADDRESS")?;
-        let mut client = Side::new(self.client.clone(), self.runner);
-        let mut server = Side::new(self.server.clone(), self.runner);
+        let port = self.port(&arm.name, to)?;
+        Between {
+            client: self.client.clone(),
+            server: self.server.clone(),
+            runner: self.runner,
+            target: SocketAddr::new(to, port),
+            port,
+            shares_kernel: self.shares_kernel,
+        }
+        .deploy()
+        .await
+    }
+
+    /// An arm stands in its connections alone: it goes with its deployment.
+    async fn clear(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// A path between two hosts that is to be deployed.
+pub(super) struct Between {
+    /// Who sends.
+    pub(super) client: Host,
+    /// Who answers.
+    pub(super) server: Host,
+    /// Tells the agents which connections belong together.
+    pub(super) runner: [u8; 16],
+    /// Where the client connects to.
+    pub(super) target: SocketAddr,
+    /// The server's port.
+    pub(super) port: u16,
+    /// Whether both run on one kernel.
+    pub(super) shares_kernel: bool,
+}
+
+impl Between {
+    /// Asks both ends how packets go.
+    pub(super) async fn deploy(self) -> anyhow::Result<HostsDeployment> {
+        let to = self.target.ip();
+        let mut client = Side::new(self.client, self.runner);
+        let mut server = Side::new(self.server, self.runner);
         let near = client.agent().await.context("client")?.path(to).await?;
         let local = near.local.with_context(|| {
             format!("the client has no route to {to}; check `ip route get {to}` there")
@@ -174,8 +213,8 @@ impl Target for HostsTarget {
             facts: facts(to, &near, &far, own),
             endpoints: Endpoints {
                 bind: if own { to } else { any(to) },
-                port: self.port(&arm.name, to)?,
-                target: SocketAddr::new(to, self.port(&arm.name, to)?),
+                port: self.port,
+                target: self.target,
             },
             shares_kernel: self.shares_kernel,
             key: Some(Secret::new(drawn()?)),
@@ -187,11 +226,6 @@ impl Target for HostsTarget {
             devices: [near.device, far.device],
             children: [None, None],
         })
-    }
-
-    /// An arm stands in its connections alone: it goes with its deployment.
-    async fn clear(&mut self) -> anyhow::Result<()> {
-        Ok(())
     }
 }
 
@@ -319,8 +353,14 @@ const fn any(to: IpAddr) -> IpAddr {
     }
 }
 
+/// Asks a host what it is.
+pub(super) async fn ask(host: &Host, runner: [u8; 16]) -> anyhow::Result<HostFacts> {
+    let mut side = Side::new(host.clone(), runner);
+    side.agent().await?.facts().await
+}
+
 /// Draws bytes that nobody can guess.
-fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
+pub(super) fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(std::io::Error::from)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{ended, no_lab, run, scenario, stderr, stdout, tollgate};
+use crate::support::{ended, no_lab, probe, run, scenario, stderr, stdout, tollgate};
 
 const SMALL: &str = r#"
 schema = 1
@@ -45,10 +45,6 @@ connections = "kept"
 /// The server's pod in a lab, and the port of its agent.
 const SERVER: &str = "10.244.1.2";
 const AGENT: &str = "10.244.1.2:7788";
-
-fn probe() -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_tollgate")).with_file_name("tollgate-probe")
-}
 
 #[test]
 fn this_machine_is_a_pair_by_itself() {

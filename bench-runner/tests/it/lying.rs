@@ -125,6 +125,7 @@ async fn measured(scenario: &str, lie: fn(&Datapath) -> Datapath) -> Analysis {
         plan: resolve(&scenario, &overrides, &|_| None).unwrap(),
         facts: tollgate_probes::facts::read(),
         hosts: None,
+        cluster: None,
         installs: Vec::new(),
     };
     let options = LabOptions { holder: holder() };

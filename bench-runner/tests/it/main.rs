@@ -5,11 +5,13 @@
 mod anatomy;
 mod campaign;
 mod cli;
+mod cluster;
 mod compare;
 mod gate;
 mod history;
 mod hosts;
 mod icmp;
 mod lying;
+mod on_cluster;
 mod services;
 mod support;

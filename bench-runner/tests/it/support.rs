@@ -13,6 +13,11 @@ pub(crate) fn tollgate(args: &[&str]) -> Command {
     command
 }
 
+/// Returns the probe's binary.
+pub(crate) fn probe() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_tollgate")).with_file_name("tollgate-probe")
+}
+
 /// Runs a command line to its end.
 pub(crate) fn run(args: &[&str]) -> Output {
     tollgate(args).output().expect("tollgate was built")

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tollgate_results::door::Invitation;
 
 use super::dial::{ByteStream, dial};
+use crate::target::cluster::PodAgent;
 
 /// An agent that goes by itself has a line to say; it is read for this long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -29,6 +30,8 @@ pub enum Host {
     },
     /// A machine that was joined.
     Joined(Box<Invitation>),
+    /// A pod of a cluster.
+    Pod(Box<PodAgent>),
 }
 
 /// A connection to an agent, and the process behind it where it is ours.
@@ -44,6 +47,10 @@ impl Host {
             Self::Local { probe } => start(probe),
             Self::Joined(invitation) => Ok(Connection {
                 stream: dial(invitation, runner).await?,
+                child: None,
+            }),
+            Self::Pod(pod) => Ok(Connection {
+                stream: pod.connect(runner).await?,
                 child: None,
             }),
         }
