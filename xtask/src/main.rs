@@ -1,13 +1,25 @@
-//! Chores of the repository: `cargo xtask schema` writes the JSON Schemas, `--check` says whether they are up
-//! to date.
+//! Chores of the repository: `cargo xtask schema` writes the JSON Schemas and `cargo xtask manifests` the generated
+//! part of `k8s-manifests/`, `--check` says whether they are up to date; `cargo xtask image` packs a static program
+//! as an OCI archive.
 
+mod image;
+mod manifests;
 mod schema;
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask schema [--check]";
+const USAGE: &str = "\
+usage: cargo xtask schema [--check]
+       cargo xtask manifests [--check]
+       cargo xtask image PROGRAM ARCHIVE.tar [NAME:TAG]";
+
+/// Says what was done.
+fn say(line: &str) {
+    // Nobody is left to tell where even this fails.
+    let _ = writeln!(io::stdout(), "{line}");
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,6 +28,13 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         ["schema"] => schema::write(&root).map_err(|error| error.to_string()),
         ["schema", "--check"] => schema::check(&root),
+        ["manifests"] => manifests::write(&root).map_err(|error| error.to_string()),
+        ["manifests", "--check"] => manifests::check(&root),
+        ["image", program, archive, name @ ..] if name.len() < 2 => {
+            image::pack(program.as_ref(), archive.as_ref(), name.first().copied())
+                .map(|packed| say(&packed))
+                .map_err(|error| error.to_string())
+        }
         _ => Err(USAGE.to_owned()),
     };
     match done {
