@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tollgate_reports::calibration::{CALIBRATION_SCHEMA, Calibration};
@@ -16,25 +16,42 @@ use tollgate_results::plan::Plan;
 ///
 /// When there is one that cannot be read.
 pub fn load(fingerprint: &str, plan: &Plan) -> anyhow::Result<Option<Calibration>> {
-    let Some(path) = path(fingerprint, plan.scenario.as_str()) else {
-        return Ok(None);
-    };
-    let bytes = match fs::read(&path) {
+    let found = of_scenario(fingerprint, plan.scenario.as_str())?;
+    Ok(found.map(|found| found.fitting(plan)))
+}
+
+/// Returns the calibration of a scenario on a machine, whatever of it fits a plan.
+///
+/// # Errors
+///
+/// When there is one that cannot be read.
+pub fn of_scenario(fingerprint: &str, scenario: &str) -> anyhow::Result<Option<Calibration>> {
+    match path(fingerprint, scenario) {
+        Some(path) => read(&path, "run `tollgate calibrate` again"),
+        None => Ok(None),
+    }
+}
+
+/// Reads a calibration; `None` where there is none, or one of another version.
+///
+/// # Errors
+///
+/// When there is one that cannot be read: the error says how to mend that.
+pub fn read(path: &Path, mend: &str) -> anyhow::Result<Option<Calibration>> {
+    let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| shown("failed to read", &path)),
+        Err(error) => return Err(error).with_context(|| shown("failed to read", path)),
     };
-    let value: serde_json::Value = serde_json::from_slice(&bytes)
-        .with_context(|| shown("damaged; run `tollgate calibrate` again:", &path))?;
+    let damaged = || format!("`{}` was edited or damaged; {mend}", path.display());
+    let value: serde_json::Value = serde_json::from_slice(&bytes).with_context(damaged)?;
     // One of another version is as good as none.
     if value.get("schema").and_then(serde_json::Value::as_u64)
         != Some(u64::from(CALIBRATION_SCHEMA))
     {
         return Ok(None);
     }
-    let found: Calibration = serde_json::from_value(value)
-        .with_context(|| shown("damaged; run `tollgate calibrate` again:", &path))?;
-    Ok(Some(found.fitting(plan)))
+    serde_json::from_value(value).with_context(damaged)
 }
 
 /// Keeps a calibration for later gates and plans; returns where.
@@ -59,6 +76,10 @@ pub fn save(calibration: &Calibration) -> anyhow::Result<PathBuf> {
 fn path(fingerprint: &str, scenario: &str) -> Option<PathBuf> {
     let set =
         |name: &str| -> Option<OsString> { env::var_os(name).filter(|value| !value.is_empty()) };
+    // A history holds fingerprints that others wrote: none of them is to lead elsewhere.
+    if !fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
     let state = set("XDG_STATE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")))?;
@@ -66,6 +87,6 @@ fn path(fingerprint: &str, scenario: &str) -> Option<PathBuf> {
     Some(folder.join(format!("{scenario}.json")))
 }
 
-fn shown(what: &str, path: &std::path::Path) -> String {
+fn shown(what: &str, path: &Path) -> String {
     format!("{what} `{}`", path.display())
 }

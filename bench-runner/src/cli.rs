@@ -60,9 +60,9 @@ pub enum Command {
     /// Show where packets spend their time on each arm, and what makes the difference
     #[command(after_help = anatomy::EXAMPLES)]
     Anatomy(AnatomyArgs),
-    /// Rebuild the reports of a campaign from its folder
+    /// Rebuild the reports of a campaign, or of a gate, from its folder
     #[command(
-        after_help = "Examples:\n  tollgate report campaigns/quickstart-1\n  tollgate report campaigns/quickstart-1 --pictures"
+        after_help = "Examples:\n  tollgate report campaigns/quickstart-1\n  tollgate report campaigns/quickstart-1 --pictures\n  tollgate report gates/my-change"
     )]
     Report(ReportArgs),
     /// Compare two campaigns, paired numbers of any tool, or other tools' results
@@ -437,12 +437,15 @@ pub struct PlanArgs {
 /// `tollgate report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// Folder of the campaign
+    /// Folder of the campaign, or of a gate
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// Also write every picture into DIR/pictures, as SVG and PNG
     #[arg(long)]
     pub pictures: bool,
+    /// Draw the noise floor of this machine's calibration as it is now, and keep it in DIR
+    #[arg(long)]
+    pub calibration: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -510,9 +513,9 @@ pub struct HistoryArgs {
     /// All metrics instead of each workload's main one
     #[arg(long)]
     pub all: bool,
-    /// Smallest change that is told, where it is above 2 %: the noise floor of a calibration
-    #[arg(long, value_name = "SHARE", default_value = "2%")]
-    pub floor: Share,
+    /// Smallest change that is told [default: the noise floor of a machine's calibration, at least 2%]
+    #[arg(long, value_name = "SHARE")]
+    pub floor: Option<Share>,
     /// How much worse than the last release is allowed in all
     #[arg(long, value_name = "SHARE", default_value = "10%")]
     pub budget: Share,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::ensure;
 use tollgate_reports::calibration::Calibration;
 use tollgate_reports::gate::{self, GateReport, Policy, Stage};
 use tollgate_reports::model::Analysis;
@@ -29,14 +30,39 @@ pub struct Staged {
 }
 
 /// Returns the plan of the first stage: the scenario's, with as much as the policy demands.
-#[must_use]
-pub fn first_plan(plan: Plan, policy: &Policy) -> Plan {
+///
+/// # Errors
+///
+/// When the policy demands a control, and an arm has its name already.
+pub fn first_plan(plan: Plan, policy: &Policy) -> anyhow::Result<Plan> {
     let rounds = Rounds {
         count: policy.first.rounds,
         installs: policy.first.installs,
         ..plan.rounds
     };
-    Plan { rounds, ..plan }
+    let mut plan = Plan { rounds, ..plan };
+    let reference = plan.arms.iter().position(|arm| arm.name == plan.reference);
+    if let Some(reference) = reference.filter(|_| policy.control) {
+        let control = again(&plan.arms[reference]);
+        ensure!(
+            plan.arm(&control.name).is_none(),
+            "`control` adds an arm `{}`, and the scenario has one of that name; rename it, or leave `control` out",
+            control.name
+        );
+        plan.arms.insert(reference + 1, control);
+    }
+    Ok(plan)
+}
+
+/// Returns a second install of an arm, compared with it.
+#[must_use]
+pub fn again(reference: &Arm) -> Arm {
+    Arm {
+        name: gate::control_of(&reference.name),
+        reference: Some(reference.name.clone()),
+        sweep: None,
+        ..reference.clone()
+    }
 }
 
 /// Measures and rules; `None` where it was interrupted.
@@ -70,6 +96,11 @@ pub fn judge(
 fn second_plan(plan: &Plan, report: &GateReport) -> Plan {
     let open = report.open();
     let mut wanted: Vec<(&Name, &Name)> = open.map(|cell| (&cell.arm, &cell.workload)).collect();
+    let control = gate::control_of(&plan.reference);
+    if report.policy.control {
+        let workloads: Vec<&Name> = wanted.iter().map(|(_, workload)| *workload).collect();
+        wanted.extend(workloads.into_iter().map(|workload| (&control, workload)));
+    }
     let mut needed: BTreeSet<(&Name, &Name)> = BTreeSet::new();
     while let Some((arm, workload)) = wanted.pop() {
         if needed.insert((arm, workload)) {

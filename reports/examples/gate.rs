@@ -13,7 +13,7 @@ fn main() -> io::Result<()> {
     match files(None).into_iter().find(|(name, _)| *name == wanted) {
         Some((_, renderer)) => io::stdout().write_all(&renderer.render(&report)),
         None => Err(io::Error::other(
-            "name a form: gate.json, gate.md, junit.xml or annotations.txt",
+            "name a form: gate.json, gate.html, gate.md, junit.xml or annotations.txt",
         )),
     }
 }

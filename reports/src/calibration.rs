@@ -185,19 +185,25 @@ impl Calibration {
     /// Returns the noise floor of a metric, max(φ, MDE), on the scale of a margin: smaller ones can't be gated.
     #[must_use]
     pub fn floor(&self, workload: &Name, metric: Metric) -> Option<f64> {
-        let cells = self.cells.iter();
-        let mut cells = cells.filter(|cell| cell.workload == *workload && cell.metric == metric);
-        cells.next().map(CellCalibration::floor)
+        self.cell(workload, metric).map(CellCalibration::floor)
+    }
+
+    /// Returns φ of a metric: 95 % of equal arms differ by less (θ - 1).
+    #[must_use]
+    pub fn phi(&self, workload: &Name, metric: Metric) -> Option<f64> {
+        self.cell(workload, metric).map(|cell| cell.phi)
+    }
+
+    fn cell(&self, workload: &Name, metric: Metric) -> Option<&CellCalibration> {
+        let mut cells = self.cells.iter();
+        cells.find(|cell| cell.workload == *workload && cell.metric == metric)
     }
 
     /// Puts φ in place of the noise floors that a campaign told of itself.
     pub fn apply(&self, noise: &mut NoiseFloor) {
         for floor in &mut noise.floors {
-            let of_it = |cell: &&CellCalibration| {
-                cell.workload == floor.workload && cell.metric == floor.metric
-            };
-            if let Some(cell) = self.cells.iter().find(of_it) {
-                floor.distance = cell.phi;
+            if let Some(phi) = self.phi(&floor.workload, floor.metric) {
+                floor.distance = phi;
                 floor.basis = FloorBasis::Calibration {
                     campaigns: self.campaigns,
                 };

@@ -13,6 +13,7 @@
 //! Nothing here reads a file or a clock.
 
 mod against;
+mod control;
 mod looks;
 mod policy;
 mod report;
@@ -22,6 +23,7 @@ mod stage;
 mod words;
 
 pub use against::{AGAINST_COSTS, AgainstError, against, comparable};
+pub use control::control_of;
 pub use looks::{LOOKS, Look, looks};
 pub use policy::{CellPolicy, OnInconclusive, Policy, PolicyError, StagePolicy};
 pub use report::{

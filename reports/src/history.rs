@@ -54,6 +54,8 @@ pub struct Stretch {
     pub values: u32,
     /// Correlation of each value with the next, within stretches without change.
     pub memory: f64,
+    /// The smallest change that is told (θ - 1): 2 %, or the noise floor where that is larger.
+    pub magnitude: f64,
     /// p at which changes count: lowered until a series of the same memory shows 0.13 false ones in 100 values.
     pub p: f64,
     /// The changes, in order.
@@ -135,6 +137,7 @@ fn stretch(points: &[Point], first: usize, magnitude: f64) -> Stretch {
         last: count(first + points.len().saturating_sub(1)),
         values: count(values.len()),
         memory: found.memory,
+        magnitude,
         p: found.p,
         changes: changes.collect(),
         notes: notes(values.len(), points.len() - values.len()),

@@ -90,6 +90,8 @@ pub(crate) fn plan() -> Plan {
 pub(crate) struct MemoryTarget {
     broken: Vec<&'static str>,
     dying: Option<&'static str>,
+    /// An arm that takes a tenth longer than its datapath does.
+    pub(crate) slow: Option<&'static str>,
     disturbed: fn(u32) -> bool,
     real: fn(&Datapath) -> Datapath,
     /// An arm whose rules somebody changes between two readings, and after which one.
@@ -101,6 +103,7 @@ impl MemoryTarget {
         Self {
             broken: Vec::new(),
             dying: None,
+            slow: None,
             disturbed: |_| false,
             real: Datapath::clone,
             meddled: None,
@@ -114,6 +117,7 @@ pub(crate) struct MemoryDeployment {
     site: Site,
     packets: u64,
     dies: bool,
+    slow: bool,
     disturbed: fn(u32) -> bool,
     readings: u64,
     /// After this reading the rules are others.
@@ -144,6 +148,7 @@ impl Target for MemoryTarget {
             },
             packets: 0,
             dies: self.dying == Some(arm.name.as_str()),
+            slow: self.slow == Some(arm.name.as_str()),
             disturbed: self.disturbed,
             readings: 0,
             meddled: self
@@ -177,7 +182,7 @@ impl Deployment for MemoryDeployment {
         tokio::spawn(agent::serve(
             there,
             agent::Model {
-                base_ns: 20_000.0 * toll,
+                base_ns: 20_000.0 * toll * if self.slow { 1.1 } else { 1.0 },
                 dies,
                 disturbed: self.disturbed,
             },

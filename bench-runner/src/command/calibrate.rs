@@ -11,7 +11,6 @@ use tollgate_reports::calibration::{Calibration, Costs, Rate};
 use tollgate_reports::gate::Policy;
 use tollgate_reports::model::Analysis;
 use tollgate_results::RECORD_SCHEMA;
-use tollgate_results::arm::{Arm, Name};
 use tollgate_results::plan::Plan;
 use tollgate_results::run::Campaign;
 use tollgate_scenarios::estimate;
@@ -25,6 +24,7 @@ use crate::campaign::{self, comparable};
 use crate::cli::CalibrateArgs;
 use crate::clock::SystemClock;
 use crate::exit::Exit;
+use crate::gate;
 use crate::output;
 use crate::progress::{self, minutes};
 
@@ -191,28 +191,9 @@ fn against_itself(mut plan: Plan) -> Plan {
     if let Some(arm) = plan.arms.first().cloned() {
         plan.workloads
             .retain(|workload| arm.workloads.contains(&workload.name));
-        plan.arms.push(Arm {
-            name: again(&reference),
-            reference: Some(reference),
-            sweep: None,
-            ..arm
-        });
+        plan.arms.push(gate::again(&arm));
     }
     plan
-}
-
-/// Returns a name for the second install.
-fn again(reference: &Name) -> Name {
-    let name = format!("{reference}-again");
-    name.parse().unwrap_or_else(|_| {
-        // The reference's own name is as long as a name can be.
-        let fallback = if reference.as_str() == "again" {
-            "second"
-        } else {
-            "again"
-        };
-        fallback.parse().expect("a plain word is a name")
-    })
 }
 
 /// What this campaign's install and rounds took.

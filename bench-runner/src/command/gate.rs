@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tollgate_probes::facts;
 use tollgate_reports::analyse;
 use tollgate_reports::gate::{self as rules, GateReport, Policy, StoredReference};
 use tollgate_reports::model::Analysis;
 use tollgate_reports::render::gate::{self as render, GateRenderer};
 use tollgate_results::plan::Plan;
+use tollgate_results::run::Campaign;
 use tollgate_scenarios::estimate;
 use tollgate_store::CampaignDir;
 
@@ -25,6 +26,7 @@ use crate::progress::{self, minutes};
 
 mod folder;
 
+pub(super) use folder::is_gate;
 use folder::{GateDir, Request};
 
 /// Runs a gate, or goes on with one.
@@ -36,8 +38,6 @@ pub(super) fn gate(args: &GateArgs) -> anyhow::Result<Exit> {
         None => start(args, clock)?,
     };
     let request = dir.request();
-    let fingerprint = facts::read().fingerprint();
-    let calibration = calibration::load(&fingerprint, &request.plan)?;
     let stored = request.against.as_deref().map(stored).transpose()?;
     let mut bench = FolderBench {
         dir: &dir,
@@ -52,7 +52,7 @@ pub(super) fn gate(args: &GateArgs) -> anyhow::Result<Exit> {
         &mut bench,
         request.plan.clone(),
         &request.policy,
-        calibration.as_ref(),
+        request.calibration.as_ref(),
     );
     let judged = judged.with_context(|| dir.kept());
     if judged.is_err() {
@@ -67,8 +67,52 @@ pub(super) fn gate(args: &GateArgs) -> anyhow::Result<Exit> {
     };
     report.earlier = dir.earlier()?;
     report.against = stored.as_ref().map(told);
-    write(args, &dir, &report)?;
+    write(&dir, &report)?;
+    print(args, &dir, &report)?;
     Ok(Exit::Gate(report.exit))
+}
+
+/// Rebuilds the reports of every run in a gate's folder from its stages, and those of the stages; prints the last.
+///
+/// # Errors
+///
+/// When a run is damaged, or the last was never finished.
+pub(super) fn rebuild(path: &Path, json: bool) -> anyhow::Result<Exit> {
+    let mut last = None;
+    for dir in GateDir::runs(path)? {
+        last = rebuilt(&dir)?.map(|report| (dir, report));
+    }
+    let (dir, report) = last.with_context(|| {
+        format!(
+            "the last run in `{0}` was never finished; go on with it by `tollgate gate --resume {0}`",
+            path.display()
+        )
+    })?;
+    show(&dir, &report, json)?;
+    Ok(Exit::Gate(report.exit))
+}
+
+/// Rebuilds the report of one run; `None` where it was never finished.
+fn rebuilt(dir: &GateDir) -> anyhow::Result<Option<GateReport>> {
+    let request = dir.request();
+    let stored = request.against.as_deref().map(stored).transpose()?;
+    let mut bench = Shelf {
+        dir,
+        stored: stored.as_ref(),
+    };
+    let judged = gate::judge(
+        &mut bench,
+        request.plan.clone(),
+        &request.policy,
+        request.calibration.as_ref(),
+    );
+    let Some(mut report) = judged.with_context(|| dir.kept())? else {
+        return Ok(None);
+    };
+    report.earlier = dir.earlier()?;
+    report.against = stored.as_ref().map(told);
+    write(dir, &report)?;
+    Ok(Some(report))
 }
 
 fn start(args: &GateArgs, clock: SystemClock) -> anyhow::Result<GateDir> {
@@ -83,19 +127,27 @@ fn start(args: &GateArgs, clock: SystemClock) -> anyhow::Result<GateDir> {
     policy.on_inconclusive = args
         .on_inconclusive
         .map_or(policy.on_inconclusive, Into::into);
-    let plan = gate::first_plan(source::plan(name, &args.choices(), clock)?, &policy);
+    let plan = gate::first_plan(source::plan(name, &args.choices(), clock)?, &policy)?;
     comparable(&plan)?;
     announce(&plan, &policy);
     let path = args
         .out
         .clone()
         .unwrap_or_else(|| measure::next_free(Path::new("gates"), plan.scenario.as_str()));
-    let against = args.against.as_deref().map(absolute).transpose()?;
-    let request = Request::new(policy, plan, against, clock.unix_ms());
+    let fingerprint = facts::read().fingerprint();
+    let request = Request {
+        against: args.against.as_deref().map(absolute).transpose()?,
+        policy_file: args.policy.as_ref().map(|file| file.display().to_string()),
+        calibration: calibration::load(&fingerprint, &plan)?,
+        ..Request::new(policy, plan, clock.unix_ms())
+    };
     // What can't be compared is better told before anything is measured.
     if let Some(dir) = &request.against {
-        let found = facts::read().fingerprint();
-        rules::comparable(&stored(dir)?, &found, &request.plan)?;
+        ensure!(
+            !request.policy.control,
+            "a stored campaign has no control that this one's could be compared with; leave `control` out of the policy"
+        );
+        rules::comparable(&stored(dir)?, &fingerprint, &request.plan)?;
     }
     GateDir::begin(&path, request)
 }
@@ -136,10 +188,15 @@ fn policy(file: &Path) -> anyhow::Result<Policy> {
 fn announce(plan: &Plan, policy: &Policy) {
     measure::announce_skipped(plan);
     output::note(&format!(
-        "{}: {} arms, {} workloads, {} rounds, seed {}: about {}; cells that don't pass then take {} more rounds on {} \
+        "{}: {} arms{}, {} workloads, {} rounds, seed {}: about {}; cells that don't pass then take {} more rounds on {} \
          fresh installs",
         plan.scenario,
         plan.arms.len(),
+        if policy.control {
+            ", the control among them"
+        } else {
+            ""
+        },
         plan.workloads.len(),
         plan.rounds.count,
         plan.seed,
@@ -187,27 +244,52 @@ impl Bench for FolderBench<'_> {
             }
         }
         let (_, campaign) = CampaignDir::open(&path)?;
-        let now = analyse(&campaign);
-        let analysis = match self.stored {
-            Some(stored) => rules::against(&now, stored)?,
-            None => now,
-        };
-        Ok(Some(Staged {
-            analysis,
-            plan: campaign.run.plan,
-        }))
+        staged(campaign, self.stored).map(Some)
     }
 }
 
-/// Writes the report in every form, and prints one.
-fn write(args: &GateArgs, dir: &GateDir, report: &GateReport) -> anyhow::Result<()> {
-    let place = args
-        .policy
-        .as_ref()
-        .map(|policy| policy.display().to_string());
-    for (name, renderer) in render::files(place.clone()) {
+/// Stages that were measured, in a gate's folder: nothing is measured.
+struct Shelf<'a> {
+    dir: &'a GateDir,
+    stored: Option<&'a Analysis>,
+}
+
+impl Bench for Shelf<'_> {
+    fn measure(&mut self, stage: u32, _: Plan) -> anyhow::Result<Option<Staged>> {
+        let path = self.dir.stage(stage);
+        if !path.join(tollgate_store::RUN).exists() {
+            return Ok(None);
+        }
+        let (folder, campaign) = report::open(&path)?;
+        if !campaign::is_over(&campaign) {
+            return Ok(None);
+        }
+        report::write(&folder, &campaign)?;
+        staged(campaign, self.stored).map(Some)
+    }
+}
+
+fn staged(campaign: Campaign, stored: Option<&Analysis>) -> anyhow::Result<Staged> {
+    let now = analyse(&campaign);
+    Ok(Staged {
+        analysis: match stored {
+            Some(stored) => rules::against(&now, stored)?,
+            None => now,
+        },
+        plan: campaign.run.plan,
+    })
+}
+
+/// Writes the report in every form.
+fn write(dir: &GateDir, report: &GateReport) -> anyhow::Result<()> {
+    for (name, renderer) in render::files(dir.request().policy_file.clone()) {
         dir.write(name, &renderer.render(report))?;
     }
+    Ok(())
+}
+
+/// Prints the report, and writes what else was asked for.
+fn print(args: &GateArgs, dir: &GateDir, report: &GateReport) -> anyhow::Result<()> {
     let asked: [(&Option<PathBuf>, &dyn GateRenderer); 2] = [
         (&args.junit, &render::Junit),
         (&args.markdown, &render::Markdown),
@@ -217,7 +299,17 @@ fn write(args: &GateArgs, dir: &GateDir, report: &GateReport) -> anyhow::Result<
             tollgate_store::write_whole(file, &renderer.render(report))?;
         }
     }
-    if args.json {
+    show(dir, report, args.json)?;
+    if args.github {
+        let file = dir.request().policy_file.clone();
+        output::result(&render::Annotations { file }.render(report))?;
+    }
+    Ok(())
+}
+
+/// Prints the table, or the JSON, and where the rest lies.
+fn show(dir: &GateDir, report: &GateReport, json: bool) -> anyhow::Result<()> {
+    if json {
         output::result(&render::Json.render(report))?;
         return Ok(());
     }
@@ -226,8 +318,5 @@ fn write(args: &GateArgs, dir: &GateDir, report: &GateReport) -> anyhow::Result<
     };
     output::result(&terminal.render(report))?;
     output::result(format!("\nGate: {}\n", dir.path().display()).as_bytes())?;
-    if args.github {
-        output::result(&render::Annotations { file: place }.render(report))?;
-    }
     Ok(())
 }

@@ -3,16 +3,19 @@
 mod add;
 mod links;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use tollgate_reports::calibration::Calibration;
 use tollgate_reports::history::{self as told, History, Telling};
 use tollgate_reports::render::history as render;
 use tollgate_results::arm::Name;
-use tollgate_results::history::check_label;
+use tollgate_results::history::{CampaignEntry, check_label};
 use tollgate_store::HistoryDb;
 
+use crate::calibration;
 use crate::cli::{HistoryArgs, HistoryCommand};
 use crate::exit::Exit;
 use crate::output;
@@ -52,7 +55,8 @@ fn tell(args: &HistoryArgs) -> anyhow::Result<()> {
     }
     let campaigns: Vec<_> = kept.into_iter().map(|kept| (kept.id, kept.entry)).collect();
     let telling = Telling {
-        floor: args.floor.0,
+        floor: args.floor.map(|floor| floor.0),
+        calibrations: &calibrations(&campaigns)?,
         budget: args.budget.0,
     };
     let history = told::tell(&campaigns, telling);
@@ -68,6 +72,19 @@ fn tell(args: &HistoryArgs) -> anyhow::Result<()> {
     };
     output::result(text.as_bytes())?;
     Ok(())
+}
+
+/// Reads the calibrations that this user has of the campaigns' machines and scenarios.
+fn calibrations(campaigns: &[(i64, CampaignEntry)]) -> anyhow::Result<Vec<Calibration>> {
+    let known = campaigns.iter();
+    let known: BTreeSet<(&str, &str)> = known
+        .map(|(_, entry)| (entry.fingerprint.as_str(), entry.scenario.as_str()))
+        .collect();
+    let mut found = Vec::new();
+    for (fingerprint, scenario) in known {
+        found.extend(calibration::of_scenario(fingerprint, scenario)?);
+    }
+    Ok(found)
 }
 
 /// Writes the page, whole or not at all.

@@ -192,6 +192,7 @@ impl Meter {
             return ended.map(|_| Measured::Nothing);
         }
         let folder = open.recording.finish()?;
+        report::keep_calibration(&folder, &campaign)?;
         let analysis = Box::new(report::write(&folder, &campaign)?);
         let ended = ended.with_context(|| {
             format!("what was measured is kept in `{}`", folder.path().display())

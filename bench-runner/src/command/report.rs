@@ -2,20 +2,38 @@
 
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use tollgate_reports::analyse_in_full;
+use tollgate_reports::calibration::Calibration;
 use tollgate_reports::model::{Analysis, Renderer};
 use tollgate_reports::render::{CellsCsv, Html, Json, Markdown, RoundsCsv, Terminal, pictures};
 use tollgate_results::run::Campaign;
 use tollgate_store::CampaignDir;
 
+use super::gate;
+use crate::calibration;
 use crate::cli::ReportArgs;
 use crate::exit::Exit;
 use crate::output;
 
+/// The calibration that counted when a campaign was measured, in its folder: reports are rebuilt from the folder alone.
+const CALIBRATION: &str = "calibration.json";
+
 /// Rebuilds the reports and prints one.
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
+    if gate::is_gate(&args.dir) {
+        ensure!(
+            !args.pictures && !args.calibration,
+            "--pictures and --calibration are for a campaign, and `{}` is a gate; name one of its stages, as `{}`",
+            args.dir.display(),
+            args.dir.join("run-1/stage-1").display()
+        );
+        return gate::rebuild(&args.dir, args.json);
+    }
     let (folder, campaign) = open(&args.dir)?;
+    if args.calibration {
+        adopt(&folder, &campaign)?;
+    }
     let analysis = write(&folder, &campaign)?;
     if args.pictures {
         draw(&folder, &analysis)?;
@@ -65,9 +83,66 @@ fn draw(folder: &CampaignDir, analysis: &Analysis) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes `report.html`, `report.md`, `report.json`, `cells.csv` and `rounds.csv` into a campaign's folder.
+/// Keeps this machine's calibration in the folder of a campaign that was measured here just now, where there is one that
+/// counts for it and none is kept yet.
+pub(super) fn keep_calibration(folder: &CampaignDir, campaign: &Campaign) -> anyhow::Result<()> {
+    if folder.path().join(CALIBRATION).exists() {
+        return Ok(());
+    }
+    match calibration_for(campaign)? {
+        Ok(known) => keep(folder, &known),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Puts this machine's calibration as it is now into a campaign's folder.
+fn adopt(folder: &CampaignDir, campaign: &Campaign) -> anyhow::Result<()> {
+    match calibration_for(campaign)? {
+        Ok(known) => keep(folder, &known),
+        Err(reason) => bail!(
+            "no calibration counts for `{}`: {reason}",
+            folder.path().display()
+        ),
+    }
+}
+
+fn keep(folder: &CampaignDir, known: &Calibration) -> anyhow::Result<()> {
+    let mut json = serde_json::to_vec_pretty(known)?;
+    json.push(b'\n');
+    folder.write_report(CALIBRATION, &json)?;
+    Ok(())
+}
+
+/// Returns the calibration that counts for a campaign, or why there is none.
+fn calibration_for(campaign: &Campaign) -> anyhow::Result<Result<Calibration, String>> {
+    let run = &campaign.run;
+    if run.hosts.is_some() {
+        return Ok(Err(
+            "calibrations are of paths in a lab, and it was measured between hosts".to_owned(),
+        ));
+    }
+    let fingerprint = run.facts.fingerprint();
+    let Some(known) = calibration::load(&fingerprint, &run.plan)? else {
+        return Ok(Err(format!(
+            "`{}` was never calibrated on machine {fingerprint}; run `tollgate calibrate {}` there",
+            run.plan.scenario, run.plan.scenario
+        )));
+    };
+    Ok(match known.unfit(&fingerprint, run.started_unix_ms) {
+        Some(reason) => Err(reason),
+        None => Ok(known),
+    })
+}
+
+/// Writes `report.html`, `report.md`, `report.json`, `cells.csv` and `rounds.csv` into a campaign's folder. What its
+/// calibration knows of the noise floor counts more than what one campaign tells of itself.
 pub(super) fn write(folder: &CampaignDir, campaign: &Campaign) -> anyhow::Result<Analysis> {
-    let analysis = analyse_in_full(campaign);
+    let mut analysis = analyse_in_full(campaign);
+    let mend = "remove it, or take this machine's by `tollgate report --calibration`";
+    let known = calibration::read(&folder.path().join(CALIBRATION), mend)?;
+    if let Some(known) = known.filter(|known| known.fingerprint == analysis.subject.fingerprint) {
+        known.apply(&mut analysis.noise_floor);
+    }
     let renderers: [(&str, &dyn Renderer); 5] = [
         ("report.html", &Html),
         ("report.md", &Markdown),

@@ -16,6 +16,8 @@ struct MemoryBench {
     stages: Vec<(RunRecord, MemoryJournal)>,
     /// After so many slices of a stage the gate is interrupted, once.
     interrupt: Option<(u32, usize)>,
+    /// From this stage on, this arm takes a tenth longer than its datapath does.
+    slow: Option<(u32, &'static str)>,
 }
 
 impl Bench for MemoryBench {
@@ -33,7 +35,9 @@ impl Bench for MemoryBench {
             .enable_all()
             .start_paused(true)
             .build()?;
+        let slow = self.slow.filter(|(from, _)| *from <= stage);
         let mut target = MemoryTarget::honest();
+        target.slow = slow.map(|(_, arm)| arm);
         let left = stop.map(|(_, slices)| slices);
         let (ended, _) = runtime.block_on(run(&mut target, record, journal, left));
         if stop.is_some() {
@@ -62,7 +66,69 @@ fn policy() -> Policy {
 }
 
 fn gate(bench: &mut MemoryBench, policy: &Policy) -> Option<GateReport> {
-    judge(bench, first_plan(plan(), policy), policy, None).unwrap()
+    judge(bench, first_plan(plan(), policy).unwrap(), policy, None).unwrap()
+}
+
+/// The policy with a control beside the arms.
+fn with_control() -> Policy {
+    Policy {
+        control: true,
+        ..policy()
+    }
+}
+
+#[test]
+fn a_control_is_measured_beside_the_arms_and_not_gated_itself() {
+    let mut bench = MemoryBench::default();
+    let report = gate(&mut bench, &with_control()).unwrap();
+    assert_eq!(report.exit, Exit::Failed);
+    let gated: BTreeSet<&str> = report.cells.iter().map(|cell| cell.arm.as_str()).collect();
+    assert_eq!(gated, ["again", "vxlan"].into());
+    for (run, _) in &bench.stages {
+        let control = run.plan.arm(&"native-again".parse().unwrap()).unwrap();
+        assert_eq!(control.reference.as_ref(), Some(&run.plan.reference));
+    }
+    // Once for each stage.
+    let notes = report.notes.iter();
+    let notes: Vec<_> = notes
+        .filter(|note| note.contains("native-again, a second install of native, differs by"))
+        .collect();
+    assert_eq!(notes.len(), 2, "{:?}", report.notes);
+}
+
+#[test]
+fn a_control_that_differs_makes_the_gate_invalid() {
+    for (from, stages) in [(1, 1), (2, 2)] {
+        let mut bench = MemoryBench {
+            slow: Some((from, "native-again")),
+            ..MemoryBench::default()
+        };
+        let report = gate(&mut bench, &with_control()).unwrap();
+        assert_eq!(report.exit, Exit::Invalid, "{}", report.words);
+        assert_eq!(bench.stages.len(), stages);
+        let vxlan = report
+            .cells
+            .iter()
+            .find(|cell| cell.arm.as_str() == "vxlan")
+            .unwrap();
+        assert_eq!(vxlan.ruling, Ruling::Invalid);
+        assert!(
+            vxlan.words.contains("differs by") && vxlan.words.contains("and the margin is 5 %"),
+            "{}",
+            vxlan.words
+        );
+    }
+}
+
+#[test]
+fn a_control_takes_a_name_that_is_free() {
+    let mut taken = plan();
+    taken.arms[1].name = "native-again".parse().unwrap();
+    let error = first_plan(taken, &with_control()).unwrap_err().to_string();
+    assert!(
+        error.contains("rename it, or leave `control` out"),
+        "{error}"
+    );
 }
 
 #[test]

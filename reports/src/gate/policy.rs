@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tollgate_results::arm::Name;
 use tollgate_results::units::Share;
 
@@ -25,11 +25,24 @@ pub struct Policy {
     /// Cells that are gated; none named: all those whose metric has a margin.
     pub cells: Vec<CellPolicy>,
     /// The stage that every cell goes through.
+    #[serde(deserialize_with = "first")]
+    #[schemars(with = "WrittenStage")]
     pub first: StagePolicy,
     /// The stage that cells go through which the first did not pass.
+    #[serde(deserialize_with = "second")]
+    #[schemars(with = "WrittenStage")]
     pub second: StagePolicy,
+    /// Whether a second install of the reference is measured beside the arms: where that differs by as much as a margin,
+    /// the gate is invalid. With one arm it takes half as long again.
+    #[serde(skip_serializing_if = "is_false")]
+    pub control: bool,
     /// What a cell counts for of which nothing was proved.
     pub on_inconclusive: OnInconclusive,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Cells that are gated. What is left out matches everything.
@@ -55,6 +68,45 @@ pub struct StagePolicy {
     /// Installs over which they are spread, at least: 1 to 100.
     pub installs: u32,
 }
+
+/// What one stage has to measure, as it is written: what is left out has the stage's default.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenStage {
+    /// Valid rounds, at least: 6 to 1,000.
+    rounds: Option<u32>,
+    /// Installs over which they are spread, at least: 1 to 100.
+    installs: Option<u32>,
+}
+
+impl WrittenStage {
+    fn over(self, usual: StagePolicy) -> StagePolicy {
+        StagePolicy {
+            rounds: self.rounds.unwrap_or(usual.rounds),
+            installs: self.installs.unwrap_or(usual.installs),
+        }
+    }
+}
+
+fn first<'de, D: Deserializer<'de>>(written: D) -> Result<StagePolicy, D::Error> {
+    Ok(WrittenStage::deserialize(written)?.over(FIRST))
+}
+
+fn second<'de, D: Deserializer<'de>>(written: D) -> Result<StagePolicy, D::Error> {
+    Ok(WrittenStage::deserialize(written)?.over(SECOND))
+}
+
+/// The first stage where a policy says nothing else (statistics §2.7).
+const FIRST: StagePolicy = StagePolicy {
+    rounds: 10,
+    installs: 1,
+};
+
+/// The second: installs that differ by 2 % fail it falsely in 0.01 % of gates (statistics §2.7).
+const SECOND: StagePolicy = StagePolicy {
+    rounds: 20,
+    installs: 4,
+};
 
 /// What an inconclusive cell counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -83,14 +135,9 @@ impl Default for Policy {
             schema: 1,
             margins: margins.map(|(metric, share)| (metric, Share(share))).into(),
             cells: Vec::new(),
-            first: StagePolicy {
-                rounds: 10,
-                installs: 1,
-            },
-            second: StagePolicy {
-                rounds: 20,
-                installs: 4,
-            },
+            first: FIRST,
+            second: SECOND,
+            control: false,
             on_inconclusive: OnInconclusive::Warn,
         }
     }
@@ -235,6 +282,22 @@ mod tests {
             "{text}"
         );
         assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), read);
+    }
+
+    #[test]
+    fn a_stage_that_says_one_thing_has_the_default_of_the_other() {
+        let read: Policy =
+            serde_json::from_str(r#"{"first": {"rounds": 12}, "second": {"installs": 6}}"#)
+                .unwrap();
+        assert_eq!((read.first.rounds, read.first.installs), (12, 1));
+        assert_eq!((read.second.rounds, read.second.installs), (20, 6));
+        let unknown = serde_json::from_str::<Policy>(r#"{"first": {"round": 12}}"#);
+        assert!(
+            unknown
+                .unwrap_err()
+                .to_string()
+                .contains("unknown field `round`")
+        );
     }
 
     #[test]

@@ -148,6 +148,21 @@ pub struct Judged {
     pub to_resolve: Option<String>,
 }
 
+impl Judged {
+    /// Makes it invalid where there is a reason to.
+    pub(super) fn unless(self, invalid: Option<&String>) -> Self {
+        match invalid {
+            Some(reason) => Self {
+                finding: Finding::Invalid,
+                reason: Some(reason.clone()),
+                to_resolve: None,
+                ..self
+            },
+            None => self,
+        }
+    }
+}
+
 /// What was measured in a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageSummary {

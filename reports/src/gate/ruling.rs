@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::control;
 use super::policy::Policy;
 use super::report::{CalibrationState, Exit, GATE_SCHEMA, GateReport, GatedCell, Judged};
 use super::rules::{self, Finding, Ruling};
@@ -30,18 +31,29 @@ pub fn rule(
         }
     }
     let (state, calibration) = calibrated(calibration, first);
+    let controls = [Some(first), second]
+        .map(|stage| stage.and_then(|stage| control::look(policy, calibration, stage)));
+    let [spoiled, spoiled_again] = controls
+        .each_ref()
+        .map(|found| found.as_ref().and_then(|found| found.invalid.as_ref()));
     let mut cells = Vec::new();
     let mut met = BTreeSet::new();
     for measured in &first.cells {
+        if control::is_control(policy, measured) {
+            continue;
+        }
         let demand = policy.demand(&measured.workload, measured.metric, &measured.arm);
         if let Some((margin, named)) = demand {
             met.extend(named);
             let second = second.map(|stage| {
                 let again = stage.cells.iter().find(|cell| cell.is(measured));
-                again.map_or_else(not_measured, |cell| cell.judge(policy.second, margin))
+                again.map_or_else(not_measured, |cell| {
+                    cell.judge(policy.second, margin).unless(spoiled_again)
+                })
             });
+            let first = measured.judge(policy.first, margin).unless(spoiled);
             let named = named.is_some();
-            cells.push(gated(policy, calibration, measured, second, margin, named));
+            cells.push(gated(calibration, measured, (first, second), margin, named));
         }
     }
     let missing = (0..policy.cells.len()).find(|index| !met.contains(index));
@@ -73,7 +85,11 @@ pub fn rule(
         words: String::new(),
         earlier: Vec::new(),
         against: None,
-        notes: Vec::new(),
+        notes: controls
+            .into_iter()
+            .flatten()
+            .filter_map(|found| found.words)
+            .collect(),
     };
     let counts = report.cells.iter().map(|cell| report.counts_for(cell));
     report.exit = counts.max().unwrap_or(Exit::Invalid);
@@ -114,14 +130,12 @@ fn not_measured() -> Judged {
 }
 
 fn gated(
-    policy: &Policy,
     calibration: Option<&Calibration>,
     measured: &Measured,
-    second: Option<Judged>,
+    (first, second): (Judged, Option<Judged>),
     margin: f64,
     named: bool,
 ) -> GatedCell {
-    let first = measured.judge(policy.first, margin);
     // What the first stage passed needs no second one.
     let second = second.filter(|judged| first.finding != Finding::Pass || judged.rounds > 0);
     let (floor, why_not) = measured.not_gateable(calibration, margin);

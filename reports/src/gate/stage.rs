@@ -8,7 +8,7 @@ use super::policy::StagePolicy;
 use super::report::{Judged, StageSummary};
 use super::rules::{self, Finding};
 use crate::calibration::Calibration;
-use crate::model::{Analysis, Cell, Direction, Metric, Pair, Unit, Verdict};
+use crate::model::{Analysis, Cell, Direction, Estimate, Metric, Pair, Unit, Verdict};
 use crate::stats::real64;
 use crate::stats::rounds::FEWEST;
 use crate::stats::signed_rank::MOST_ROUNDS;
@@ -40,7 +40,7 @@ pub(super) struct Measured {
     installs: BTreeSet<(u64, u32)>,
     /// Samples of a slice beyond the percentile, of the poorest campaign: the arm's and the reference's.
     beyond: Option<[f64; 2]>,
-    invalid: Option<String>,
+    pub(super) invalid: Option<String>,
     seconds_per_round: f64,
 }
 
@@ -167,6 +167,12 @@ impl Measured {
         };
         self.invalid = self.invalid.take().or(other.invalid);
         self.seconds_per_round = self.seconds_per_round.max(other.seconds_per_round);
+    }
+
+    /// Returns the effect of its rounds, where they have an interval.
+    pub(super) fn estimate(&self) -> Option<Estimate> {
+        let inference = Inference::of(&self.effects, Scale::of(self.metric))?;
+        Some(inference.estimate())
     }
 
     pub(super) fn judge(&self, demanded: StagePolicy, margin: f64) -> Judged {

@@ -3,7 +3,7 @@
 use super::report::{Exit, GatedCell, Judged};
 use super::rules::{Finding, Ruling};
 use crate::analysis::less_one;
-use crate::model::{Estimate, Unit};
+use crate::model::{Estimate, Metric, Unit};
 use crate::verdict::Scale;
 use crate::words;
 
@@ -78,17 +78,25 @@ fn effect(cell: &GatedCell, effect: Option<&Estimate>) -> String {
 
 /// Writes an effect with its 95 % interval; more is worse: `+12.1 % [11.0, 13.2]`.
 pub(crate) fn worse_by(cell: &GatedCell, effect: &Estimate) -> String {
-    match Scale::of(cell.metric) {
+    worse(cell.metric, cell.unit, effect)
+}
+
+pub(super) fn worse(metric: Metric, unit: Unit, effect: &Estimate) -> String {
+    match Scale::of(metric) {
         Scale::Ratio => words::change(&less_one(effect)),
-        Scale::Difference => words::shift_with_interval(cell.unit, effect),
+        Scale::Difference => words::shift_with_interval(unit, effect),
     }
 }
 
 /// Writes a margin without its sign: `5 %`, `0.1 percentage points`.
 pub(crate) fn margin(cell: &GatedCell) -> String {
-    let text = words::margin(cell.margin);
+    margin_of(cell.metric, cell.unit, cell.margin)
+}
+
+pub(super) fn margin_of(metric: Metric, unit: Unit, margin: f64) -> String {
+    let text = words::margin(margin);
     let text = text.trim_start_matches('±');
-    match (Scale::of(cell.metric), cell.unit) {
+    match (Scale::of(metric), unit) {
         (Scale::Difference, Unit::Share) => text.replace('%', "percentage points"),
         _ => text.to_owned(),
     }

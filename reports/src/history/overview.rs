@@ -9,6 +9,7 @@ use tollgate_results::history::{CampaignEntry, CellEntry, RatioEntry};
 
 use super::entry::{key, metric};
 use super::{Budget, Point, Stretch, budget_since, follow};
+use crate::calibration::Calibration;
 use crate::model::{Interval, Metric};
 use crate::verdict::Scale;
 use crate::words;
@@ -146,16 +147,19 @@ pub struct SinceRelease {
 
 /// How a history is told.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Telling {
-    /// Changes below this share are not told; never less than 2 %.
-    pub floor: f64,
+pub struct Telling<'a> {
+    /// Changes below this share are not told, whatever calibrations say; never less than 2 %.
+    pub floor: Option<f64>,
+    /// What is known of machines' noise: where `floor` says nothing, changes below φ of a series' machine, scenario,
+    /// workload and metric are not told.
+    pub calibrations: &'a [Calibration],
     /// How much worse than the last release is allowed in all (θ - 1).
     pub budget: f64,
 }
 
 /// Tells a history. Campaigns carry their number and may come in any order.
 #[must_use]
-pub fn tell(campaigns: &[(i64, CampaignEntry)], telling: Telling) -> History {
+pub fn tell(campaigns: &[(i64, CampaignEntry)], telling: Telling<'_>) -> History {
     let mut ordered: Vec<&(i64, CampaignEntry)> = campaigns.iter().collect();
     ordered.sort_by_key(|(id, entry)| (entry.started_unix_ms, *id));
     let mut series: Vec<Series> = grouped(&ordered)
@@ -241,7 +245,7 @@ fn grouped<'a>(ordered: &[&'a (i64, CampaignEntry)]) -> BTreeMap<Key<'a>, Vec<Pl
 }
 
 /// Makes one series. `None` for a metric without ratios: loss, or one that a later version knows.
-fn one(cells: &[Placed<'_>], telling: Telling) -> Option<Series> {
+fn one(cells: &[Placed<'_>], telling: Telling<'_>) -> Option<Series> {
     let (_, entry, cell) = cells.last()?;
     let metric = metric(&cell.metric).filter(|metric| Scale::of(*metric) == Scale::Ratio)?;
     let points: Vec<SeriesPoint> = cells.iter().map(point).collect();
@@ -255,7 +259,16 @@ fn one(cells: &[Placed<'_>], telling: Telling) -> Option<Series> {
             ratio: point.ratio,
         })
         .collect();
-    let stretch = follow(&followed, telling.floor).into_iter().next()?;
+    let phi = calibrated(telling.calibrations, entry, &cell.workload, metric);
+    let floor = telling.floor.or(phi).unwrap_or(0.0);
+    let mut stretch = follow(&followed, floor).into_iter().next()?;
+    if telling.floor.is_none() && phi.is_some_and(|phi| phi >= stretch.magnitude) {
+        let percent = words::margin((floor * 1e3).ceil() / 1e3);
+        stretch.notes.push(format!(
+            "changes below {}, the noise floor by this machine's calibration, are not told",
+            percent.trim_start_matches('±')
+        ));
+    }
     let ratios = || points.iter().filter_map(|point| point.ratio);
     let range = ratios().reduce(f64::min).zip(ratios().reduce(f64::max));
     let range = range.map(|(low, high)| Range { low, high });
@@ -276,6 +289,19 @@ fn one(cells: &[Placed<'_>], telling: Telling) -> Option<Series> {
         budget,
         words,
     })
+}
+
+/// Returns φ of a machine's calibration of this scenario.
+fn calibrated(
+    calibrations: &[Calibration],
+    entry: &CampaignEntry,
+    workload: &Name,
+    metric: Metric,
+) -> Option<f64> {
+    let known = calibrations.iter().find(|known| {
+        (&known.fingerprint, &known.scenario) == (&entry.fingerprint, &entry.scenario)
+    })?;
+    known.phi(workload, metric)
 }
 
 fn point((id, entry, cell): &Placed<'_>) -> SeriesPoint {

@@ -8,8 +8,9 @@ mod json;
 mod junit;
 mod markdown;
 mod terminal;
-mod words;
+pub(super) mod words;
 
+pub use super::html::GatePage as Html;
 pub use annotations::Annotations;
 pub use json::Json;
 pub use junit::Junit;
@@ -27,9 +28,10 @@ pub trait GateRenderer {
 /// Returns the files that a gate leaves, each with what writes it. `place` is the file of the repository at which
 /// annotations stand.
 #[must_use]
-pub fn files(place: Option<String>) -> [(&'static str, Box<dyn GateRenderer>); 4] {
+pub fn files(place: Option<String>) -> [(&'static str, Box<dyn GateRenderer>); 5] {
     [
         ("gate.json", Box::new(Json)),
+        ("gate.html", Box::new(Html)),
         ("gate.md", Box::new(Markdown)),
         ("junit.xml", Box::new(Junit)),
         ("annotations.txt", Box::new(Annotations { file: place })),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use tollgate_reports::analyse;
+use tollgate_reports::calibration::{CALIBRATION_SCHEMA, Calibration, CellCalibration, Rate};
 use tollgate_reports::gate::Finding;
 use tollgate_reports::history::{History, Series, Telling, entry_of, tell};
 use tollgate_reports::model::Metric;
@@ -12,8 +13,9 @@ use tollgate_reports::synthetic::{Synthetic, name};
 use tollgate_results::history::{CampaignEntry, CellEntry, RatioEntry};
 use tollgate_results::run::TargetKind;
 
-const TELLING: Telling = Telling {
-    floor: 0.02,
+const TELLING: Telling<'static> = Telling {
+    floor: None,
+    calibrations: &[],
     budget: 0.10,
 };
 
@@ -127,7 +129,7 @@ fn a_step_is_found_where_it_was_made_and_named() {
     );
     // A noise floor above the step silences it.
     let deaf = Telling {
-        floor: 0.08,
+        floor: Some(0.08),
         ..TELLING
     };
     assert!(
@@ -135,6 +137,66 @@ fn a_step_is_found_where_it_was_made_and_named() {
             .stretch
             .changes
             .is_empty()
+    );
+}
+
+#[test]
+fn a_calibration_of_the_machine_is_the_floor_unless_one_is_asked_for() {
+    let entries = numbered(stepped());
+    let (_, entry) = &entries[0];
+    let cell = CellCalibration {
+        workload: name("rr"),
+        metric: Metric::P50,
+        comparisons: 60,
+        rounds: 10,
+        phi: 0.08,
+        s_round: 0.02,
+        s_install: None,
+        mde: 0.01,
+        told_apart: Rate {
+            hits: 3,
+            trials: 60,
+            at_most: 0.12,
+        },
+        suspected: None,
+    };
+    let of_machine = |fingerprint: &str| Calibration {
+        schema: CALIBRATION_SCHEMA,
+        fingerprint: fingerprint.to_owned(),
+        scenario: entry.scenario.clone(),
+        made_unix_ms: 0,
+        campaigns: 60,
+        slice: None,
+        workloads: Vec::new(),
+        cells: vec![cell.clone()],
+        notes: Vec::new(),
+    };
+    let told = |calibrations: &[Calibration], floor: Option<f64>| {
+        let telling = Telling {
+            floor,
+            calibrations,
+            ..TELLING
+        };
+        let history = tell(&entries, telling);
+        let series = main_series(&history)[0].clone();
+        (
+            series.stretch.changes.len(),
+            series.stretch.notes.join("; "),
+        )
+    };
+    let own = [of_machine(&entry.fingerprint)];
+    assert_eq!(
+        told(&own, None),
+        (
+            0,
+            "changes below 8 %, the noise floor by this machine's calibration, are not told"
+                .to_owned()
+        )
+    );
+    assert_eq!(told(&own, Some(0.02)), (1, String::new()));
+    assert_eq!(
+        told(&[of_machine("fedcba987654")], None),
+        (1, String::new())
     );
 }
 

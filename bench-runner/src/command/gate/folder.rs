@@ -1,7 +1,7 @@
 //! The folder of a gate: every run of it, and the report of the last.
 //!
 //! ```text
-//! gate.json          the report of the last run, in every form
+//! gate.json          the report of the last run, in every form (gate.html, gate.md, junit.xml, annotations.txt)
 //! run-1/request.json what was asked for
 //! run-1/gate.json    what that run said
 //! run-1/stage-1      a campaign folder
@@ -13,8 +13,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
+use tollgate_reports::calibration::Calibration;
 use tollgate_reports::gate::{EarlierRun, GateReport, Policy};
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::plan::Plan;
@@ -32,9 +33,9 @@ const MOST_RUNS: u32 = 1_000;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Request {
     /// [`RECORD_SCHEMA`] of the writer.
-    schema: u32,
+    pub(super) schema: u32,
     /// Wall clock at the start, for stamping only.
-    started_unix_ms: u64,
+    pub(super) started_unix_ms: u64,
     /// What is demanded.
     pub(super) policy: Policy,
     /// The plan of the first stage.
@@ -42,21 +43,24 @@ pub(super) struct Request {
     /// The stored campaign that everything is compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) against: Option<PathBuf>,
+    /// The policy's file, as it was named: where annotations stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) policy_file: Option<String>,
+    /// What was known of the machine's noise when the run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) calibration: Option<Calibration>,
 }
 
 impl Request {
-    pub(super) const fn new(
-        policy: Policy,
-        plan: Plan,
-        against: Option<PathBuf>,
-        started_unix_ms: u64,
-    ) -> Self {
+    pub(super) const fn new(policy: Policy, plan: Plan, started_unix_ms: u64) -> Self {
         Self {
             schema: RECORD_SCHEMA,
             started_unix_ms,
             policy,
             plan,
-            against,
+            against: None,
+            policy_file: None,
+            calibration: None,
         }
     }
 }
@@ -66,7 +70,14 @@ impl Request {
 pub(super) struct GateDir {
     path: PathBuf,
     run: u32,
+    /// Whether no run in the folder is newer.
+    newest: bool,
     request: Request,
+}
+
+/// Whether a folder is a gate's.
+pub(in crate::command) fn is_gate(path: &Path) -> bool {
+    last_run(path) > 0
 }
 
 impl GateDir {
@@ -106,6 +117,7 @@ impl GateDir {
         Ok(Self {
             path: path.to_owned(),
             run,
+            newest: true,
             request,
         })
     }
@@ -116,18 +128,31 @@ impl GateDir {
     ///
     /// When it is no gate's folder, or is damaged.
     pub(super) fn resume(path: &Path) -> anyhow::Result<Self> {
-        let run = last_run(path);
-        if run == 0 {
-            bail!(
+        let last = Self::runs(path)?.pop();
+        last.with_context(|| {
+            format!(
                 "`{}` is no gate's folder: it has no run-1; name the folder that `tollgate gate` wrote to",
                 path.display()
-            );
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            run,
-            request: read_request(&run_path(path, run))?,
+            )
         })
+    }
+
+    /// Opens every run in a folder, in order.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is damaged.
+    pub(super) fn runs(path: &Path) -> anyhow::Result<Vec<Self>> {
+        let last = last_run(path);
+        let open = |run| {
+            Ok(Self {
+                path: path.to_owned(),
+                run,
+                newest: run == last,
+                request: read_request(&run_path(path, run))?,
+            })
+        };
+        (1..=last).map(open).collect()
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -192,14 +217,15 @@ impl GateDir {
             .collect()
     }
 
-    /// Writes a report of this run, which is also the folder's.
+    /// Writes a report of this run, which is also the folder's where no run is newer.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        for folder in [run_path(&self.path, self.run), self.path.clone()] {
-            tollgate_store::write_whole(&folder.join(name), bytes)?;
+        tollgate_store::write_whole(&run_path(&self.path, self.run).join(name), bytes)?;
+        if self.newest {
+            tollgate_store::write_whole(&self.path.join(name), bytes)?;
         }
         Ok(())
     }

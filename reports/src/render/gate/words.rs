@@ -14,7 +14,7 @@ const PER_STAGE: f64 = 0.025;
 const ENOUGH_INSTALLS: u32 = 4;
 
 /// Returns the result in one word.
-pub(super) const fn result(report: &GateReport) -> &'static str {
+pub(in crate::render) const fn result(report: &GateReport) -> &'static str {
     match report.exit {
         Exit::Failed => "FAIL",
         Exit::Invalid | Exit::Usage => "INVALID",
@@ -24,7 +24,7 @@ pub(super) const fn result(report: &GateReport) -> &'static str {
 }
 
 /// Returns the symbol of a ruling; the word always stands beside it.
-pub(super) const fn symbol(ruling: Ruling) -> &'static str {
+pub(in crate::render) const fn symbol(ruling: Ruling) -> &'static str {
     match ruling {
         Ruling::Pass => "✓",
         Ruling::Fail => "✗",
@@ -35,7 +35,7 @@ pub(super) const fn symbol(ruling: Ruling) -> &'static str {
 }
 
 /// Names a cell: `rr p50, candidate against native`.
-pub(super) fn cell(cell: &GatedCell) -> String {
+pub(in crate::render) fn cell(cell: &GatedCell) -> String {
     format!(
         "{} {}, {} against {}",
         cell.workload,
@@ -46,7 +46,7 @@ pub(super) fn cell(cell: &GatedCell) -> String {
 }
 
 /// Writes how much worse a cell is, with its interval; nothing of what was not measured as declared.
-pub(super) fn effect(cell: &GatedCell) -> String {
+pub(in crate::render) fn effect(cell: &GatedCell) -> String {
     let told = !matches!(cell.ruling, Ruling::Invalid | Ruling::NotGateable);
     cell.effect.filter(|_| told).map_or_else(
         || number::UNKNOWN.to_owned(),
@@ -55,12 +55,12 @@ pub(super) fn effect(cell: &GatedCell) -> String {
 }
 
 /// Writes a cell's margin in few letters: `5 %`, `0.1 pp`.
-pub(super) fn short_margin(cell: &GatedCell) -> String {
+pub(in crate::render) fn short_margin(cell: &GatedCell) -> String {
     margin(cell).replace("percentage points", "pp")
 }
 
 /// Returns a cell's words without the ruling at their head.
-pub(super) fn why(cell: &GatedCell) -> &str {
+pub(in crate::render) fn why(cell: &GatedCell) -> &str {
     let head = cell.ruling.as_str();
     let rest = cell
         .words
@@ -70,7 +70,7 @@ pub(super) fn why(cell: &GatedCell) -> &str {
 }
 
 /// Returns the cells with the gravest first; the plan's order among equals.
-pub(super) fn by_gravity(report: &GateReport) -> Vec<&GatedCell> {
+pub(in crate::render) fn by_gravity(report: &GateReport) -> Vec<&GatedCell> {
     let mut cells: Vec<&GatedCell> = report.cells.iter().collect();
     cells.sort_by_key(|cell| match cell.ruling {
         Ruling::Fail => 0,
@@ -84,7 +84,7 @@ pub(super) fn by_gravity(report: &GateReport) -> Vec<&GatedCell> {
 }
 
 /// How often a gate like this errs, one sentence each: a false alarm, and a miss.
-pub(super) fn errors(report: &GateReport) -> [String; 2] {
+pub(in crate::render) fn errors(report: &GateReport) -> [String; 2] {
     let cells = report.cells.len();
     let alarm = PER_STAGE * PER_STAGE;
     #[expect(
@@ -122,7 +122,7 @@ pub(super) fn errors(report: &GateReport) -> [String; 2] {
 }
 
 /// What was demanded and what was measured.
-pub(super) fn stages(report: &GateReport) -> String {
+pub(in crate::render) fn stages(report: &GateReport) -> String {
     let demanded = |stage: StagePolicy| {
         format!(
             "{} on {}",
@@ -148,16 +148,16 @@ pub(super) fn stages(report: &GateReport) -> String {
 }
 
 /// Where the effects shown come from.
-pub(super) const EFFECTS: &str = "how much more latency or loss, or how much less throughput (reference / arm); of the \
+pub(in crate::render) const EFFECTS: &str = "how much more latency or loss, or how much less throughput (reference / arm); of the \
      second stage where it measured the cell, since what the first found suspicious is exaggerated. \
      Hodges-Lehmann, exact signed-rank interval of 95 %";
 
 /// What FAIL says of every cell that bears it.
-pub(super) const FAILED: &str =
+pub(in crate::render) const FAILED: &str =
     "proved worse, and by the margin or more, in both stages, the second on fresh installs";
 
 /// What is known of the machine's noise.
-pub(super) fn calibration(report: &GateReport) -> String {
+pub(in crate::render) fn calibration(report: &GateReport) -> String {
     match &report.calibration {
         CalibrationState::Calibrated { age_days } => {
             format!("margins checked against the noise floor, {age_days:.0} days old")
@@ -169,7 +169,7 @@ pub(super) fn calibration(report: &GateReport) -> String {
 }
 
 /// What an inconclusive cell counts for.
-pub(super) const fn inconclusive(policy: OnInconclusive) -> &'static str {
+pub(in crate::render) const fn inconclusive(policy: OnInconclusive) -> &'static str {
     match policy {
         OnInconclusive::Warn => {
             "counts for nothing (on-inconclusive = \"warn\"): neither a regression nor its absence was proved"
@@ -181,7 +181,7 @@ pub(super) const fn inconclusive(policy: OnInconclusive) -> &'static str {
 }
 
 /// What a second run is good for.
-pub(super) const fn again(exit: Exit) -> &'static str {
+pub(in crate::render) const fn again(exit: Exit) -> &'static str {
     match exit {
         Exit::Invalid | Exit::Usage => {
             "INVALID says nothing of the change under test: mend the environment and run it once more"
@@ -194,7 +194,7 @@ pub(super) const fn again(exit: Exit) -> &'static str {
 }
 
 /// What a reader must know beside the rulings, the gravest first, one sentence each.
-pub(super) fn remarks(report: &GateReport) -> Vec<String> {
+pub(in crate::render) fn remarks(report: &GateReport) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(stored) = &report.against {
         remarks.push(format!(
