@@ -31,9 +31,12 @@ acceptance: ## Prove the statistics: error rates with their bands
 schema: ## Write the JSON Schemas of scenario, record and report
 	cargo xtask schema
 
-html-check: ## Open a report in headless Chromium and take screenshots
-	cargo run -q --locked -p tollgate-reports --example report --features test-support -- html >target/report.html
-	scripts/html-check.sh target/report.html target/screenshots
+html-check: ## Open a report, a gate's page and a history's in headless Chromium and take screenshots
+	cargo build -q --locked -p tollgate-reports --example report --features test-support
+	for page in html gate history; do \
+	  target/debug/examples/report $$page >target/$$page.html && \
+	  scripts/html-check.sh target/$$page.html target/screenshots/$$page || exit 1; \
+	done
 
 benches: ## Criterion benches of the hot paths
 	cargo bench --workspace --locked

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Opens an HTML report in headless Chromium: in light, dark and at the width of a phone.
+# Opens a page of Tollgate's in headless Chromium: in light, dark and at the width of a phone.
 #
-#   scripts/html-check.sh REPORT.html [FOLDER]
+#   scripts/html-check.sh PAGE.html [FOLDER]
 #
 # Fails on any message in the browser's console, where the page scrolls sideways, where the colour scheme is not
-# followed, where something can't be reached or named with the keyboard, above 2 MB, or where no screenshot comes out.
-# Prints what the browser says of the first paint, and where the screenshots are: look at them.
+# followed, where text has less contrast than WCAG's AA asks for, where something can't be reached or named with the
+# keyboard, above 2 MB, or where no screenshot comes out. Prints what the browser says of the first paint, and where the screenshots are: look at them.
 set -euo pipefail
 
 die() {
@@ -13,7 +13,7 @@ die() {
     exit 1
 }
 
-[ $# -ge 1 ] || die "usage: scripts/html-check.sh REPORT.html [FOLDER]"
+[ $# -ge 1 ] || die "usage: scripts/html-check.sh PAGE.html [FOLDER]"
 report=$1
 [ -r "$report" ] || die "can't read $report; write a report first: tollgate run quickstart"
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
@@ -45,6 +45,40 @@ if (dark !== location.search.includes("dark") && window.top === window)
     console.error("the browser didn't take the colour scheme that was asked for");
 if (document.querySelectorAll("svg, h1, table").length < 3)
     console.error("the page has no figures or tables");
+
+// Contrast (WCAG 2.2, 1.4.3): 4.5 for text, 3 for large text, against the nearest ground that isn't transparent.
+const parts = colour => colour.match(/[\d.]+/g).map(Number);
+const luminance = ([r, g, b]) => [r, g, b]
+    .map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const ground = element => {
+    for (let at = element; at; at = at.parentElement) {
+        const [r, g, b, alpha = 1] = parts(getComputedStyle(at).backgroundColor);
+        if (alpha > 0) return [r, g, b];
+    }
+    return [255, 255, 255];
+};
+const told = new Set();
+let checked = 0;
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    const style = getComputedStyle(element);
+    if (!texts.currentNode.data.trim() || ["SCRIPT", "STYLE"].includes(element.tagName) || style.display === "none") continue;
+    const colour = parts(element.closest("svg") ? style.fill : style.color);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    const [a, b] = [luminance(colour), luminance(ground(element))].sort((a, b) => b - a);
+    const ratio = (a + 0.05) / (b + 0.05);
+    checked += 1;
+    const at = `${element.tagName.toLowerCase()}.${element.getAttribute("class")}`;
+    if (ratio < (large && !element.closest("svg") ? 3 : 4.5) && !told.has(at)) {
+        told.add(at);
+        console.error(`contrast ${ratio.toFixed(2)} of "${texts.currentNode.data.trim().slice(0, 40)}" in ${at}`);
+    }
+}
+if (checked < 20) console.error(`contrast was checked of ${checked} texts only`);
 </script>
 SCRIPT
 
@@ -74,7 +108,9 @@ for (const stop of document.querySelectorAll(stops)) {
     if (box.width < 1 || box.height < 1) console.error(`is invisible with the focus: ${at}`);
 }
 const first = document.querySelector(stops);
-if (first.getAttribute("href") !== "#answer") console.error("the first stop doesn't skip to the answer");
+const skipped = first.getAttribute("href");
+if (!/^#[a-z]+$/.test(skipped) || !document.querySelector(`main > ${skipped}`))
+    console.error("the first stop doesn't skip to the answer");
 for (const figure of document.querySelectorAll("figure svg"))
     if (!figure.getAttribute("aria-label")) console.error("a figure has no name");
 </script>

@@ -63,7 +63,7 @@ cpu = "shared"
 "#;
 
 /// An ordinary user's command line, when the tests run as root.
-fn as_user(args: &[&str]) -> Command {
+pub(crate) fn as_user(args: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args([
@@ -179,7 +179,7 @@ fn a_probe_that_does_nothing_ends_the_campaign_after_a_round() {
     );
 }
 
-fn start(mut command: Command) -> Child {
+pub(crate) fn start(mut command: Command) -> Child {
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -189,10 +189,15 @@ fn start(mut command: Command) -> Child {
 
 /// Waits until some rounds are kept, at most half a minute.
 fn wait_until_measuring(out: &Path) {
+    wait_for_slices(out, 30);
+}
+
+/// Waits until more slices than this are kept.
+pub(crate) fn wait_for_slices(out: &Path, count: usize) {
     let slices =
         || fs::read_to_string(out.join("slices.jsonl")).map_or(0, |text| text.lines().count());
     for _ in 0..600 {
-        if slices() > 30 {
+        if slices() > count {
             return;
         }
         wait(Duration::from_millis(50));

@@ -11,7 +11,7 @@ use tollgate_store::CampaignDir;
 use crate::support::{run, stderr, stdout};
 
 /// Native against an overlay that costs `toll` on each packet.
-fn campaign(seed: u64, toll: f64, rounds: u32) -> Campaign {
+pub(crate) fn campaign(seed: u64, toll: f64, rounds: u32) -> Campaign {
     let mut synthetic = Synthetic::overlay();
     (synthetic.seed, synthetic.rounds) = (seed, rounds);
     synthetic.arms[1].per_packet = toll;
@@ -20,7 +20,7 @@ fn campaign(seed: u64, toll: f64, rounds: u32) -> Campaign {
     campaign
 }
 
-fn write(dir: &Path, name: &str, campaign: &Campaign) -> PathBuf {
+pub(crate) fn write(dir: &Path, name: &str, campaign: &Campaign) -> PathBuf {
     let path = dir.join(name);
     let mut recording = CampaignDir::create(&path, &campaign.run).unwrap();
     for slice in &campaign.slices {

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use tempfile::tempdir;
-use tollgate_reports::gate::GateReport;
+use tempfile::{TempDir, tempdir};
+use tollgate_reports::gate::{Exit, GateReport, Ruling};
 use tollgate_store::CampaignDir;
 
-use crate::support::{no_lab, run, scenario, stderr, stdout, tollgate};
+use crate::campaign::{as_user, start, wait_for_slices};
+use crate::support::{is_root, no_lab, run, scenario, stderr, stdout, tollgate};
 
-const SLOW: &str = r#"
+pub(crate) const SLOW: &str = r#"
 schema = 1
 name = "slow"
 about = "A known toll"
@@ -45,12 +46,25 @@ rounds = 6
 installs = 2
 "#;
 
+/// A folder with the scenario `slow.toml` and the policy `gate.toml`.
+pub(crate) fn folder(text: &str) -> TempDir {
+    let dir = tempdir().unwrap();
+    scenario(dir.path(), "slow", text);
+    fs::write(dir.path().join("gate.toml"), POLICY).unwrap();
+    dir
+}
+
 fn gate(dir: &Path, args: &[&str]) -> Output {
     let mut command = tollgate(&["gate"]);
     command.args(args).current_dir(dir);
     // Neither this user's calibrations are to count, nor are any to be left there.
     command.env("XDG_STATE_HOME", dir.join("state"));
     command.output().unwrap()
+}
+
+/// What a gate left in the folder `g`.
+fn left_in(dir: &Path) -> GateReport {
+    serde_json::from_slice(&fs::read(dir.join("g/gate.json")).unwrap()).unwrap()
 }
 
 #[test]
@@ -89,9 +103,7 @@ fn a_known_toll_fails_and_each_run_is_counted() {
     if no_lab() {
         return;
     }
-    let dir = tempdir().unwrap();
-    scenario(dir.path(), "slow", SLOW);
-    fs::write(dir.path().join("gate.toml"), POLICY).unwrap();
+    let dir = folder(SLOW);
     let args = [
         "slow.toml",
         "--policy",
@@ -103,8 +115,7 @@ fn a_known_toll_fails_and_each_run_is_counted() {
         "--github",
     ];
     let output = gate(dir.path(), &args);
-    let report: GateReport =
-        serde_json::from_slice(&fs::read(dir.path().join("g/gate.json")).unwrap()).unwrap();
+    let report = left_in(dir.path());
     // On a busy machine it may be invalid for noise.
     let code = output.status.code();
     assert_eq!(code, Some(i32::from(report.exit.code())));
@@ -136,8 +147,7 @@ fn a_known_toll_fails_and_each_run_is_counted() {
     assert_eq!(again.status.code(), code, "it is not measured again");
     let next = gate(dir.path(), &args[..5]);
     assert!(matches!(next.status.code(), Some(1 | 4)));
-    let report: GateReport =
-        serde_json::from_slice(&fs::read(dir.path().join("g/gate.json")).unwrap()).unwrap();
+    let report = left_in(dir.path());
     assert_eq!(report.earlier.len(), 1);
 }
 
@@ -146,9 +156,7 @@ fn a_calibration_counts_for_a_gate_on_the_same_path() {
     if no_lab() {
         return;
     }
-    let dir = tempdir().unwrap();
-    scenario(dir.path(), "slow", SLOW);
-    fs::write(dir.path().join("gate.toml"), POLICY).unwrap();
+    let dir = folder(SLOW);
     let mut command = tollgate(&[
         "calibrate",
         "slow.toml",
@@ -182,4 +190,172 @@ fn a_command_that_fails_is_named_and_nothing_is_left() {
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("apply (client-node: sysctl -w net.ipv4.nonsense=1)"));
     assert!(!dir.path().join("g").exists(), "it was no try");
+}
+
+#[test]
+fn a_killed_gate_has_no_verdict_and_goes_on_with_new_installs() {
+    if no_lab() {
+        return;
+    }
+    let dir = folder(SLOW);
+    let mut command = tollgate(&["gate", "slow.toml", "--policy", "gate.toml", "--out", "g"]);
+    command
+        .current_dir(dir.path())
+        .env("XDG_STATE_HOME", dir.path().join("state"));
+    let mut runner = start(command);
+    let stage = dir.path().join("g/run-1/stage-1");
+    wait_for_slices(&stage, 4);
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    assert!(
+        !dir.path().join("g/gate.json").exists(),
+        "a verdict of half a gate"
+    );
+    let rebuilt = run(&["report", dir.path().join("g").to_str().unwrap()]);
+    assert_eq!(rebuilt.status.code(), Some(2));
+    assert!(
+        stderr(&rebuilt).contains("was never finished"),
+        "{}",
+        stderr(&rebuilt)
+    );
+
+    let output = gate(dir.path(), &["--resume", "g"]);
+    let code = output.status.code();
+    assert!(
+        matches!(code, Some(1 | 4)),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    let (_, campaign) = CampaignDir::open(&stage).unwrap();
+    assert_eq!(campaign.run.installs.len(), 2, "the arms are new installs");
+    let written = fs::read(dir.path().join("g/gate.json")).unwrap();
+    let rebuilt = run(&["report", dir.path().join("g").to_str().unwrap()]);
+    assert_eq!(rebuilt.status.code(), code);
+    assert!(
+        fs::read(dir.path().join("g/gate.json")).unwrap() == written,
+        "not the same bytes"
+    );
+}
+
+#[test]
+fn an_ordinary_user_has_a_gate_too() {
+    if no_lab() || !is_root() {
+        return;
+    }
+    let dir = folder(SLOW);
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+    let mut command = as_user(&["gate", "slow.toml", "--policy", "gate.toml", "--out", "g"]);
+    let output = command
+        .current_dir(dir.path())
+        .env("XDG_STATE_HOME", dir.path().join("state"))
+        .output()
+        .unwrap();
+    assert!(
+        matches!(output.status.code(), Some(1 | 4)),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(i32::from(left_in(dir.path()).exit.code()))
+    );
+}
+
+#[test]
+fn a_stored_campaign_is_the_weaker_reference() {
+    if no_lab() {
+        return;
+    }
+    let dir = folder(&SLOW.replace("planted = \"300us\"\n", ""));
+    let before = tollgate(&["run", "slow.toml", "--rounds", "8", "--out", "before"])
+        .current_dir(dir.path())
+        .env("XDG_STATE_HOME", dir.path().join("state"))
+        .output()
+        .unwrap();
+    if before.status.code() != Some(0) {
+        // On a busy machine it may be invalid for noise: then nothing is gated against it.
+        let refused = gate(dir.path(), &["slow.toml", "--against", "before"]);
+        assert!(
+            stderr(&refused).contains("is invalid itself"),
+            "{}",
+            stderr(&refused)
+        );
+        return;
+    }
+    scenario(dir.path(), "slow", SLOW);
+    let args = [
+        "slow.toml",
+        "--policy",
+        "gate.toml",
+        "--against",
+        "before",
+        "--out",
+        "g",
+    ];
+    let output = gate(dir.path(), &args);
+    let report = left_in(dir.path());
+    assert!(
+        matches!(report.exit, Exit::Failed | Exit::Invalid),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    assert_eq!(output.status.code(), Some(i32::from(report.exit.code())));
+    assert!(report.against.is_some());
+    let told = stdout(&output)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(told.contains("the weaker kind"), "{told}");
+
+    let other = SLOW.replace("payload = \"64 B\"", "payload = \"65 B\"");
+    scenario(dir.path(), "slow", &other);
+    let refused = gate(
+        dir.path(),
+        &["slow.toml", "--against", "before", "--out", "h"],
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        stderr(&refused).contains("did not measure the same: another workload `rr`"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(!dir.path().join("h").exists(), "nothing is begun");
+}
+
+#[test]
+fn a_control_stands_beside_the_arms() {
+    if no_lab() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    scenario(dir.path(), "slow", SLOW);
+    fs::write(
+        dir.path().join("gate.toml"),
+        format!("control = true\n{POLICY}"),
+    )
+    .unwrap();
+    let output = gate(
+        dir.path(),
+        &["slow.toml", "--policy", "gate.toml", "--out", "g"],
+    );
+    let report = left_in(dir.path());
+    assert!(
+        matches!(report.exit, Exit::Failed | Exit::Invalid),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    assert!(report.cells.iter().all(|cell| cell.arm.as_str() == "slow"));
+    // Where it differs, that is the reason; else it stands in a note.
+    let said =
+        |text: &String| text.contains("native-again, a second install of native, differs by");
+    let told = report.notes.iter().any(said)
+        || report
+            .cells
+            .iter()
+            .all(|cell| cell.ruling == Ruling::Invalid);
+    assert!(told, "{:?}", report.notes);
 }

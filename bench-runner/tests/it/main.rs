@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
 
+mod action;
 mod anatomy;
 mod campaign;
 mod cli;
@@ -13,5 +14,6 @@ mod hosts;
 mod icmp;
 mod lying;
 mod on_cluster;
+mod poor;
 mod services;
 mod support;

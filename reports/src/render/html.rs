@@ -18,11 +18,8 @@ use super::legend::Legend;
 use super::number;
 use crate::model::{Analysis, Renderer, SlicePoint};
 
-<<<<<<< HEAD
 pub use anatomy::anatomy_page;
-=======
 pub use gate::GatePage;
->>>>>>> e5c8e7c (feat(tollgate,reports): a control in gates; gates rebuilt from their stages, with a page; calibrations kept in folders and drawn; history's floor by calibration)
 pub use history::history_page;
 
 /// Renders one self-contained HTML page: light and dark, for a desk, a phone and paper.
