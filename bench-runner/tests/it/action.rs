@@ -61,6 +61,12 @@ fn gates(user: Option<u32>, privilege: &str) -> TempDir {
     if let Some(user) = user {
         chown(dir.path(), Some(user), Some(user)).unwrap();
     }
+    // Else it would be built, from the network.
+    let probe = Path::new(env!("CARGO_BIN_EXE_tollgate")).with_file_name("tollgate-probe");
+    assert!(
+        probe.exists(),
+        "build it first: cargo build -p tollgate-probes"
+    );
     let installed = step(dir.path(), "install", user, &[]);
     assert!(installed.status.success(), "{}", stderr(&installed));
     assert!(stdout(&installed).contains("is here"), "it is built anew");

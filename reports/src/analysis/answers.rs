@@ -93,6 +93,12 @@ fn missing(context: &Context<'_>) -> Vec<Answer> {
             }
         })
         .collect();
+    let mut arms = context.campaign.run.plan.arms.iter();
+    if arms.all(|arm| arm.reference.is_none()) {
+        answers.push(warning(
+            "No arm has a reference, so nothing is compared.".to_owned(),
+        ));
+    }
     let crowded = context.validity.crowded.as_ref();
     answers.extend(crowded.map(|crowded| warning(format!("{crowded}."))));
     let conduct = &context.validity.conduct;

@@ -321,7 +321,28 @@ pub(crate) fn unattainable(cells: &[Cell]) -> Option<String> {
     ))
 }
 
+/// Says which arm's percentile is infinite, where the verdict on one rests on that: no figure tells by how much.
+fn among_the_lost(cell: &Cell) -> Option<String> {
+    let decided = matches!(cell.verdict, Verdict::Slower | Verdict::Faster);
+    if !decided || cell.metric.quantile().is_none() {
+        return None;
+    }
+    let infinite = |typical: Option<Typical>| typical.is_some_and(|it| it.median.is_infinite());
+    let name = match (infinite(cell.arm_typical), infinite(cell.reference_typical)) {
+        (true, false) => &cell.arm,
+        (false, true) => &cell.reference,
+        _ => return None,
+    };
+    Some(format!(
+        "the {} of {name} is among its lost replies",
+        cell.metric
+    ))
+}
+
 fn in_words(cell: &Cell) -> String {
+    if let Some(lost) = among_the_lost(cell) {
+        return format!("{}: {lost}", cell.verdict);
+    }
     let effect = match (&cell.change, &cell.shift) {
         _ if cell.verdict == Verdict::Invalid => None,
         (Some(change), _) if cell.verdict == Verdict::Equivalent => Some(words::change90(change)),
