@@ -5,6 +5,7 @@
 //! a test can break an arm on purpose.
 
 mod counters;
+mod outside;
 mod traffic;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -198,10 +199,10 @@ impl Synthetic {
                     _ => 1_500,
                 }),
                 wire_mtu: Some(1_500),
-                path_mtu: None,
                 deploy_ns: 60_000_000,
                 programming_ns: services.map(|s| 4_000_000 + 90_000 * u64::from(s.count)),
                 programmed: services.map(|s| 4 * u64::from(s.count)),
+                hops: arm.carried.outside.map(outside::hops),
                 ..ArmFacts::default()
             }
         };

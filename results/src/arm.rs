@@ -1,5 +1,7 @@
 //! Arms and their dimensions: which datapath a packet takes.
 
+mod outside;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -136,6 +138,9 @@ pub struct Datapath {
     /// Where client and server stand to each other.
     #[serde(default, skip_serializing_if = "Place::is_other_node")]
     pub place: Place,
+    /// How a client outside the cluster reaches the service; `None` where the client is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
 }
 
 impl Default for Datapath {
@@ -152,6 +157,7 @@ impl Default for Datapath {
             kernel: Kernel::default(),
             line: None,
             place: Place::OtherNode,
+            outside: None,
         }
     }
 }
@@ -335,6 +341,21 @@ dimension! {
 }
 
 dimension! {
+    /// How traffic from outside the cluster gets from the node that owns the service's address to the node with its
+    /// endpoint, and back.
+    Outside {
+        /// The entry node's iptables translate both addresses, as kube-proxy does with `externalTrafficPolicy:
+        /// Cluster`: replies go back through it.
+        Snat = "snat",
+        /// The same by eBPF programs at the entry node's device, with a connection table of their own.
+        SnatEbpf = "snat-ebpf",
+        /// Direct server return: the endpoint's node answers the client straight, with the service's address, which an
+        /// IP option told it.
+        Dsr = "dsr",
+    }
+}
+
+dimension! {
     /// Where the service under test stands among the others.
     Position {
         /// First in the rule chain.
@@ -443,6 +464,9 @@ impl fmt::Display for Datapath {
         }
         if self.place != Place::OtherNode {
             write!(f, ", {}", self.place)?;
+        }
+        if let Some(outside) = self.outside {
+            write!(f, ", from outside by {outside}")?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::line::LineCounters;
 /// The same type holds a reading and the difference of two.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DatapathCounters {
-    /// Devices of the arm's nodes, pods excluded.
+    /// Devices of the arm's nodes, pods excluded, and of a client outside the cluster.
     pub devices: Vec<DeviceCounters>,
     /// Packets that met the rules of the service under test; `None` where it has no counted rules.
     pub service_rule_packets: Option<u64>,
@@ -37,12 +37,39 @@ pub struct DatapathCounters {
     /// Packets over the line between the nodes; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<LineCounters>,
+    /// Packets that the entry node's eBPF programs translated; `None` where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry_programs: Option<EntryPackets>,
+}
+
+/// Packets that the eBPF programs of the node that traffic from outside enters by have met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct EntryPackets {
+    /// Sent on to the endpoint.
+    pub to_endpoint: u64,
+    /// Replies sent back to the client: none with direct server return.
+    pub to_client: u64,
+    /// Dropped, since the programs can't carry them: fragments, and datagrams that the IP option would make longer than
+    /// the MTU.
+    pub refused: u64,
+}
+
+impl EntryPackets {
+    /// Returns what was counted since an earlier reading; `None` if a counter fell.
+    fn since(self, earlier: Self) -> Option<Self> {
+        Some(Self {
+            to_endpoint: self.to_endpoint.checked_sub(earlier.to_endpoint)?,
+            to_client: self.to_client.checked_sub(earlier.to_client)?,
+            refused: self.refused.checked_sub(earlier.refused)?,
+        })
+    }
 }
 
 /// Packets over one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceCounters {
-    /// The node, `a` (client's) or `b` (server's).
+    /// The node, `a` (client's, or where traffic from outside enters), `b` (server's), or `outside` (a client outside
+    /// the cluster).
     pub node: String,
     /// The device's name, for example `flannel.1`.
     pub device: String,
@@ -196,6 +223,10 @@ impl DatapathCounters {
                 .line
                 .zip(earlier.line)
                 .and_then(|(later, earlier)| later.since(&earlier)),
+            entry_programs: self
+                .entry_programs
+                .zip(earlier.entry_programs)
+                .and_then(|(later, earlier)| later.since(earlier)),
         }
     }
 }
@@ -236,6 +267,16 @@ pub struct Evidence {
     pub translation: Translation,
 }
 
+/// Who remembers how a connection is translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tracker {
+    /// The kernel's connection tracking.
+    Conntrack,
+    /// The connection table of the lab's eBPF programs; the kernel never saw the connection.
+    Programs,
+}
+
 /// What connection tracking on the client's node says of one connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -259,6 +300,16 @@ pub enum Translation {
     BeforeTheNode {
         /// The endpoint that answers.
         endpoint: SocketAddr,
+    },
+    /// The node that traffic from outside enters by rewrites it to an endpoint on another node.
+    AtTheEntry {
+        /// The endpoint that answers.
+        endpoint: SocketAddr,
+        /// Who at the entry node remembers the connection.
+        by: Tracker,
+        /// The client as the endpoint's node tracks it; `None` where it tracks neither the client's own address
+        /// nor the one that the entry node put in its place.
+        client_as: Option<SocketAddr>,
     },
     /// The node tracks no such connection.
     Untracked,

@@ -1,6 +1,7 @@
 //! What the machine and the arms are. The fingerprint of the machine decides what may be compared.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,18 @@ pub(crate) fn short_digest(text: &str) -> String {
     format!("{head:012x}")
 }
 
+/// What one datagram and its answer tell of the way between a client from outside and the server, by the TTL they arrive
+/// with. Found once, when the arm is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hops {
+    /// Routers from client to server.
+    pub there: u8,
+    /// Routers from server to client.
+    pub back: u8,
+    /// The client's address as the server's socket sees it.
+    pub client_as: IpAddr,
+}
+
 /// Facts of one deployed arm.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ArmFacts {
@@ -91,6 +104,9 @@ pub struct ArmFacts {
     /// What gets through in one piece between its ends; `None` where that wasn't looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_mtu: Option<ArmMtus>,
+    /// Routers on the way of a client from outside; `None` where the client is inside or no probe packet came through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hops: Option<Hops>,
     /// Time to set the arm up, services excluded.
     pub deploy_ns: u64,
     /// Time to program the services; `None` where the arm has none.

@@ -15,7 +15,9 @@ pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use stream::{TcpStream, UdpStream};
-use tollgate_results::arm::{self, Access, Family, Name, Offloads, Pods, Position, Service, Wire};
+use tollgate_results::arm::{
+    self, Access, Family, Name, Offloads, Outside, Pods, Position, Service, Wire,
+};
 use tollgate_results::change::Place;
 use tollgate_results::stream::Direction;
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
@@ -131,6 +133,9 @@ pub(crate) struct ArmTable {
     pub(crate) line: Option<LineTable>,
     /// Where client and server stand to each other. `hairpin` needs a `service`.
     pub(crate) place: arm::Place,
+    /// How a client outside the cluster reaches the service. Needs `service = "none"`: the entry node translates by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outside: Option<Outside>,
     /// The arm that this one is compared with, instead of the scenario's reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<Name>,
@@ -195,6 +200,7 @@ impl Default for ArmTable {
             kernel: None,
             line: None,
             place: arm::Place::OtherNode,
+            outside: None,
             reference: None,
             workloads: None,
             apply: Vec::new(),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tollgate_results::arm::{Access, Family, Name, Offloads, Place, Pods, Service, Wire};
+use tollgate_results::arm::{Access, Family, Name, Offloads, Outside, Place, Pods, Service, Wire};
 
 /// `tollgate lab`.
 #[derive(Debug, Subcommand)]
@@ -109,4 +109,7 @@ pub struct LabUpArgs {
     /// Where client and server stand: other-node, same-node or hairpin (one pod, through its own service)
     #[arg(long, default_value = "other-node", value_name = "PLACE")]
     pub place: Place,
+    /// Put the client outside the cluster, in front of an entry node: snat, snat-ebpf or dsr
+    #[arg(long, value_name = "KIND")]
+    pub outside: Option<Outside>,
 }

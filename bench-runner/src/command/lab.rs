@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::process::ExitStatus;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use std::os::unix::process::ExitStatusExt as _;
 use tollgate_lab::{Capabilities, LabOptions, Role, kept};
 use tollgate_results::arm::{Access, Datapath, Name, Place, Pods, Service, Services, Wire};
@@ -58,15 +58,24 @@ fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
     let arms = [(args.name.clone(), datapath.clone())];
     kept::up(&args.name, &options, &arms, SEED)?;
     let endpoints = kept::connect(&args.name)?.endpoints(&args.name)?;
-    let service = match args.service {
-        Service::None => String::new(),
+    let service = match (args.service, args.outside) {
+        (Service::None, None) => String::new(),
         _ => format!(
             "Service: {} → {}:{}\n",
             endpoints.target, endpoints.server, endpoints.port
         ),
     };
+    // From outside there is no way to the server but the service.
+    let client = match args.outside {
+        None => "iperf3 -c server".to_owned(),
+        Some(_) => format!(
+            "iperf3 -c service -p {} (server: iperf3 -s -p {})",
+            endpoints.target.port(),
+            endpoints.port
+        ),
+    };
     output::note(&format!(
-        "Lab {name} stands: {datapath}.\n{service}Try: tollgate lab exec {name} client -- iperf3 -c server\nEnd: tollgate lab down {name}",
+        "Lab {name} stands: {datapath}.\n{service}Try: tollgate lab exec {name} client -- {client}\nEnd: tollgate lab down {name}",
         name = args.name,
     ));
     Ok(Exit::Done)
@@ -135,7 +144,7 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
          --service",
         args.service
     );
-    Ok(Datapath {
+    let datapath = Datapath {
         pods: args.pods,
         wire: args.wire,
         service: args.service,
@@ -143,8 +152,13 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
         family: args.family,
         offloads: args.offloads,
         place: args.place,
+        outside: args.outside,
         ..Datapath::default()
-    })
+    };
+    if let Some((_, fault)) = datapath.against_outside().into_iter().next() {
+        bail!(fault);
+    }
+    Ok(datapath)
 }
 
 /// Runs a program in the client's place and says what the lab's eBPF programs cost meanwhile.

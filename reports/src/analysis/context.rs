@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tollgate_results::arm::{Arm, Name};
-use tollgate_results::run::{Campaign, TargetKind};
+use tollgate_results::run::Campaign;
 
 use super::values::{Observation, Observations, RoundKey};
 use crate::model::{EvidenceSummary, Judgement};
@@ -35,12 +35,7 @@ impl<'a> Context<'a> {
                 .arms
                 .iter()
                 .map(|arm| {
-                    let summary = evidence::summarise(
-                        plan,
-                        arm,
-                        observations,
-                        campaign.run.target != TargetKind::Lab,
-                    );
+                    let summary = evidence::summarise(&campaign.run, arm, observations);
                     (&arm.name, summary)
                 })
                 .collect(),

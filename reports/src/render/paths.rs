@@ -1,7 +1,7 @@
 //! What carries each arm's packets, as somebody says it who has never seen Tollgate.
 
 use tollgate_results::arm::{
-    Access, Datapath, Family, Name, Offloads, Place, Pods, Position, Service, SweepPoint, Wire,
+    Access, Datapath, Family, Name, Offloads, Outside, Place, Pods, Position, Service, SweepPoint, Wire,
 };
 use tollgate_results::standing::Standing;
 
@@ -129,6 +129,7 @@ fn facets(path: &Datapath) -> Vec<String> {
         Service::TcLb => translated(path, "eBPF on each packet of the client"),
         Service::Ipvs => translated(path, "kube-proxy's IPVS mode"),
     };
+    let service = path.outside.map_or(service, from_outside);
     let family = match path.family {
         Family::Ipv4 => "IPv4",
         Family::Ipv6 => "IPv6",
@@ -166,6 +167,22 @@ fn standing(standing: Standing) -> Option<String> {
             count(connections)
         )),
     }
+}
+
+/// Says how a client outside the cluster reaches the service.
+fn from_outside(outside: Outside) -> String {
+    let how = match outside {
+        Outside::Snat => {
+            "iptables at the entry node translate both addresses, and replies come back through it"
+        }
+        Outside::SnatEbpf => {
+            "eBPF at the entry node translates both addresses, and replies come back through it"
+        }
+        Outside::Dsr => {
+            "eBPF at the entry node passes requests on, and the server's node answers straight"
+        }
+    };
+    format!("a client outside the cluster: {how}")
 }
 
 /// Says what translates the service's address, among how many.

@@ -13,7 +13,7 @@ use tollgate_results::evidence::{
 use tollgate_results::outcome::Outcome;
 use tollgate_results::workload::{Close, Connections, Http, Traffic};
 
-use super::address;
+use super::{address, outside};
 
 /// Counters of one end; the kernel's own stand at the client's.
 pub(super) fn end(rng: &mut ChaCha8Rng, outcome: &Outcome, client: bool) -> Counters {
@@ -92,7 +92,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
         } => 120,
         _ => 4,
     };
-    Evidence {
+    let inside = Evidence {
         counters: DatapathCounters {
             devices: ["a", "b"]
                 .into_iter()
@@ -131,6 +131,10 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
                 Translation::Rewritten { endpoint }
             }
         },
+    };
+    match carried.outside {
+        Some(outside) => outside::evidence(outside, packets, connections, inside),
+        None => inside,
     }
 }
 

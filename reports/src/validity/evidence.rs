@@ -1,5 +1,6 @@
 //! Whether the packets took the declared datapath (DESIGN §4.7).
 
+mod outside;
 mod pods;
 mod shaped;
 mod wire;
@@ -9,11 +10,12 @@ use tollgate_results::evidence::{
     DatapathCounters, DeviceCounters, PacketTranslations, Translation,
 };
 use tollgate_results::outcome::Outcome;
-use tollgate_results::plan::Plan;
+use tollgate_results::run::{RunRecord, TargetKind};
 use tollgate_results::standing::Standing;
 use tollgate_results::stream::Direction;
 use tollgate_results::workload::{Connections, Http, Traffic, Workload};
 
+use self::outside::{HOPS, PROGRAMS, REPLIES, Seen};
 use self::wire::{Encapsulated, encapsulation, is_tunnel, place, tunnels};
 use super::balance::Balance;
 use crate::analysis::values::{Observation, Observations};
@@ -37,6 +39,24 @@ const STANDING: &str = "standing load";
 const CONNECTION: &str = "connection";
 const LINE: &str = "line";
 const TABLE: &str = "connection-tracking table";
+
+/// What is looked at, in the order in which it is told.
+const ABOUT: [&str; 14] = [
+    PATH,
+    PLACE,
+    ENCAPSULATION,
+    PODS,
+    REPLIES,
+    RULES,
+    SOCKET,
+    PACKETS,
+    PROGRAMS,
+    STANDING,
+    CONNECTION,
+    HOPS,
+    LINE,
+    TABLE,
+];
 
 /// What one slice shows of one thing.
 struct Finding {
@@ -71,38 +91,25 @@ impl Finding {
 /// Judges every measured slice of an arm, discarded rounds included: an arm that was something else for one
 /// slice can't be trusted for the others.
 pub(crate) fn summarise(
-    plan: &Plan,
+    run: &RunRecord,
     arm: &Arm,
     observations: &Observations<'_>,
-    between_hosts: bool,
 ) -> EvidenceSummary {
     let mut totals = Totals::default();
     let mut findings: Vec<(Finding, String)> = Vec::new();
-    for workload in &plan.workloads {
+    for workload in &run.plan.workloads {
         for (round, observation) in observations.rounds(&workload.name, &arm.name) {
             totals.add(observation);
             let place = format!("{} in round {}", workload.name, round.round);
-            let found = judge(arm, workload, observation, between_hosts);
+            let found = judge(run, arm, workload, observation);
             findings.extend(found.into_iter().map(|finding| (finding, place.clone())));
         }
     }
-    let checks: Vec<Check> = [
-        PATH,
-        PLACE,
-        ENCAPSULATION,
-        PODS,
-        RULES,
-        SOCKET,
-        PACKETS,
-        STANDING,
-        CONNECTION,
-        LINE,
-        TABLE,
-    ]
-    .into_iter()
-    .filter_map(|about| check(about, &findings, &totals, arm.datapath.wire))
-    .chain(totals.balance.check(arm))
-    .collect();
+    let checks: Vec<Check> = ABOUT
+        .into_iter()
+        .filter_map(|about| check(about, &findings, &totals, arm.datapath.wire))
+        .chain(totals.balance.check(arm))
+        .collect();
     let translation = checks
         .iter()
         .find(|check| check.about == CONNECTION)
@@ -182,6 +189,7 @@ struct Totals {
     balance: Balance,
     carried: u64,
     passed: u64,
+    outside: Option<Seen>,
 }
 
 impl Totals {
@@ -199,6 +207,9 @@ impl Totals {
         for program in &counters.programs {
             self.carried = self.carried.saturating_add(program.carried);
             self.passed = self.passed.saturating_add(program.passed);
+        }
+        if let Some(seen) = Seen::of(counters) {
+            self.outside.get_or_insert_default().add(seen);
         }
         let counted = !counters.devices.is_empty();
         add(
@@ -234,6 +245,9 @@ impl Totals {
                 counted(self.socket)
             ),
             PACKETS => self.translated(&requests),
+            REPLIES => self
+                .outside
+                .map_or_else(|| finding.text.clone(), |seen| seen.words()),
             PODS if self.carried > 0 => format!(
                 "{}; eBPF carried {} packets and left {} to the nodes' stack, for {requests} requests",
                 finding.text,
@@ -264,10 +278,10 @@ impl Totals {
 
 /// Judges one slice. A slice without a single reply proves nothing either way.
 fn judge(
+    run: &RunRecord,
     arm: &Arm,
     workload: &Workload,
     observation: &Observation<'_>,
-    between_hosts: bool,
 ) -> Vec<Finding> {
     let outcome = &observation.measured.outcome;
     let evidence = &observation.measured.evidence;
@@ -276,7 +290,7 @@ fn judge(
         let text = "no request was answered".to_owned();
         return vec![Finding::unknown(CONNECTION, text)];
     }
-    if between_hosts {
+    if run.target != TargetKind::Lab {
         // Nothing was built, so that nothing is declared but the address: what lies between is not observable.
         let path = path(&evidence.counters, expected);
         return vec![path, connection(Service::None, &evidence.translation)];
@@ -287,6 +301,15 @@ fn judge(
         Place::SameNode | Place::Hairpin => place(&arm.datapath, &evidence.counters, expected),
     }];
     findings.extend(pods::judge(&arm.datapath, &evidence.counters, expected));
+    findings.extend(standing(arm.datapath.standing, &evidence.counters));
+    if let Some(outside) = arm.datapath.outside {
+        let install = usize::try_from(observation.slice.record.install).ok();
+        let install = install.and_then(|install| run.installs.get(install));
+        let hops = install.and_then(|install| install.arms.get(&arm.name)?.hops.as_ref());
+        let flow = outcome.flow.as_ref();
+        findings.extend(outside::judge(outside, evidence, flow, hops, expected));
+        return findings;
+    }
     findings.extend(rules(
         service,
         evidence.counters.service_rule_packets,
@@ -298,7 +321,6 @@ fn judge(
         expected,
     ));
     findings.extend(packets(service, evidence.counters.tc_lb, expected));
-    findings.extend(standing(arm.datapath.standing, &evidence.counters));
     findings.push(match arm.datapath.pods {
         Pods::Ebpf => pods::unseen(&evidence.translation),
         Pods::Bridge | Pods::Routed | Pods::Host => {
@@ -518,6 +540,9 @@ fn connection(service: Service, translation: &Translation) -> Finding {
         }
         Translation::BeforeTheNode { endpoint } => {
             format!("rewritten to {endpoint} before the node saw it")
+        }
+        Translation::AtTheEntry { endpoint, .. } => {
+            format!("rewritten to {endpoint} by a node that it entered from outside")
         }
         Translation::Untracked => {
             let text = "the node tracks no such connection".to_owned();

@@ -14,6 +14,7 @@ mod history;
 mod html;
 mod import;
 mod open;
+mod outside;
 mod pairs;
 mod properties;
 mod render;

@@ -115,6 +115,7 @@ impl Checked<'_, '_> {
             services,
             family: self.table.family,
             offloads: self.table.offloads,
+            outside: self.table.outside,
             standing,
             place: self.table.place,
             ..Datapath::default()
@@ -195,6 +196,13 @@ impl Checked<'_, '_> {
             );
             self.fault(&["line"], message);
         }
+        for (key, message) in self.datapath(None, Standing::default()).against_outside() {
+            self.fault(&[key], message);
+        }
+        if self.table.outside.is_some() && self.table.line.is_some() {
+            let message = "no line stands on the switch that joins a client outside to its nodes; remove the key";
+            self.fault(&["line"], message);
+        }
         if self.table.place == Place::Hairpin {
             self.impossible_hairpins();
         }
@@ -254,16 +262,17 @@ impl Checked<'_, '_> {
 
     /// Notes workloads without a port: it is all that a service's address answers on.
     fn has_ports(&mut self, file: &File, workloads: &[Name], key: &[&str]) {
-        let service = self.table.service;
-        if service == Service::None {
-            return;
-        }
+        let mend = match (self.table.service, self.table.outside) {
+            (Service::None, None) => return,
+            (_, None) => "write service = \"none\"",
+            (_, Some(_)) => "remove the key `outside`",
+        };
         let portless =
             |name: &&Name| matches!(file.workload.get(*name), Some(WorkloadTable::IcmpEcho(_)));
         for name in workloads.iter().filter(portless) {
             let message = format!(
                 "`{name}` is icmp-echo, which no service answers; leave it out of this arm's \
-                 `workloads`, or write service = \"none\""
+                 `workloads`, or {mend}"
             );
             self.fault(key, message);
         }

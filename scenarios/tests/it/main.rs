@@ -1,6 +1,7 @@
 //! Scenario files as people write them: what is refused and how, what a plan becomes, what is shipped.
 
 mod faults;
+mod outside;
 mod resolve;
 mod shipped;
 

@@ -128,7 +128,8 @@ pub(super) fn unseen(translation: &Translation) -> Finding {
         Translation::Rewritten { endpoint } => format!("rewrote it to {endpoint}"),
         Translation::Untouched
         | Translation::AtTheSocket { .. }
-        | Translation::BeforeTheNode { .. } => "tracks it".to_owned(),
+        | Translation::BeforeTheNode { .. }
+        | Translation::AtTheEntry { .. } => "tracks it".to_owned(),
     };
     let text = format!("declared ebpf pods, which pass by the node's netfilter, but that {text}");
     Finding::of(CONNECTION, false, text)
