@@ -3,6 +3,8 @@
 //! | | IPv4 | IPv6 |
 //! |---|---|---|
 //! | nodes | 192.168.77.1, .2 | fd00:77::1, ::2 |
+//! | a client outside | 192.168.77.200 | fd00:77::c8 |
+//! | a service's address that a node owns | 192.168.77.240 | fd00:77::f0 |
 //! | pods | 10.244.0.0/24, 10.244.1.0/24 | fd00:10:244:0::/64, fd00:10:244:1::/64 |
 //! | services | 10.96.0.0/12 | fd00:10:96::/108 |
 
@@ -109,6 +111,16 @@ pub(crate) fn pod_gateway(family: Family) -> IpAddr {
         Family::Ipv4 => Ipv4Addr::new(169, 254, 1, 1).into(),
         Family::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
     }
+}
+
+/// Returns the address of a client outside the cluster.
+pub(crate) fn outside(family: Family) -> IpAddr {
+    on_wire(200, family)
+}
+
+/// Returns a service's address outside the cluster, which the node that traffic enters by owns.
+pub(crate) fn entry_service(family: Family) -> IpAddr {
+    on_wire(240, family)
 }
 
 /// Returns the nodes' way out, which nobody answers at: it only gives them a default route, without which a

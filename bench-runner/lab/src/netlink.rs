@@ -14,7 +14,7 @@ use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{
     InfoData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, State,
 };
-use rtnetlink::packet_route::neighbour::NeighbourFlags;
+use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkDummy, LinkMessageBuilder, LinkUnspec, LinkVeth,
@@ -126,19 +126,12 @@ impl Netlink {
                 peer,
                 peer_place,
                 bridge,
-            } => {
-                // A far end cannot be set up before it has a near one.
-                let far = with_port(LinkMessageBuilder::<LinkUnspec>::new(), *peer)
-                    .down()
-                    .setns_by_fd(namespace(*peer_place))
-                    .build();
-                let near = with_port(LinkVeth::new(port.name, peer.name), port)
-                    .set_info_data(InfoData::Veth(InfoVeth::Peer(far)));
-                match bridge {
-                    Some(bridge) => near.controller(*bridge).build(),
-                    None => near.build(),
-                }
-            }
+            } => pair(port, *peer, namespace(*peer_place), *bridge),
+            DeviceKind::Cable {
+                peer,
+                peer_place,
+                switch,
+            } => pair(port, *peer, namespace(*peer_place), Some(*switch)),
             DeviceKind::Bridge => with_port(LinkBridge::new(port.name), port).build(),
             DeviceKind::Tunnel(tunnel) => tunnel_message(port, *tunnel),
             DeviceKind::Line => {
@@ -238,6 +231,21 @@ impl Netlink {
                 .await
                 .doing(|| format!("add the forwarding entry to {}", entry.node))?;
         }
+        for entry in &site.stations {
+            let request = self
+                .handle
+                .neighbours()
+                .add_bridge(entry.port, &entry.mac.0);
+            // Permanent ones are the bridge's own addresses; those that need no asking are others', for good.
+            let request = request
+                .flags(NeighbourFlags::Controller)
+                .state(NeighbourState::Noarp)
+                .replace();
+            request
+                .execute()
+                .await
+                .doing(|| "tell a switch who is where")?;
+        }
         Ok(())
     }
 
@@ -258,6 +266,21 @@ impl Netlink {
                 .map(link)
                 .collect())
         })
+    }
+}
+
+/// Makes a pair whose far end lies in another namespace; the near one may be a port of a bridge.
+fn pair(near: Port, far: Port, namespace: RawFd, bridge: Option<u32>) -> LinkMessage {
+    // A far end cannot be set up before it has a near one.
+    let peer = with_port(LinkMessageBuilder::<LinkUnspec>::new(), far)
+        .down()
+        .setns_by_fd(namespace)
+        .build();
+    let pair = with_port(LinkVeth::new(near.name, far.name), near)
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+    match bridge {
+        Some(bridge) => pair.controller(bridge).build(),
+        None => pair.build(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod fast_path;
 mod layout;
+mod outside;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,6 +10,7 @@ use tollgate_results::arm::{self, Datapath, Pods};
 
 pub(crate) use self::fast_path::{FarPods, FastPath, LocalPod, ProgramName};
 use self::layout::Layout;
+pub(crate) use self::layout::wire_port;
 use crate::address::Side;
 use crate::congestion::Algorithm;
 
@@ -34,6 +36,10 @@ pub(crate) enum Place {
     Node(Side),
     /// The pod of the client's side or of the server's. Both may stand on one node.
     Pod(Side),
+    /// A machine outside the cluster, the client's.
+    Outside,
+    /// What joins more than two machines.
+    Switch,
 }
 
 impl Place {
@@ -61,6 +67,8 @@ pub(crate) struct Site {
     pub(crate) neighbours: Vec<Neighbour>,
     /// Where a VXLAN device finds the other node.
     pub(crate) forwarding: Vec<Forwarding>,
+    /// What a switch knows of who is where.
+    pub(crate) stations: Vec<Station>,
     /// Routes.
     pub(crate) routes: Vec<Route>,
     /// Sysctls of devices, set once they all stand.
@@ -97,6 +105,14 @@ pub(crate) enum DeviceKind {
         peer_place: Place,
         /// Index of the bridge that this end is a port of, with hairpin.
         bridge: Option<u32>,
+    },
+    /// A pair whose other end lies in another namespace, and whose own is a port of a switch: a bridge that sends
+    /// nothing back where it came from.
+    Cable {
+        peer: Port,
+        peer_place: Place,
+        /// Index of the bridge.
+        switch: u32,
     },
     /// A Linux bridge.
     Bridge,
@@ -178,6 +194,14 @@ pub(crate) struct WireguardPeer {
     pub(crate) allowed: (IpAddr, u8),
 }
 
+/// A permanent entry of a bridge's forwarding table.
+#[derive(Debug)]
+pub(crate) struct Station {
+    /// Index of the port behind which it is.
+    pub(crate) port: u32,
+    pub(crate) mac: Mac,
+}
+
 /// A route.
 #[derive(Debug)]
 pub(crate) struct Route {
@@ -216,6 +240,9 @@ impl Topology {
     /// Lays out an arm whose server has `endpoints` addresses (1 to 100) and whose routes, if asked, choose the
     /// congestion control.
     pub(crate) fn of(datapath: &Datapath, endpoints: u8, congestion: Option<Algorithm>) -> Self {
+        if datapath.outside.is_some() {
+            return outside::topology(datapath, congestion);
+        }
         let layout = Layout {
             datapath,
             family: datapath.family,

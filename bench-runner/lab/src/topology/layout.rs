@@ -14,7 +14,7 @@ use crate::congestion::Algorithm;
 /// Number of the server's first address in its pod subnet.
 const FIRST_POD: u8 = 2;
 /// Hardware address of the router that nobody answers at.
-const ROUTER_MAC: Mac = Mac([2, 0, 0, 0, 0xff, 0xfe]);
+pub(super) const ROUTER_MAC: Mac = Mac([2, 0, 0, 0, 0xff, 0xfe]);
 
 /// What an arm's layout depends on.
 pub(super) struct Layout<'a> {
@@ -202,7 +202,7 @@ impl Layout<'_> {
     }
 }
 
-pub(super) fn wire_port(side: Side) -> Port {
+pub(crate) fn wire_port(side: Side) -> Port {
     Port {
         name: "eth0",
         index: 11 + index(side),
@@ -216,5 +216,10 @@ fn index(side: Side) -> u32 {
 }
 
 fn mac(side: Side, device: u8) -> Mac {
-    Mac([2, 0, 0, 0, side.number() + 0xa, device])
+    mac_of(side.number() + 0xa, device)
+}
+
+/// Returns the hardware address of a machine's device: the nodes are machines `a` and `b`.
+pub(super) const fn mac_of(machine: u8, device: u8) -> Mac {
+    Mac([2, 0, 0, 0, machine, device])
 }

@@ -14,7 +14,7 @@ use crate::topology::{
 
 impl Layout<'_> {
     /// `cni0` with the gateway's address and the pods' veths as its ports.
-    pub(super) fn bridge(&self, side: Side, out: &mut Site) {
+    pub(in crate::topology) fn bridge(&self, side: Side, out: &mut Site) {
         let bridge = self.bridge_port(side);
         out.devices.push(Device {
             port: bridge,
@@ -32,7 +32,7 @@ impl Layout<'_> {
     }
 
     /// The pods' veths alone, which answer for the pods' gateway, and a route to each of their addresses.
-    pub(super) fn routed(&self, side: Side, out: &mut Site) {
+    pub(in crate::topology) fn routed(&self, side: Side, out: &mut Site) {
         for end in self.ends_on(side) {
             self.routed_pod(end, out);
         }
