@@ -22,6 +22,7 @@ static SHIPPED: &[Shipped] = &shipped![
     "pod-attachment",
     "service-path",
     "service-scaling",
+    "north-south",
     "bbr",
     "sysctl-folklore",
     "latency-under-load",

@@ -2,6 +2,7 @@
 
 mod followed;
 mod namespace;
+mod outside;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use crate::conntrack::keeper::Keeper;
 use crate::error::{Doing as _, LabError};
 use crate::fast_path::FastPath;
 use crate::line::RunningLine;
+use crate::outside::OutsidePath;
 use crate::process::{Agent, Inside, StandIn};
 use crate::protocol::{ArmEndpoints, CommandLine, Role};
 use crate::service_path::{self, Ground, ServicePath};
@@ -60,6 +62,7 @@ pub(crate) struct Arm {
     fast_paths: Vec<FastPath>,
     server_node: Side,
     path: Option<ServicePath>,
+    outside: Option<OutsidePath>,
     group: Option<ArmGroup>,
     stand_ins: Vec<StandIn>,
     agents: Mutex<BTreeMap<&'static str, Agent>>,
@@ -75,6 +78,9 @@ impl Arm {
         group: Option<ArmGroup>,
         scratch: &Path,
     ) -> Result<(Self, ArmFacts), LabError> {
+        if let Some((_, fault)) = datapath.against_outside().into_iter().next() {
+            return Err(LabError::said(format!("deploy the arm `{name}`"), fault));
+        }
         let start = clock::now();
         if let Some(reason) = impossible(datapath) {
             return Err(LabError::said(format!("deploy the arm `{name}`"), reason));
@@ -116,6 +122,7 @@ impl Arm {
             fast_paths: Vec::new(),
             server_node: topology.server_node,
             path: None,
+            outside: None,
             group,
             stand_ins: Vec::new(),
             agents: Mutex::default(),
@@ -129,7 +136,8 @@ impl Arm {
         }
         notes.extend(standing::note(datapath.standing));
         arm.keep_full(&mut kernel)?;
-        let programmed = arm.path.as_ref().map(ServicePath::programmed);
+        let outside = arm.outside.as_ref().map(OutsidePath::programmed);
+        let programmed = arm.path.as_ref().map(ServicePath::programmed).or(outside);
         arm.stand_ins = stand_ins(name, &arm.endpoints, scratch)?;
         let mtu = |place, device: &str| -> Result<Option<u32>, LabError> {
             let links = arm.at(place)?.netlink.links()?;
@@ -143,6 +151,7 @@ impl Arm {
         let facts = ArmFacts {
             pod_mtu: mtu(topology.client_place, topology.pod_port.name)?,
             wire_mtu: mtu(Place::Node(Side::A), "eth0")?,
+            hops: arm.hops(&mut notes)?,
             deploy_ns,
             programming_ns: programmed.map(|programmed| programmed.time_ns),
             programmed: programmed.map(|programmed| programmed.count),
@@ -174,7 +183,13 @@ impl Arm {
             .map(|address| SocketAddr::new(*address, SERVER_PORT))
             .collect();
         self.path = ServicePath::program(&self.datapath, &servers, seed, self.ground()?)?;
-        let service = self.path.as_ref().map(ServicePath::address);
+        if let (Some(outside), Some(server)) = (self.datapath.outside, servers.first()) {
+            let joints = Side::BOTH.map(|side| topology.wire_port(side));
+            let made = OutsidePath::program(outside, self.machines()?, joints, *server)?;
+            self.outside = Some(made);
+        }
+        let outside = self.outside.as_ref().map(OutsidePath::service);
+        let service = self.path.as_ref().map(ServicePath::address).or(outside);
         self.endpoints = addresses(topology, self.datapath.family, service);
         Ok(())
     }
@@ -306,31 +321,18 @@ impl Arm {
         let mut counters = DatapathCounters::default();
         for side in Side::BOTH {
             let node = self.at(Place::Node(side))?;
-            let name = side.as_str().to_owned();
-            counters.devices.extend(
-                node.netlink
-                    .links()?
-                    .into_iter()
-                    .map(|link| DeviceCounters {
-                        node: name.clone(),
-                        device: link.name,
-                        kind: link.kind,
-                        rx_packets: link.rx_packets,
-                        tx_packets: link.tx_packets,
-                        dropped: link.dropped,
-                    }),
-            );
+            counters.devices.extend(devices(side.as_str(), node)?);
             let entries = node.netns.enter(conntrack::entries)?;
             // A kernel may keep no statistics: they are absent then.
-            let refusals = node.netns.enter(|| conntrack::refusals(&name));
+            let refusals = node.netns.enter(|| conntrack::refusals(side.as_str()));
             counters.conntrack_refusals.extend(refusals.ok());
             counters.conntrack_entries.push(ConntrackEntries {
-                node: name.clone(),
+                node: side.as_str().to_owned(),
                 entries,
             });
             let generation = node.netns.enter(rules::generation)?;
             counters.rule_generations.push(RuleGeneration {
-                node: name,
+                node: side.as_str().to_owned(),
                 generation,
             });
         }
@@ -341,6 +343,13 @@ impl Arm {
         if let Some(path) = &self.path {
             let node = &self.at(Place::Node(Side::A))?.netns;
             path.counters(node, &mut counters)?;
+        }
+        if let Some(outside) = &self.outside {
+            let client = self.at(self.client_place)?;
+            counters.devices.extend(devices("outside", client)?);
+            let entry = &self.at(Place::Node(Side::A))?.netns;
+            counters.service_rule_packets = outside.rule_packets(entry)?;
+            counters.entry_programs = outside.packets()?;
         }
         Ok(counters)
     }
@@ -354,11 +363,17 @@ impl Arm {
         if let Some(path) = &self.path {
             runs.extend(path.runs()?);
         }
+        if let Some(outside) = &self.outside {
+            runs.extend(outside.runs()?);
+        }
         Ok(runs)
     }
 
-    /// Asks the client's node what it makes of a connection.
+    /// Asks the client's node, or the one that it enters by, what it makes of a connection.
     pub(crate) fn translation(&self, flow: &Flow) -> Result<Translation, LabError> {
+        if let Some(outside) = &self.outside {
+            return outside.translation(self.machines()?, flow);
+        }
         service_path::translation(
             self.path.as_ref(),
             &self.at(Place::Node(Side::A))?.netns,
@@ -431,6 +446,20 @@ fn impossible(datapath: &Datapath) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Counts the packets over the devices of a namespace.
+fn devices(node: &str, site: &Namespace) -> Result<Vec<DeviceCounters>, LabError> {
+    let links = site.netlink.links()?.into_iter();
+    let counters = links.map(|link| DeviceCounters {
+        node: node.to_owned(),
+        device: link.name,
+        kind: link.kind,
+        rx_packets: link.rx_packets,
+        tx_packets: link.tx_packets,
+        dropped: link.dropped,
+    });
+    Ok(counters.collect())
 }
 
 const fn key(role: Role) -> &'static str {

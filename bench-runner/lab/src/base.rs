@@ -39,6 +39,10 @@ pub(crate) fn sysctls(
         set_if_there("net/bridge/bridge-nf-call-iptables", "1")?;
         set_if_there("net/bridge/bridge-nf-call-ip6tables", "1")?;
     }
+    if place == Place::Switch {
+        // A switch has no firewall.
+        set_if_there("net/bridge/bridge-nf-call-iptables", "0")?;
+    }
     Ok(())
 }
 

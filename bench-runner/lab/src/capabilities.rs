@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tollgate_results::arm::{self, Datapath, Family, Pods, Service, Wire};
+use tollgate_results::arm::{self, Datapath, Family, Outside, Pods, Service, Wire};
 use tollgate_results::kernel::{ConntrackTable, Kernel};
 
 use crate::cgroup::Hierarchy;
@@ -16,7 +16,7 @@ use crate::netlink::{LOOPBACK, Netlink};
 use crate::netns::NetNs;
 use crate::rules::{self, Backend};
 use crate::topology::{Device, DeviceKind, Mac, Place, Port, Site, Topology, Tunnel};
-use crate::{address, base, bpf, fast_path, ipvs, line, tuning, wireguard};
+use crate::{address, base, bpf, fast_path, ipvs, line, outside, tuning, wireguard};
 
 /// Index of the device that eBPF programs are tried at.
 const TRIED: u32 = 11;
@@ -45,6 +45,7 @@ pub(crate) struct Found {
     tc_lb: Option<String>,
     ipvs: Option<String>,
     tcx: Option<String>,
+    entry_programs: Option<String>,
     ipv6: Option<String>,
     #[serde(default)]
     line: Option<String>,
@@ -153,6 +154,9 @@ impl Found {
         if datapath.place == arm::Place::SameNode && by_rules {
             needs.push(&self.bridge_rules);
         }
+        if matches!(datapath.outside, Some(Outside::SnatEbpf | Outside::Dsr)) {
+            needs.extend([&self.tcx, &self.entry_programs]);
+        }
         needs.into_iter().find_map(Option::as_ref)
     }
 }
@@ -165,6 +169,7 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
             devices(&mut found, &netns, &netlink);
             found.tcx = fast_path::available(&netns, TRIED).err();
             found.line = line::available(&netns, port("try4", 41));
+            found.entry_programs = outside::available().err();
             programs(&mut found, &netns);
             let ipvs = netns.enter(|| Ok(ipvs::available()));
             found.ipvs = ipvs.unwrap_or_else(|error| Err(error.chain())).err();

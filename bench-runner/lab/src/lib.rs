@@ -12,7 +12,7 @@
 //! - [`holder::run`]: what the hidden subcommand of the caller's program calls
 //!
 //! Inside: `topology` and `address` say as plain data what an arm is made of; `netns`, `netlink`,
-//! `offloads`, `base`, `tuning`, `line`, `fast_path` and `service_path` make it so; `arm` holds one deployed arm; `process` and `cgroup`
+//! `offloads`, `base`, `tuning`, `line`, `fast_path`, `service_path` and `outside` make it so; `arm` holds one deployed arm; `process` and `cgroup`
 //! place processes in it; `protocol` is what a lab and its holder say to each other.
 
 mod address;
@@ -36,6 +36,7 @@ mod line;
 mod netlink;
 mod netns;
 mod offloads;
+mod outside;
 mod process;
 mod protocol;
 pub mod rules;

@@ -10,7 +10,6 @@ use tollgate_results::arm::{self, Datapath, Pods};
 
 pub(crate) use self::fast_path::{FarPods, FastPath, LocalPod, ProgramName};
 use self::layout::Layout;
-pub(crate) use self::layout::wire_port;
 use crate::address::Side;
 use crate::congestion::Algorithm;
 
@@ -240,9 +239,19 @@ impl Topology {
     /// Lays out an arm whose server has `endpoints` addresses (1 to 100) and whose routes, if asked, choose the
     /// congestion control.
     pub(crate) fn of(datapath: &Datapath, endpoints: u8, congestion: Option<Algorithm>) -> Self {
-        if datapath.outside.is_some() {
-            return outside::topology(datapath, congestion);
+        let mut topology = if datapath.outside.is_some() {
+            outside::topology(datapath, congestion)
+        } else {
+            Self::inside(datapath, endpoints, congestion)
+        };
+        if let Some(mtu) = datapath.kernel.mtu {
+            topology.shift_mtu(mtu);
         }
+        topology
+    }
+
+    /// Lays out two nodes with the client at one and the server at the other.
+    fn inside(datapath: &Datapath, endpoints: u8, congestion: Option<Algorithm>) -> Self {
         let layout = Layout {
             datapath,
             family: datapath.family,
@@ -265,7 +274,7 @@ impl Topology {
             arm::Place::OtherNode | arm::Place::SameNode => Side::B,
             arm::Place::Hairpin => Side::A,
         };
-        let mut topology = Self {
+        Self {
             sites,
             client: layout.hosts(Side::A).remove(0),
             servers: layout.hosts(server),
@@ -274,11 +283,7 @@ impl Topology {
             server_node: layout.home(server),
             pod_port: layout.end_port(Side::A),
             wire_mtu: WIRE_MTU,
-        };
-        if let Some(mtu) = datapath.kernel.mtu {
-            topology.shift_mtu(mtu);
         }
-        topology
     }
 
     /// Gives the wire another MTU; every other device keeps its distance from it.
@@ -290,7 +295,8 @@ impl Topology {
             .flat_map(|(_, site)| &mut site.devices)
         {
             shift(&mut device.port);
-            if let DeviceKind::Veth { peer, .. } = &mut device.kind {
+            if let DeviceKind::Veth { peer, .. } | DeviceKind::Cable { peer, .. } = &mut device.kind
+            {
                 shift(peer);
             }
         }

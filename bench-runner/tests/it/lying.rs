@@ -15,7 +15,7 @@ use tollgate_lab::{Capabilities, Lab, LabOptions};
 use tollgate_reports::analyse;
 use tollgate_reports::model::{Analysis, Judgement, Verdict};
 use tollgate_results::RECORD_SCHEMA;
-use tollgate_results::arm::{Arm, Datapath, Name, Pods, Wire};
+use tollgate_results::arm::{Arm, Datapath, Name, Outside, Pods, Wire};
 use tollgate_results::run::{Campaign, RunRecord, TargetKind};
 use tollgate_results::slice::SliceKey;
 use tollgate_scenarios::{Overrides, Scenario, resolve};
@@ -62,6 +62,33 @@ pods = "routed"
 pods = "ebpf"
 
 [workload.rr.udp-rr]
+payload = "64 B"
+"#;
+
+const DIRECT_RETURN: &str = r#"
+schema = 1
+name = "lying"
+about = "Direct server return that is none"
+reference = "snat-ebpf"
+
+[rounds]
+count = 6
+slice = "50ms"
+warmup = "10ms"
+
+[arm.snat-ebpf]
+outside = "snat-ebpf"
+
+[arm.dsr]
+outside = "dsr"
+
+[workload.rr.tcp-rr]
+payload = "64 B"
+
+[workload.crr.tcp-crr]
+payload = "64 B"
+
+[workload.udp.udp-rr]
 payload = "64 B"
 "#;
 
@@ -197,6 +224,33 @@ async fn a_fast_path_that_is_deployed_as_plain_routes_is_invalid_and_the_other_w
         ..declared.clone()
     };
     expect_found_out(&measured(FAST_PATH, ebpf).await, "routed");
+}
+
+#[tokio::test]
+async fn direct_return_that_is_deployed_as_snat_is_invalid_and_the_other_way_round() {
+    if no_lab() || no_ebpf() {
+        return;
+    }
+    let honest = measured(DIRECT_RETURN, Datapath::clone).await;
+    for arm in &honest.arms {
+        let evidence = &arm.evidence;
+        assert_eq!(
+            evidence.judgement,
+            Judgement::Ok,
+            "{}: {evidence:#?}",
+            arm.name
+        );
+    }
+    let snat = |declared: &Datapath| Datapath {
+        outside: Some(Outside::SnatEbpf),
+        ..declared.clone()
+    };
+    expect_found_out(&measured(DIRECT_RETURN, snat).await, "dsr");
+    let direct = |declared: &Datapath| Datapath {
+        outside: Some(Outside::Dsr),
+        ..declared.clone()
+    };
+    expect_found_out(&measured(DIRECT_RETURN, direct).await, "snat-ebpf");
 }
 
 /// Says loudly where this machine has no eBPF arms.

@@ -1,7 +1,8 @@
 //! What carries each arm's packets, as somebody says it who has never seen Tollgate.
 
 use tollgate_results::arm::{
-    Access, Datapath, Family, Name, Offloads, Outside, Place, Pods, Position, Service, SweepPoint, Wire,
+    Access, Datapath, Family, Name, Offloads, Outside, Place, Pods, Position, Service, SweepPoint,
+    Wire,
 };
 use tollgate_results::standing::Standing;
 

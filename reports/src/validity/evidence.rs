@@ -302,6 +302,7 @@ fn judge(
     }];
     findings.extend(pods::judge(&arm.datapath, &evidence.counters, expected));
     findings.extend(standing(arm.datapath.standing, &evidence.counters));
+    findings.extend(shaped::table(&arm.datapath, workload, &evidence.counters));
     if let Some(outside) = arm.datapath.outside {
         let install = usize::try_from(observation.slice.record.install).ok();
         let install = install.and_then(|install| run.installs.get(install));
@@ -332,7 +333,6 @@ fn judge(
         &evidence.counters,
         expected.packets,
     ));
-    findings.extend(shaped::table(&arm.datapath, workload, &evidence.counters));
     findings
 }
 

@@ -19,6 +19,7 @@ fn every_shipped_scenario_is_good_and_fits_its_time() {
         ("pod-attachment", 3.5),
         ("service-path", 5.5),
         ("service-scaling", 7.0),
+        ("north-south", 2.5),
         ("bbr", 8.0),
         ("sysctl-folklore", 4.5),
         ("latency-under-load", 5.0),

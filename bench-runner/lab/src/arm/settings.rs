@@ -57,7 +57,7 @@ impl<'a> Settings<'a> {
         }
         let nodes = sites.iter().filter_map(|site| match site.place {
             Place::Node(side) => Some((side, site)),
-            Place::Pod(_) => None,
+            Place::Pod(_) | Place::Outside | Place::Switch => None,
         });
         for (side, node) in nodes {
             self.wire(topology, side, node)?;

@@ -6,7 +6,7 @@
 //! - `lab-holder connect ADDRESS COUNT`: makes so many connections one after the other, waits little for each, and prints how
 //!   many stood
 //! - `lab-holder bulk ADDRESS BYTES`: sends so many bytes and reads them back
-//! - `lab-holder datagram ADDRESS BYTES`: sends one datagram with so many bytes and waits until it comes back
+//! - `lab-holder datagram ADDRESS BYTES [FROM]`: sends one datagram with so many bytes and waits until it comes back
 
 use std::env;
 use std::ffi::OsString;
@@ -36,7 +36,8 @@ fn main() -> ExitCode {
         ["ping", address, count, "udp"] => ping_udp(address, count),
         ["connect", address, count] => connect(address, count),
         ["bulk", address, bytes] => bulk(address, bytes),
-        ["datagram", address, bytes] => datagram(address, bytes),
+        ["datagram", address, bytes] => datagram(address, bytes, None),
+        ["datagram", address, bytes, from] => datagram(address, bytes, Some(from)),
         _ => return tollgate_lab::holder::run(&arguments),
     };
     match result {
@@ -127,22 +128,22 @@ fn connect(address: &str, count: &str) -> io::Result<()> {
 }
 
 /// Returns a socket that is connected to an address.
-fn connected(address: &str) -> io::Result<UdpSocket> {
+fn connected(address: &str, from: Option<&str>) -> io::Result<UdpSocket> {
     let address = parse::<SocketAddr>(address)?;
     let any = if address.is_ipv4() {
         "0.0.0.0:0"
     } else {
         "[::]:0"
     };
-    let socket = UdpSocket::bind(any)?;
+    let socket = UdpSocket::bind(from.unwrap_or(any))?;
     socket.connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket)
 }
 
-fn datagram(address: &str, bytes: &str) -> io::Result<()> {
+fn datagram(address: &str, bytes: &str, from: Option<&str>) -> io::Result<()> {
     let request = vec![b'x'; parse::<usize>(bytes)?.min(LARGEST)];
-    let socket = connected(address)?;
+    let socket = connected(address, from)?;
     socket.send(&request)?;
     let mut reply = [0; LARGEST];
     let length = socket.recv(&mut reply)?;
@@ -154,7 +155,7 @@ fn datagram(address: &str, bytes: &str) -> io::Result<()> {
 }
 
 fn ping_udp(address: &str, count: &str) -> io::Result<()> {
-    let socket = connected(address)?;
+    let socket = connected(address, None)?;
     let mut reply = [0; 64];
     for number in 0..parse::<u32>(count)? {
         let request = [u8::try_from(number % 251).unwrap_or(0); 64];

@@ -202,7 +202,7 @@ impl Layout<'_> {
     }
 }
 
-pub(crate) fn wire_port(side: Side) -> Port {
+pub(super) fn wire_port(side: Side) -> Port {
     Port {
         name: "eth0",
         index: 11 + index(side),

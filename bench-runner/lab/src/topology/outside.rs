@@ -58,7 +58,9 @@ pub(super) fn topology(datapath: &Datapath, congestion: Option<Algorithm>) -> To
         servers: all.layout.hosts(Side::B),
         client_place: Place::Outside,
         server_place: Place::Pod(Side::B),
+        server_node: Side::B,
         pod_port: CLIENT,
+        wire_mtu: WIRE_MTU,
     }
 }
 

@@ -21,6 +21,8 @@ mod lives;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod outside;
+#[cfg(test)]
 mod places;
 #[cfg(test)]
 mod pods;
