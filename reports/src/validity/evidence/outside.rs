@@ -7,7 +7,8 @@ use tollgate_results::evidence::{
 use tollgate_results::facts::Hops;
 use tollgate_results::outcome::Flow;
 
-use super::{CONNECTION, Expected, Finding, STRAY_PACKETS};
+use super::expected::STRAY_PACKETS;
+use super::{CONNECTION, Expected, Finding};
 use crate::words;
 
 pub(super) const REPLIES: &str = "way of the replies";
