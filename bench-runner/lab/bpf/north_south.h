@@ -89,7 +89,7 @@ static __always_inline enum kind read_packet(struct __sk_buff *skb, __u32 option
 	struct udphdr *udp = l4(data, options);
 	struct tcphdr *tcp = l4(data, options);
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || (void *)(udp + 1) > end)
+	if (skb->protocol != bpf_htons(ETH_P_IP) || l4(data, options) > end)
 		return OTHER;
 	if (ip->ihl * 4 != sizeof(*ip) + options)
 		return OTHER;
@@ -104,6 +104,8 @@ static __always_inline enum kind read_packet(struct __sk_buff *skb, __u32 option
 	packet->flow.protocol = ip->protocol;
 	if (ip->frag_off & bpf_htons(FRAGMENT))
 		return PIECE;
+	if ((void *)(udp + 1) > end)
+		return OTHER;
 	/* Both kinds have their ports in the same place. */
 	packet->flow.source_port = udp->source;
 	packet->flow.destination_port = udp->dest;

@@ -49,6 +49,8 @@ impl Place {
             Self::Node(Side::B) => "node B",
             Self::Pod(Side::A) => "client pod",
             Self::Pod(Side::B) => "server pod",
+            Self::Outside => "client outside",
+            Self::Switch => "switch",
         }
     }
 }

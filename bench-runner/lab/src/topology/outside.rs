@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn nobody_asks_for_a_hardware_address() {
-        let topology = laid_out(Some("cubic"));
+        let topology = laid_out(Some(Algorithm::new("cubic")));
         let family = Datapath::default().family;
         let knows = |place, address| {
             let neighbours = &site(&topology, place).neighbours;

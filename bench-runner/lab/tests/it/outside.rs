@@ -60,23 +60,25 @@ fn reach(kind: Outside, protocol: Protocol) {
         client.tx_packets >= least && client.rx_packets >= least,
         "{seen:?}"
     );
-    assert_eq!(server.tx_packets, client.rx_packets, "{seen:?}");
+    // A bridge says a word of its own now and then.
+    let close = |one: u64, other: u64| one.abs_diff(other) <= 5;
+    assert!(close(server.tx_packets, client.rx_packets), "{seen:?}");
     let returned = entry.rx_packets - client.tx_packets;
-    let direct = kind == Outside::Dsr;
-    assert_eq!(
-        returned,
-        if direct { 0 } else { client.rx_packets },
-        "{seen:?}"
-    );
+    let expected = if kind == Outside::Dsr {
+        0
+    } else {
+        client.rx_packets
+    };
+    assert!(close(returned, expected), "{seen:?}");
     let dropped: u64 = seen.devices.iter().map(|device| device.dropped).sum();
     assert_eq!(dropped, 0, "{seen:?}");
 
-    let programs = seen.entry_programs.map(|packets| {
+    assert_eq!(seen.entry_programs.is_some(), kind != Outside::Snat);
+    if let Some(packets) = seen.entry_programs {
         assert_eq!(packets.refused, 0);
-        [packets.to_endpoint, packets.to_client]
-    });
-    let expected = [client.tx_packets, returned];
-    assert_eq!(programs, (kind != Outside::Snat).then_some(expected));
+        assert!(close(packets.to_endpoint, client.tx_packets), "{seen:?}");
+        assert!(close(packets.to_client, expected), "{seen:?}");
+    }
     let rules = (kind == Outside::Snat).then_some(1);
     assert_eq!(seen.service_rule_packets, rules);
     known_as(&lab, &arm, &flow, kind);
