@@ -61,6 +61,19 @@ impl Plan {
         }
     }
 
+    /// Has every other arm compared with this one; returns whether the plan has it. Slices stay what they are: each
+    /// round has one of every arm, whatever it is compared with.
+    pub fn compare_with(&mut self, reference: &Name) -> bool {
+        if self.arm(reference).is_none() {
+            return false;
+        }
+        for arm in &mut self.arms {
+            arm.reference = (arm.name != *reference).then(|| reference.clone());
+        }
+        self.reference = reference.clone();
+        true
+    }
+
     /// Returns how many slices one round has.
     #[must_use]
     pub fn slices_per_round(&self) -> usize {

@@ -21,6 +21,8 @@ static SHIPPED: &[Shipped] = &shipped![
     "overlay-tax",
     "pod-attachment",
     "service-path",
+    "ebpf-latency",
+    "datapath-matrix",
     "service-scaling",
     "north-south",
     "bbr",
