@@ -18,7 +18,6 @@ fn every_shipped_scenario_is_good_and_fits_its_time() {
         ("overlay-tax", 3.0),
         ("pod-attachment", 3.5),
         ("service-path", 5.5),
-        ("service-path", 3.0),
         ("ebpf-latency", 8.0),
         ("datapath-matrix", 16.0),
         ("service-scaling", 7.0),
