@@ -656,7 +656,7 @@ fn a_line_and_a_kernel_are_checked_number_by_number() {
         refused(&text),
         [
             "small.toml:10:18: arm.vxlan.line.queue: `50` is neither an amount of data nor a time; write for example \"256 KiB\" or \"50ms\"",
-            "small.toml:11:49: arm.vxlan.kernel.sysctls.\"net.ipv4.tcp_ecn\": expected a string, found integer `1`",
+            "small.toml:11:45: arm.vxlan.kernel.sysctls.\"net.ipv4.tcp_ecn\": expected a string, found integer `1`",
         ]
     );
     let good = arm(
