@@ -62,7 +62,7 @@ fn places_that_cannot_be_are_refused() {
     let several = "place = \"hairpin\"\nservice = \"nftables\"\nservices = { endpoints = 2 }";
     insta::assert_snapshot!(refused(&arm(several)).join("\n"), @r#"small.toml:9:14: arm.x.services.endpoints: with place = "hairpin" the pod is the only endpoint of its service; write endpoints = 1, or place = "same-node""#);
     insta::assert_snapshot!(refused(&arm("place = \"hair-pin\"")).join("\n"), @r#"small.toml:7:9: arm.x.place: `hair-pin` is unknown here; did you mean `hairpin`?"#);
-    insta::assert_snapshot!(refused(&arm("pods = \"ebpf\"\nwire = \"ipip\"")).join("\n"), @r#"small.toml:8:1: arm.x.wire: pods = "ebpf" hands frames to the device between the nodes, and `ipip` carries packets without link-layer addresses; write wire = "geneve" or another, or pods = "routed""#);
+    insta::assert_snapshot!(refused(&arm("pods = \"ebpf\"\nwire = \"ipip\"\n[arm.y]\npods = \"routed\"")).join("\n"), @r#"small.toml:8:1: arm.x.wire: pods = "ebpf" hands frames to the device between the nodes, and `ipip` carries packets without link-layer addresses; write wire = "geneve" or another, or pods = "routed""#);
     insta::assert_snapshot!(refused(&arm("place = \"hairpin\"\nservice = \"tc-lb\"")).join("\n"), @r#"small.toml:8:1: arm.x.service: tc-lb doesn't masquerade a pod that reaches itself, whose replies then go astray; write service = "iptables-nft" or another"#);
     let one = "place = \"hairpin\"\nservice = \"nftables\"";
     assert!(Scenario::parse("small.toml", &arm(one)).is_ok());
@@ -159,7 +159,7 @@ fn wrong_types_and_units_are_told_in_plain_words() {
         (
             "[workload.rr.tcp-rr]",
             "[workload.rr.tcp-rr]\ntimeout = \"1s\"",
-            "small.toml:17:1: workload.rr.tcp-rr.timeout: `timeout` is unknown here; there are `payload`, `cpu`, `load`, `timestamps`, `ports`",
+            "small.toml:17:1: workload.rr.tcp-rr.timeout: `timeout` is unknown here; there are `payload`, `cpu`, `load`, `timestamps`, `ports`, `beside`",
         ),
     ];
     for (from, to, line) in cases {
