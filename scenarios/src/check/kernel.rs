@@ -14,7 +14,7 @@ use crate::file::{ArmTable, KernelTable, LineTable};
 /// Least MTU under IPv6 (RFC 8200 §5).
 const LEAST_IPV6: u32 = 1280;
 
-/// What an overlay's headers may take of the MTU between the nodes: WireGuard's over IPv6 are the longest.
+/// What an overlay's headers may take of the MTU between the nodes: those of `wireguard` over IPv6 are the longest.
 const MOST_HEADERS: u32 = 80;
 
 /// Smallest loss that is not none: one packet in a million.

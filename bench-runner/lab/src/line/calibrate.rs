@@ -90,10 +90,10 @@ fn exchange(line: &Line, ends: &mut [End; 2], addresses: [SocketAddr; 2]) -> io:
     let count = u32::try_from(SENDING_NS / gap_ns)
         .unwrap_or(MOST)
         .clamp(1, MOST);
-    let set_ns = line.delay.0.saturating_add(sending_ns);
+    let due_ns = line.delay.0.saturating_add(sending_ns);
     let patience_ns = u64::try_from(PATIENCE.as_nanos()).unwrap_or(0);
     let last_ns = (gap_ns * u64::from(count))
-        .saturating_add(set_ns)
+        .saturating_add(due_ns)
         .saturating_add(line.jitter.0)
         .saturating_add(patience_ns);
     let start = clock::now();
@@ -123,14 +123,14 @@ fn exchange(line: &Line, ends: &mut [End; 2], addresses: [SocketAddr; 2]) -> io:
                     sent_ns.map(|sent_ns| clock::since_ns(start).saturating_sub(*sent_ns));
                 found
                     .late_ns
-                    .extend(took_ns.map(|took_ns| took_ns.saturating_sub(set_ns)));
+                    .extend(took_ns.map(|took_ns| took_ns.saturating_sub(due_ns)));
             }
         }
         // A long line leaves time to sleep between the last datagram sent and the first that comes.
         let first_ns = ends[0]
             .sent_ns
             .first()
-            .map_or(0, |sent_ns| sent_ns.saturating_add(set_ns));
+            .map_or(0, |sent_ns| sent_ns.saturating_add(due_ns));
         if found.sent == 2 * count && now_ns.saturating_add(GAP_NS) < first_ns {
             clock::pause(Duration::from_nanos(first_ns - now_ns - GAP_NS));
         }

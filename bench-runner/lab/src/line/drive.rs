@@ -164,7 +164,7 @@ impl Loop {
             while count < BATCH {
                 match read(tap, &mut self.frame) {
                     Ok(length) => {
-                        direction.enter(clock::since_ns(self.start), &self.frame[..length])
+                        direction.enter(clock::since_ns(self.start), &self.frame[..length]);
                     }
                     Err(Errno::EAGAIN) => break,
                     Err(Errno::EINTR) => continue,
