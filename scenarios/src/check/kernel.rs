@@ -1,7 +1,7 @@
 //! Settings of an arm's kernel and the line between its nodes: names that a kernel may have, numbers in their ranges.
 //! Whether this machine's kernel takes them is found out by trying, not here.
 
-use tollgate_results::arm::{Family, Name, Wire};
+use tollgate_results::arm::{Family, Name, Place, Wire};
 use tollgate_results::kernel::Kernel;
 use tollgate_results::line::{Line, Queue};
 use tollgate_results::stream::TcpOptions;
@@ -97,6 +97,13 @@ pub(super) fn line(document: &mut Document<'_>, arm: &Name, table: &ArmTable) ->
         "seed",
         settings.seed.and_then(|seed| range(seed, (0, i64::MAX))),
     );
+    if table.place != Place::OtherNode {
+        let why = format!(
+            "no packet crosses a line between the nodes with place = \"{}\"; remove one of the two",
+            table.place
+        );
+        wrong.push((vec!["line"], why));
+    }
     let line = built(settings);
     let held = Bytes(line.held_bytes().unwrap_or(0));
     if wrong.is_empty() && held > Line::MOST_HELD {

@@ -659,6 +659,11 @@ fn a_line_and_a_kernel_are_checked_number_by_number() {
             "small.toml:11:45: arm.vxlan.kernel.sysctls.\"net.ipv4.tcp_ecn\": expected a string, found integer `1`",
         ]
     );
+    let text = arm("line = {}\nplace = \"same-node\"");
+    let faults = refused(&text);
+    let expected = "small.toml:10:1: arm.vxlan.line: no packet crosses a line between the nodes with place = \"same-node\"; \
+                    remove one of the two";
+    assert!(faults.iter().any(|fault| fault == expected), "{faults:?}");
     let good = arm(
         "line = { delay = \"20ms\", jitter = \"1ms\", rate = \"100 Mbit/s\", loss = \"1%\", burst = 4, seed = 7 }",
     );
