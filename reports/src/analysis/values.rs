@@ -151,10 +151,13 @@ pub(crate) const fn metrics(workload: &Workload) -> &'static [Metric] {
     }
 }
 
-/// Returns the metrics of a workload and of what goes beside it.
+/// Returns the metrics of a workload and of what goes beside it. The server's threads answer both, so that CPU time has no
+/// share that is the requests' alone.
 pub(crate) fn all_metrics(workload: &Workload) -> impl Iterator<Item = Metric> {
     let beside = workload.beside.map(|_| Metric::Beside);
-    metrics(workload).iter().copied().chain(beside)
+    let own = metrics(workload).iter().copied();
+    own.filter(move |metric| beside.is_none() || *metric != Metric::CpuPerRequest)
+        .chain(beside)
 }
 
 /// Returns the metrics of HTTP in a closed loop: of the parts of an exchange those that tell more than the whole.
