@@ -192,15 +192,15 @@ static __always_inline void begin(struct trip *trip, __u32 way, const struct sk_
 
 static __always_inline void end(struct trip *trip)
 {
-	__u32 count = trip->record.count;
+	__u64 size = 8 + (__u64)trip->record.count * sizeof(struct event);
 
 	trip->skb = 0;
-	asm volatile("" : "+r"(count));
-	if (count > MOST_EVENTS)
+	/* The verifier must see the size itself compared: of how it came about it forgets too much. */
+	asm volatile("" : "+r"(size));
+	if (size > sizeof(struct record))
 		return;
 	/* Nobody is woken up: the reader looks now and then. */
-	if (bpf_ringbuf_output(&ring, &trip->record, 8 + count * sizeof(struct event),
-			       BPF_RB_NO_WAKEUP)) {
+	if (bpf_ringbuf_output(&ring, &trip->record, size, BPF_RB_NO_WAKEUP)) {
 		struct counters *counts_ = counts();
 
 		if (counts_)
