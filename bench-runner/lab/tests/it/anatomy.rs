@@ -6,7 +6,7 @@ use tollgate_results::anatomy::{Followed, Hook, Site, Trip, Way};
 use tollgate_results::arm::{Datapath, Family, Pods};
 use tollgate_results::outcome::Protocol;
 
-use crate::harness::{echo, lab, name, native, ping, vxlan};
+use crate::harness::{capabilities, echo, lab, name, native, ping, vxlan};
 
 /// Requests of a test: each has a reply.
 const REQUESTS: u32 = 100;
@@ -222,6 +222,38 @@ fn parts_of_netfilter_have_stamps_of_their_own() {
             .iter()
             .any(|place| place.0 == Point::Enter(Hook::Snat))
     );
+}
+
+#[test]
+fn a_redirected_packet_meets_no_netfilter_and_one_backlog_less() {
+    let Some(lab) = lab_with_clock(&Hook::ALL) else {
+        return;
+    };
+    let ebpf = Datapath {
+        pods: Pods::Ebpf,
+        ..native()
+    };
+    if let Some(why) = capabilities().missing(&ebpf) {
+        return eprintln!("SKIPPED, NOTHING WAS TESTED: {why}");
+    }
+    let wanted = ClockSpec {
+        netfilter: Hook::ALL.to_vec(),
+        ..spec(Followed::TcpRr)
+    };
+    let [redirected, bridged] = [&ebpf, &native()].map(|datapath| follow(&lab, datapath, &wanted));
+    for way in Way::BOTH {
+        let (redirected, bridged) = (redirected.shape(way), bridged.shape(way));
+        let around = |shape: &[(Point, &str, &str)]| {
+            let mut points = shape.iter();
+            points.any(|place| matches!(place.0, Point::Enter(_) | Point::Leave(_)))
+        };
+        assert!(!around(&redirected) && around(&bridged), "{redirected:#?}");
+        let backlogs = |shape: &[(Point, &str, &str)]| {
+            let points = shape.iter();
+            points.filter(|place| place.0 == NetifRx).count()
+        };
+        assert_eq!(backlogs(&redirected) + 1, backlogs(&bridged));
+    }
 }
 
 #[test]
