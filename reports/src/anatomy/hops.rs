@@ -170,10 +170,13 @@ impl Naming {
                 named(HopKind::Decapsulation, &to.place, words)
             }
             (Point::Receive, Point::Queue) if here => {
-                let words = if self.by_ebpf && from.kind != "bridge" && to.kind != "bridge" {
+                let bridged = from.kind == "bridge" || to.kind == "bridge";
+                let words = if self.by_ebpf && from.is_node && !bridged {
                     format!("eBPF redirect to {}", to.device)
-                } else {
+                } else if from.is_node {
                     format!("routing, netfilter, to {}", to.device)
+                } else {
+                    format!("bridged to {}", to.device)
                 };
                 named(HopKind::Forward, &to.place, words)
             }
