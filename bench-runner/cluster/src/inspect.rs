@@ -187,7 +187,9 @@ fn version(set: &DaemonSet, container: &str) -> Finding {
     let Some(image) = image else {
         return Finding::unknown(format!("{} names no image", daemon_set(set)));
     };
-    let evidence = format!("{}: image {image}", daemon_set(set));
+    // Its digest says nothing to people.
+    let shown = image.split_once('@').map_or(image, |(name, _)| name);
+    let evidence = format!("{}: image {shown}", daemon_set(set));
     match tag(image) {
         Some(tag) => Finding::stated(tag, evidence),
         None => Finding::unknown(format!("{evidence} has no tag")),

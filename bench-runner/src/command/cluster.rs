@@ -3,6 +3,7 @@
 mod split;
 mod stand;
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -140,7 +141,7 @@ fn told(facts: &ClusterFacts) -> String {
         text.push_str("* follows from a default or from what else is there; no object says so\n");
     }
     for remark in &facts.remarks {
-        text.push_str(&format!("note: {remark}\n"));
+        let _ = writeln!(text, "note: {remark}");
     }
     text
 }

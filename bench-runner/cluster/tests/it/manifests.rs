@@ -19,6 +19,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// Returns what kustomize makes of a folder; `None` where there is no kubectl on this machine.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn rendered(name: &str) -> Option<Vec<Value>> {
     let output = match Command::new("kubectl")
         .arg("kustomize")
@@ -27,7 +28,7 @@ fn rendered(name: &str) -> Option<Vec<Value>> {
     {
         Ok(output) => output,
         Err(error) => {
-            println!("skipped: kubectl can't be run here: {error}");
+            eprintln!("SKIPPED: kubectl can't be run here: {error}");
             return None;
         }
     };
