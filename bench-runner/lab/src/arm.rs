@@ -85,15 +85,9 @@ impl Arm {
         if let Some(reason) = impossible(datapath) {
             return Err(LabError::said(format!("deploy the arm `{name}`"), reason));
         }
-        let endpoints = datapath.services.map_or(1, |services| services.endpoints);
-        let endpoints = u8::try_from(endpoints)
-            .ok()
-            .filter(|count| (1..=100).contains(count));
-        let endpoints = endpoints.ok_or_else(|| {
-            LabError::said(
-                format!("deploy the arm `{name}`"),
-                "a service has 1 to 100 endpoints",
-            )
+        let endpoints = endpoints_of(datapath).ok_or_else(|| {
+            let why = "a service has 1 to 100 endpoints";
+            LabError::said(format!("deploy the arm `{name}`"), why)
         })?;
         let congestion = Congestion::of(&datapath.kernel);
         let topology = Topology::of(datapath, endpoints, congestion.by_route());
@@ -460,6 +454,14 @@ fn devices(node: &str, site: &Namespace) -> Result<Vec<DeviceCounters>, LabError
         dropped: link.dropped,
     });
     Ok(counters.collect())
+}
+
+/// Returns how many endpoints the service under test has, if it can have as many; one without a service.
+fn endpoints_of(datapath: &Datapath) -> Option<u8> {
+    let endpoints = datapath.services.map_or(1, |services| services.endpoints);
+    u8::try_from(endpoints)
+        .ok()
+        .filter(|count| (1..=100).contains(count))
 }
 
 const fn key(role: Role) -> &'static str {

@@ -254,6 +254,7 @@ async fn direct_return_that_is_deployed_as_snat_is_invalid_and_the_other_way_rou
 }
 
 /// Says loudly where this machine has no eBPF arms.
+#[expect(clippy::print_stderr, reason = "a test that tests nothing says so")]
 fn no_ebpf() -> bool {
     let datapath = Datapath {
         pods: Pods::Ebpf,

@@ -117,6 +117,19 @@ impl World {
         (command.output().unwrap(), out)
     }
 
+    /// Nothing but the role's rights was used, and looking at what may be looked at.
+    fn assert_rights_kept(&self) {
+        for (verb, resource) in self.double.requests() {
+            let granted = RIGHTS
+                .iter()
+                .any(|right| right.resource == resource && right.verbs.contains(&verb.as_str()));
+            let looks = verb == "get" || verb == "list";
+            assert!(granted || looks, "{verb} {resource}");
+            let writes = resource == "secrets" && verb != "patch";
+            assert!(!writes, "{verb} {resource}");
+        }
+    }
+
     fn assert_nothing_left(&self) {
         for kind in [
             "pods",
@@ -258,20 +271,7 @@ fn a_campaign_runs_on_a_cluster_and_leaves_nothing() {
             .all(|slice| slice["result"].get("measured").is_some()),
         "{measured}"
     );
-    // Nothing but the role's rights, and looking at what may be looked at.
-    for (verb, resource) in world.double.requests() {
-        let granted = RIGHTS
-            .iter()
-            .any(|right| right.resource == resource && right.verbs.contains(&verb.as_str()));
-        assert!(
-            granted || verb == "get" || verb == "list",
-            "{verb} {resource}"
-        );
-        assert!(
-            resource != "secrets" || verb == "patch",
-            "{verb} {resource}"
-        );
-    }
+    world.assert_rights_kept();
     // The report comes out of the folder again.
     let again = world.tollgate(&["report", out.to_str().unwrap(), "--json"]);
     assert_eq!(stdout(&again), stdout(&output));

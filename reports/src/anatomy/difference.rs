@@ -136,12 +136,11 @@ fn in_order(arm: &ClockedWay, reference: &ClockedWay) -> Vec<(HopKey, String)> {
     let mut order: Vec<(HopKey, String)> = arm.hops.iter().map(entry).collect();
     let mut behind = 0;
     for hop in &reference.hops {
-        match order.iter().position(|(key, _)| *key == hop.key) {
-            Some(place) => behind = place + 1,
-            None => {
-                order.insert(behind, entry(hop));
-                behind += 1;
-            }
+        if let Some(place) = order.iter().position(|(key, _)| *key == hop.key) {
+            behind = place + 1;
+        } else {
+            order.insert(behind, entry(hop));
+            behind += 1;
         }
     }
     order

@@ -135,10 +135,9 @@ pub(super) fn followed(arm: &ArmAnatomy) -> String {
         number::count(arm.lost)
     );
     if arm.given_up > 0 {
-        text.push_str(&format!(
-            ", {} packets given up",
-            number::count(arm.given_up)
-        ));
+        text.push_str(", ");
+        text.push_str(&number::count(arm.given_up));
+        text.push_str(" packets given up");
     }
     text
 }

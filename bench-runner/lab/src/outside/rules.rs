@@ -1,5 +1,6 @@
 //! kube-proxy's iptables rules for a service with an address outside the cluster, under `externalTrafficPolicy: Cluster`.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use tollgate_results::arm::{Family, Services};
@@ -24,8 +25,9 @@ pub(super) fn text(services: &ServiceSet, address: SocketAddr) -> String {
         let chain = service_chain(port);
         let outside = chain.replacen("KUBE-SVC-", "KUBE-EXT-", 1);
         let service = &port.name;
-        text.push_str(&format!(":{outside} - [0:0]\n"));
-        rules.push_str(&format!(
+        let _ = writeln!(text, ":{outside} - [0:0]");
+        let _ = write!(
+            rules,
             "-I KUBE-SERVICES -m comment --comment \"{service} loadbalancer IP\" -m {name} -p {name} \
              -d {ip} --dport {number} -j {outside}\n\
              -A {outside} -m comment --comment \"masquerade traffic for {service} external destinations\" \
@@ -33,7 +35,7 @@ pub(super) fn text(services: &ServiceSet, address: SocketAddr) -> String {
              -A {outside} -j {chain}\n",
             ip = address.ip(),
             number = address.port(),
-        ));
+        );
     }
     text.push_str(&rules);
     text.push_str("COMMIT\n");

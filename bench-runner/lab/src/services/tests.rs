@@ -55,7 +55,7 @@ fn affinity_and_node_ports_are_kube_proxys() {
     let changed = |text: &str, plain: &str| -> String {
         let plain: HashSet<&str> = plain.lines().collect();
         let lines = text.lines().filter(|line| !plain.contains(line));
-        lines.map(|line| format!("{line}\n")).collect()
+        lines.flat_map(|line| [line, "\n"]).collect()
     };
     let plain = Services {
         affinity: false,

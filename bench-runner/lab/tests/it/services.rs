@@ -46,8 +46,8 @@ fn endpoint(lab: &Lab, arm: &Name, service: Service, protocol: Protocol) -> Sock
     assert_eq!(flow.remote, lab.endpoints(arm).unwrap().target);
     match (service, lab.translation(arm, &flow).unwrap()) {
         (Service::SocketLb, Translation::AtTheSocket { endpoint })
-        | (Service::TcLb, Translation::BeforeTheNode { endpoint }) => endpoint,
-        (
+        | (Service::TcLb, Translation::BeforeTheNode { endpoint })
+        | (
             Service::IptablesLegacy | Service::IptablesNft | Service::Nftables | Service::Ipvs,
             Translation::Rewritten { endpoint },
         ) => endpoint,

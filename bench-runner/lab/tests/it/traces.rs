@@ -72,7 +72,7 @@ fn open_programs(pid: u32) -> usize {
 
 /// Where the control groups of version 2 are mounted.
 pub(crate) fn hierarchy() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs is there");
     let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
     mount.split(' ').nth(4).map(PathBuf::from)
 }
@@ -80,7 +80,7 @@ pub(crate) fn hierarchy() -> Option<PathBuf> {
 pub(crate) fn groups(janitor: u32) -> BTreeSet<PathBuf> {
     let entries = hierarchy()
         .into_iter()
-        .flat_map(|root| fs::read_dir(root).unwrap().flatten());
+        .flat_map(|root| fs::read_dir(root).expect("it is mounted there").flatten());
     let start = format!("tollgate-lab.{janitor}.");
     let is_labs = |path: &PathBuf| {
         path.file_name()
@@ -102,7 +102,7 @@ pub(crate) fn descendants(pid: u32) -> Vec<u32> {
             .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
             .flat_map(|line| {
                 line.split_whitespace()
-                    .map(|pid| pid.parse().unwrap())
+                    .map(|pid| pid.parse().expect("the kernel writes numbers"))
                     .collect::<Vec<_>>()
             })
             .collect();
@@ -115,7 +115,7 @@ pub(crate) fn descendants(pid: u32) -> Vec<u32> {
 
 /// Namespaces that any process of this machine is in or holds.
 fn all_namespaces() -> BTreeSet<String> {
-    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let processes = fs::read_dir("/proc").expect("procfs is there").flatten();
     let pids = processes.map(|entry| entry.file_name().to_string_lossy().into_owned());
     pids.filter(|pid| pid.parse::<u32>().is_ok())
         .flat_map(|pid| namespaces_of(&pid))

@@ -172,7 +172,10 @@ fn order(record: &AnatomyRecord, round: u32) -> Vec<Next> {
                 })
             })
             .collect();
-        slices.shuffle(&mut random(record.seed, pair << 8 | 1 + followed as u64));
+        slices.shuffle(&mut random(
+            record.seed,
+            (pair << 8) | (1 + followed as u64),
+        ));
         if round.is_multiple_of(2) {
             slices.reverse();
         }

@@ -10,7 +10,7 @@ use super::client::job;
 use super::{connect, soon};
 
 fn body(most: u32) -> Vec<u8> {
-    serde_json::to_vec(&Log { most }).unwrap()
+    serde_json::to_vec(&Log { most }).expect("plain data has a JSON form")
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn of_a_new_connection_the_connect_is_kept() {
         outcome,
         histograms,
     } = report;
-    assert_eq!(exchanges.started_ns.len(), 5.min(outcome.replied as usize));
+    assert_eq!(exchanges.started_ns.len() as u64, 5.min(outcome.replied));
     assert!(exchanges.missed >= outcome.replied - 5);
     let connect = &histograms[&Timed::Connect];
     let ends = exchanges.started_ns.iter().zip(&exchanges.ended_ns);
