@@ -24,7 +24,7 @@ fn a_client_outside_stands_beside_the_plainest_path_only() {
     assert_eq!(
         lines,
         [
-            "small.toml:9:1: arm.vxlan: `rr` is icmp-echo, which no service answers; leave it out of this arm's `workloads`, or remove the key `outside`"
+            "small.toml:9:6: arm.vxlan: `rr` is icmp-echo, which no service answers; leave it out of this arm's `workloads`, or remove the key `outside`"
         ]
     );
 }
