@@ -1,5 +1,6 @@
 //! Scenario files as people write them: what is refused and how, what a plan becomes, what is shipped.
 
+mod arms;
 mod faults;
 mod outside;
 mod resolve;
@@ -41,4 +42,11 @@ fn name(text: &str) -> Name {
 fn refused(text: &str) -> Vec<String> {
     let faults = Scenario::parse("small.toml", text).expect_err("the text is bad");
     faults.to_string().lines().map(str::to_owned).collect()
+}
+
+/// Refuses `SMALL` with a part replaced, and expects just these lines.
+#[track_caller]
+fn expect(from: &str, to: &str, lines: &[&str]) {
+    assert!(SMALL.contains(from), "nothing to replace: {from}");
+    assert_eq!(refused(&SMALL.replacen(from, to, 1)), lines);
 }
