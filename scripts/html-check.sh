@@ -95,7 +95,8 @@ for (const summary of document.querySelectorAll("summary")) {
 }
 let last = -1;
 for (const stop of document.querySelectorAll(stops)) {
-    stop.focus();
+    // As the Tab key would: a script alone needn't make the focus visible.
+    stop.focus({ focusVisible: true });
     const name = stop.getAttribute("aria-label") || stop.textContent.trim();
     const at = stop.outerHTML.slice(0, 90);
     if (document.activeElement !== stop) console.error(`can't be reached: ${at}`);

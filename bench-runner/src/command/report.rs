@@ -89,9 +89,14 @@ pub(super) fn keep_calibration(folder: &CampaignDir, campaign: &Campaign) -> any
     if folder.path().join(CALIBRATION).exists() {
         return Ok(());
     }
-    match calibration_for(campaign)? {
-        Ok(known) => keep(folder, &known),
-        Err(_) => Ok(()),
+    match calibration_for(campaign) {
+        Ok(Ok(known)) => keep(folder, &known),
+        Ok(Err(_)) => Ok(()),
+        // The campaign is measured: what it says doesn't hang on that file.
+        Err(error) => {
+            output::note(&format!("the report goes without a calibration: {error:#}"));
+            Ok(())
+        }
     }
 }
 

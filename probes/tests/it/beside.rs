@@ -46,7 +46,7 @@ fn bulk_data_beside_a_stream_is_refused() {
         }),
         ..job(tcp_stream(1, 1), target)
     };
-    let error = job::arm(&job).unwrap_err().to_string();
+    let error = job::arm(&job).unwrap_err().line();
     assert!(error.contains("beside tcp-stream"), "{error}");
     assert!(error.contains("1 to 32"), "{error}");
 }

@@ -245,7 +245,10 @@ fn a_redirected_packet_meets_no_netfilter_and_one_backlog_less() {
         let (redirected, bridged) = (redirected.shape(way), bridged.shape(way));
         let around = |shape: &[(Point, &str, &str)]| {
             let mut points = shape.iter();
-            points.any(|place| matches!(place.0, Point::Enter(_) | Point::Leave(_)))
+            // In the pods both are the same: the clock's own programs stand there, too.
+            points.any(|place| {
+                place.1.starts_with("node") && matches!(place.0, Point::Enter(_) | Point::Leave(_))
+            })
         };
         assert!(!around(&redirected) && around(&bridged), "{redirected:#?}");
         let backlogs = |shape: &[(Point, &str, &str)]| {
