@@ -2,7 +2,7 @@
 //!
 //! - [`assemble`]: one slice: trips are joined with the exchanges of the client and the turns of the server, by time, and
 //!   taken apart into hops
-//! - [`analyse`]: all slices of an [`AnatomyRecord`]: waterfalls, the clock's own effect, whether the sums agree with
+//! - [`analyse`]: all slices of an `AnatomyRecord`: waterfalls, the clock's own effect, whether the sums agree with
 //!   round trips that nobody watched, and the difference between arms by hop
 //!
 //! The clock's cost is taken off as it is stated: so much for each event and each packet (reference/ebpf §1.4). It is

@@ -19,7 +19,7 @@
 //! - [`counters`]: node, namespace and thread counters
 //! - [`evidence`]: what proves that the declared datapath carried the packets
 //! - [`facts`]: what the machine is
-//! - [`kernel`], [`line`]: settings of an arm's kernel, and the line between its nodes
+//! - [`kernel`], [`mod@line`]: settings of an arm's kernel, and the line between its nodes
 //! - [`cluster`]: what a Kubernetes cluster's network is
 //! - [`path_mtu`]: the largest packet that gets through a path in one piece
 //! - [`sweep`]: what a sweep over source ports gave, and how far its tuples differ

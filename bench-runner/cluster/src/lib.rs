@@ -3,7 +3,7 @@
 //! Pure functions over the API's objects, typed by `k8s-openapi`, and in [`api`] the way to a server.
 //!
 //! - [`snapshot`]: objects as the API or `kubectl` gives them
-//! - [`inspect`]: from a snapshot to findings with their evidence
+//! - [`mod@inspect`]: from a snapshot to findings with their evidence
 //! - [`api`]: rights, server-side apply, waiting for probes, port-forward, cleaning up
 //! - [`paths`]: between which probes and to which address is measured
 //! - [`objects`]: the objects of a run, built from types

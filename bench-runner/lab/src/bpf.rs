@@ -1,11 +1,11 @@
 //! eBPF in the lab: where every datapath that is made of programs gets them loaded, filled and attached.
 //!
-//! The programs are C (`bpf/*.c`). The build script compiles each file once for each address family; a [`Code`] names and embeds
-//! both objects, and [`Loaded`] owns what became of one: its programs, maps and links live exactly as long as the value, however
+//! The programs are C (`bpf/*.c`). The build script compiles each file once for each address family; a `Code` names and embeds
+//! both objects, and `Loaded` owns what became of one: its programs, maps and links live exactly as long as the value, however
 //! the process ends. An arm owns its values, so nothing outlives the arm.
 //!
 //! - [`SocketLb`]: a service's address translated at the client's socket
-//! - [`TcLb`]: a service's address translated in each packet at the client's veth pair
+//! - `TcLb`: a service's address translated in each packet at the client's veth pair
 //! - [`ProgramRuns`]: what running a program costs
 
 mod entries;
