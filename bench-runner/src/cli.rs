@@ -443,6 +443,9 @@ pub struct ReportArgs {
     /// Also write every picture into DIR/pictures, as SVG and PNG
     #[arg(long)]
     pub pictures: bool,
+    /// Compare every arm with this one instead, and write DIR/against-ARM.html alone
+    #[arg(long, value_name = "ARM", conflicts_with_all = ["pictures", "calibration"])]
+    pub reference: Option<Name>,
     /// Draw the noise floor of this machine's calibration as it is now, and keep it in DIR
     #[arg(long)]
     pub calibration: bool,

@@ -7,6 +7,7 @@ use tollgate_reports::analyse_in_full;
 use tollgate_reports::calibration::Calibration;
 use tollgate_reports::model::{Analysis, Renderer};
 use tollgate_reports::render::{CellsCsv, Html, Json, Markdown, RoundsCsv, Terminal, pictures};
+use tollgate_results::arm::Name;
 use tollgate_results::run::Campaign;
 use tollgate_store::CampaignDir;
 
@@ -23,14 +24,17 @@ const CALIBRATION: &str = "calibration.json";
 pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
     if gate::is_gate(&args.dir) {
         ensure!(
-            !args.pictures && !args.calibration,
-            "--pictures and --calibration are for a campaign, and `{}` is a gate; name one of its stages, as `{}`",
+            !args.pictures && !args.calibration && args.reference.is_none(),
+            "--pictures, --calibration and --reference are for a campaign, and `{}` is a gate; name one of its stages, as `{}`",
             args.dir.display(),
             args.dir.join("run-1/stage-1").display()
         );
         return gate::rebuild(&args.dir, args.json);
     }
     let (folder, campaign) = open(&args.dir)?;
+    if let Some(reference) = &args.reference {
+        return against(&folder, campaign, reference, args.json);
+    }
     if args.calibration {
         adopt(&folder, &campaign)?;
     }
@@ -39,6 +43,30 @@ pub(super) fn report(args: &ReportArgs) -> anyhow::Result<Exit> {
         draw(&folder, &analysis)?;
     }
     print(&folder, &analysis, args.json)?;
+    Ok(ended(&analysis))
+}
+
+/// Compares every arm of a campaign with one that it wasn't planned to be compared with. The campaign's own reports
+/// stay as they are.
+fn against(
+    folder: &CampaignDir,
+    mut campaign: Campaign,
+    reference: &Name,
+    json: bool,
+) -> anyhow::Result<Exit> {
+    let plan = &mut campaign.run.plan;
+    if !plan.compare_with(reference) {
+        let arms: Vec<&str> = plan.arms.iter().map(|arm| arm.name.as_str()).collect();
+        bail!(
+            "`{}` has no arm `{reference}`; it has {}",
+            folder.path().display(),
+            arms.join(", ")
+        );
+    }
+    let analysis = analyse_in_full(&campaign);
+    let page = format!("against-{reference}.html");
+    folder.write_report(&page, &Html.render(&analysis))?;
+    show(&folder.path().join(page), &analysis, json)?;
     Ok(ended(&analysis))
 }
 
@@ -163,22 +191,16 @@ pub(super) fn write(folder: &CampaignDir, campaign: &Campaign) -> anyhow::Result
 
 /// Prints the table, or the JSON, and where the rest lies.
 pub(super) fn print(folder: &CampaignDir, analysis: &Analysis, json: bool) -> anyhow::Result<()> {
+    show(&folder.path().join("report.html"), analysis, json)
+}
+
+/// Prints the table and where the page is, or the JSON.
+fn show(page: &Path, analysis: &Analysis, json: bool) -> anyhow::Result<()> {
     if json {
-        output::result(&Json.render(analysis))?;
-        return Ok(());
+        return output::result(&Json.render(analysis)).map_err(Into::into);
     }
-    output::result(
-        &Terminal {
-            colour: output::is_terminal(),
-        }
-        .render(analysis),
-    )?;
-    output::result(
-        format!(
-            "\nReport: {}\n",
-            folder.path().join("report.html").display()
-        )
-        .as_bytes(),
-    )?;
+    let colour = output::is_terminal();
+    output::result(&Terminal { colour }.render(analysis))?;
+    output::result(format!("\nReport: {}\n", page.display()).as_bytes())?;
     Ok(())
 }

@@ -501,3 +501,21 @@ fn series_for_plots_are_whole() {
             .any(|level| level.arm == name("native"))
     );
 }
+
+#[test]
+fn a_campaign_can_be_compared_with_another_arm_than_planned() {
+    let mut campaign = Synthetic::overlay().campaign();
+    let planned = analyse(&campaign);
+    let plan = &mut campaign.run.plan;
+    assert!(!plan.compare_with(&"nobody".parse().unwrap()));
+    assert!(plan.compare_with(&"vxlan".parse().unwrap()));
+    let turned = analyse(&campaign);
+    assert_eq!(turned.cells.len(), planned.cells.len());
+    assert!(
+        turned
+            .cells
+            .iter()
+            .all(|cell| cell.arm.as_str() == "native")
+    );
+    assert_eq!(turned.subject.reference.as_str(), "vxlan");
+}
