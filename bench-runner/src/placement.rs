@@ -2,6 +2,7 @@
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
+use tollgate_results::slice::Pinned;
 use tollgate_results::workload::Cpu;
 
 /// The CPUs that this process may use, and what each placement makes of them.
@@ -10,15 +11,6 @@ pub struct Placement {
     allowed: Vec<u32>,
     /// The server's CPUs where it is another machine.
     server: Option<Vec<u32>>,
-}
-
-/// CPUs of one slice; `None` leaves an end to the scheduler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cpus {
-    /// The client's.
-    pub client: Option<u32>,
-    /// The server's.
-    pub server: Option<u32>,
 }
 
 impl Placement {
@@ -66,7 +58,7 @@ impl Placement {
     /// Returns the CPUs of a placement. The highest ones are taken: device interrupts and the runner itself
     /// are more often on the lowest.
     #[must_use]
-    pub fn cpus(&self, cpu: Cpu) -> Cpus {
+    pub fn pinned(&self, cpu: Cpu) -> Pinned {
         let last = self.allowed.last().copied();
         let before_last = self
             .allowed
@@ -75,21 +67,21 @@ impl Placement {
             .and_then(|index| self.allowed.get(index))
             .copied();
         if let (Some(server), Cpu::Shared | Cpu::Split) = (&self.server, cpu) {
-            return Cpus {
+            return Pinned {
                 client: last,
                 server: server.last().copied(),
             };
         }
         match cpu {
-            Cpu::Shared => Cpus {
+            Cpu::Shared => Pinned {
                 client: last,
                 server: last,
             },
-            Cpu::Split => Cpus {
+            Cpu::Split => Pinned {
                 client: before_last,
                 server: last,
             },
-            Cpu::Free => Cpus {
+            Cpu::Free => Pinned {
                 client: None,
                 server: None,
             },
@@ -108,15 +100,15 @@ mod tests {
         let two = Placement::new(vec![0, 3]);
         assert!(two.missing(Cpu::Split).is_none());
         assert_eq!(
-            two.cpus(Cpu::Split),
-            Cpus {
+            two.pinned(Cpu::Split),
+            Pinned {
                 client: Some(0),
                 server: Some(3)
             }
         );
         assert_eq!(
-            two.cpus(Cpu::Shared),
-            Cpus {
+            two.pinned(Cpu::Shared),
+            Pinned {
                 client: Some(3),
                 server: Some(3)
             }
@@ -125,11 +117,11 @@ mod tests {
         for cpu in [Cpu::Shared, Cpu::Split] {
             assert!(pair.missing(cpu).is_none());
             let (client, server) = (Some(1), Some(7));
-            assert_eq!(pair.cpus(cpu), Cpus { client, server });
+            assert_eq!(pair.pinned(cpu), Pinned { client, server });
         }
         assert_eq!(
-            two.cpus(Cpu::Free),
-            Cpus {
+            two.pinned(Cpu::Free),
+            Pinned {
                 client: None,
                 server: None
             }

@@ -19,7 +19,7 @@ use tollgate_results::facts::{ArmFacts, Facts};
 use tollgate_results::outcome::{Flow, Protocol};
 use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Campaign, Install, RunRecord, TargetKind};
-use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
+use tollgate_results::slice::{Measured, Pinned, Slice, SliceKey, SliceRecord, SliceResult};
 use tollgate_results::stream::TcpOptions;
 use tollgate_results::units::{Bytes, Nanoseconds, Rate, Share};
 use tollgate_results::workload::{
@@ -393,6 +393,7 @@ fn slice(
         server: counters::end(rng, &outcome, false),
         evidence: counters::evidence(&arm.carried, &workload.traffic, &outcome),
         outcome,
+        pinned: pinned(workload.cpu),
     };
     Slice {
         record: SliceRecord {
@@ -408,6 +409,16 @@ fn slice(
         },
         histograms,
     }
+}
+
+/// CPU 0 carries the traffic.
+fn pinned(cpu: Cpu) -> Pinned {
+    let (client, server) = match cpu {
+        Cpu::Shared => (Some(0), Some(0)),
+        Cpu::Split => (Some(0), Some(1)),
+        Cpu::Free => (None, None),
+    };
+    Pinned { client, server }
 }
 
 fn flow(port: u16) -> Flow {

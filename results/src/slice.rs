@@ -54,6 +54,9 @@ pub enum SliceResult {
 pub struct Measured {
     /// Counts of the window.
     pub outcome: Outcome,
+    /// Where the two ends ran. Records before this was kept have neither CPU.
+    #[serde(default)]
+    pub pinned: Pinned,
     /// Counted at the client's end over the window, the kernel's own counters included.
     pub client: Counters,
     /// Counted at the server's end over the window; without the kernel's counters where the client's end
@@ -61,6 +64,15 @@ pub struct Measured {
     pub server: Counters,
     /// Proof of the datapath.
     pub evidence: Evidence,
+}
+
+/// The CPUs that the two ends of a slice were pinned to; `None` leaves an end to the scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Pinned {
+    /// The client's, a number of the kernel that it runs on.
+    pub client: Option<u32>,
+    /// The server's, a number of the kernel that it runs on.
+    pub server: Option<u32>,
 }
 
 /// A slice with its histograms, as it is in memory.

@@ -8,7 +8,7 @@ use tollgate_results::counters::Counters;
 use tollgate_results::evidence::{DatapathCounters, Evidence, RuleGeneration, Translation};
 use tollgate_results::outcome::{Histograms, JobReport};
 use tollgate_results::plan::Plan;
-use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
+use tollgate_results::slice::{Measured, Pinned, Slice, SliceKey, SliceRecord, SliceResult};
 
 use crate::agent::Agent;
 use crate::placement::Placement;
@@ -90,7 +90,7 @@ pub(super) async fn measure<T: Target>(
     let workload = plan
         .workload(&key.workload)
         .context("the slice's workload is in the plan")?;
-    let cpus = placement.cpus(workload.cpu);
+    let pinned = placement.pinned(workload.cpu);
     let endpoints = arm.deployment.site().endpoints;
     let job = Job {
         traffic: workload.traffic.clone(),
@@ -101,7 +101,7 @@ pub(super) async fn measure<T: Target>(
         target: endpoints.target,
         warmup: plan.rounds.warmup,
         duration: plan.rounds.slice,
-        cpu: cpus.client,
+        cpu: pinned.client,
         seed: plan.seed ^ u64::from(key.round) << 32,
         key: arm.deployment.site().key.clone(),
     };
@@ -114,7 +114,7 @@ pub(super) async fn measure<T: Target>(
     let serve = Serve {
         bind: endpoints.bind,
         port: endpoints.port,
-        cpu: cpus.server,
+        cpu: pinned.server,
         name: None,
         planted: plan.arm(&key.arm).and_then(|arm| arm.change.planted),
         key: job.key.clone(),
@@ -195,6 +195,10 @@ async fn exchange<D: Deployment>(
     }
     let measured = Measured {
         outcome,
+        pinned: Pinned {
+            client: job.cpu,
+            server: serve.cpu,
+        },
         client: client_after.since(&client_before),
         server,
         evidence: Evidence {

@@ -133,7 +133,7 @@ fn follow(
         let mut campaign = Campaign {
             clock: &clock,
             progress: progress.as_mut(),
-            cpus: placement.cpus(record.cpu),
+            pinned: placement.pinned(record.cpu),
         };
         tokio::select! {
             ended = campaign.run(&mut target, record) => ended.map(|()| Exit::Done),

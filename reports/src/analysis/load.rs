@@ -32,11 +32,35 @@ pub(crate) fn steal_share(cpu: &CpuCounters) -> Option<f64> {
     share(cpu.steal_ns?, total_ns(cpu)?)
 }
 
-/// Returns the CPUs that carried the traffic: those with at least a tenth of all NET_RX soft interrupts.
+/// Returns the CPUs that carried the traffic: those that the ends were pinned to and the one that the client's packets
+/// came in on. Where neither end was pinned, those with at least a tenth of all NET_RX soft interrupts: then other
+/// traffic on the machine counts as well.
 pub(crate) fn used_cpus(measured: &Measured) -> impl Iterator<Item = &CpuCounters> {
     let received = cpus(measured).filter_map(|cpu| cpu.net_rx);
     let all = received.fold(0, u64::saturating_add);
-    cpus(measured).filter(move |cpu| all > 0 && cpu.net_rx.is_some_and(|own| own >= all / 10))
+    let pinned = measured.pinned;
+    let known = pinned.client.is_some() || pinned.server.is_some();
+    let incoming = measured
+        .outcome
+        .flow
+        .as_ref()
+        .and_then(|flow| flow.incoming_cpu);
+    // A kernel that both ends share is kept at the client's end.
+    let one_kernel = measured.server.cpus.is_empty();
+    let busy = move |cpu: &CpuCounters| all > 0 && cpu.net_rx.is_some_and(|own| own >= all / 10);
+    let is = move |which: Option<u32>, cpu: &CpuCounters| which == Some(cpu.cpu);
+    let client = measured.client.cpus.iter().filter(move |cpu| {
+        is(pinned.client, cpu)
+            || is(incoming, cpu)
+            || (one_kernel && is(pinned.server, cpu))
+            || (!known && busy(cpu))
+    });
+    let server = measured
+        .server
+        .cpus
+        .iter()
+        .filter(move |cpu| is(pinned.server, cpu) || (!known && busy(cpu)));
+    client.chain(server)
 }
 
 /// Returns the largest share of one CPU that the hypervisor took during a slice.

@@ -313,6 +313,32 @@ fn load_that_runs_only_beside_one_arm_is_invalid() {
 }
 
 #[test]
+fn load_beside_one_arm_is_seen_while_others_use_the_network() {
+    let mut campaign = Synthetic::overlay().campaign();
+    change(&mut campaign, |_, arm| arm == "vxlan", load);
+    // What runs on the other CPU has packets of its own, and takes user space as it likes.
+    change(
+        &mut campaign,
+        |round, _| round.is_multiple_of(2),
+        |measured| {
+            let window = measured.outcome.window_ns;
+            let carrier = measured.client.cpus[0].net_rx;
+            let other = &mut measured.client.cpus[1];
+            other.net_rx = carrier;
+            other.user_ns = Some(window * 7 / 10);
+            other.idle_ns = Some(window / 10);
+        },
+    );
+    let analysis = analyse(&campaign);
+    assert_eq!(analysis.conduct.dropped, 0);
+    let reason = analysis.conduct.invalid.unwrap();
+    assert!(
+        reason.contains("something ran beside vxlan only"),
+        "{reason}"
+    );
+}
+
+#[test]
 fn slices_that_failed_are_listed_and_cost_only_their_pair() {
     let mut campaign = Synthetic::quickstart().campaign();
     for slice in &mut campaign.slices {

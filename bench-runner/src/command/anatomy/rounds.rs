@@ -9,12 +9,11 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha12Rng;
 use tollgate_results::anatomy::{AnatomyRecord, AnatomySlice, Followed, SliceOutcome};
 use tollgate_results::arm::{Arm, Name};
-use tollgate_results::slice::SliceKey;
+use tollgate_results::slice::{Pinned, SliceKey};
 
 use super::slice::{Live, Settings};
 use crate::clock::Clock;
 use crate::exit::EnvironmentError;
-use crate::placement::Cpus;
 use crate::progress::Progress;
 use crate::target::Target as _;
 use crate::target::lab::LabTarget;
@@ -26,7 +25,7 @@ const AROUND: Duration = Duration::from_millis(150);
 pub(super) struct Campaign<'a, C> {
     pub(super) clock: &'a C,
     pub(super) progress: &'a mut dyn Progress,
-    pub(super) cpus: Cpus,
+    pub(super) pinned: Pinned,
 }
 
 /// One slice to measure.
@@ -109,7 +108,7 @@ impl<C: Clock> Campaign<'_, C> {
         let settings = Settings {
             followed: next.followed,
             netfilter: &record.netfilter,
-            cpus: self.cpus,
+            pinned: self.pinned,
             slice: record.slice,
             warmup: record.warmup,
             seed: record.seed ^ u64::from(round) << 32,

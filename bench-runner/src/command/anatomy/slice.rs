@@ -10,12 +10,12 @@ use tollgate_results::anatomy::{Followed, Hook, SliceOutcome};
 use tollgate_results::arm::{Arm, Pods};
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{JobReport, Timed};
+use tollgate_results::slice::Pinned;
 use tollgate_results::units::{Bytes, Nanoseconds};
 use tollgate_results::workload::{Close, Load, Traffic};
 
 use crate::agent::Agent;
 use crate::campaign::start_agent;
-use crate::placement::Cpus;
 use crate::target::lab::LabDeployment;
 use crate::target::{Deployment as _, End};
 
@@ -33,7 +33,7 @@ const CONTROL_LIMIT: Duration = Duration::from_secs(15);
 pub(super) struct Settings<'a> {
     pub(super) followed: Followed,
     pub(super) netfilter: &'a [Hook],
-    pub(super) cpus: Cpus,
+    pub(super) pinned: Pinned,
     pub(super) slice: Nanoseconds,
     pub(super) warmup: Nanoseconds,
     pub(super) seed: u64,
@@ -123,7 +123,7 @@ impl Live {
             followed: settings.followed,
             netfilter: settings.netfilter.to_vec(),
             ring_bytes: ClockSpec::RING_BYTES,
-            away_from: settings.cpus.client,
+            away_from: settings.pinned.client,
         };
         let sites = self.deployment.start_clock(spec).await?;
         let agents = self.agents().await?;
@@ -160,7 +160,7 @@ impl Live {
             target: self.deployment.site().endpoints.target,
             warmup: settings.warmup,
             duration: settings.slice,
-            cpu: settings.cpus.client,
+            cpu: settings.pinned.client,
             seed: settings.seed,
             key: self.deployment.site().key.clone(),
         }
@@ -171,7 +171,7 @@ impl Live {
         Serve {
             bind: site.endpoints.bind,
             port: site.endpoints.port,
-            cpu: settings.cpus.server,
+            cpu: settings.pinned.server,
             name: None,
             planted: self.planted,
             key: site.key.clone(),

@@ -20,7 +20,7 @@ use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{Failure, Outcome, Timed};
 use tollgate_results::plan::{Plan, Rounds};
 use tollgate_results::run::{Install, RunRecord, TargetKind};
-use tollgate_results::slice::{Measured, Slice, SliceKey, SliceRecord, SliceResult};
+use tollgate_results::slice::{Measured, Pinned, Slice, SliceKey, SliceRecord, SliceResult};
 use tollgate_results::units::{Bytes, Nanoseconds, Share};
 use tollgate_results::workload::{Cpu, Load, Traffic, Workload};
 use tollgate_store::StoreError;
@@ -109,6 +109,7 @@ fn slice(n: u32) -> Slice {
             failures: BTreeMap::from([(Failure::TimedOut, 2)]),
             ..Outcome::default()
         },
+        pinned: Pinned::default(),
         client: Counters {
             at_ns: u64::MAX,
             ..Counters::default()
