@@ -6,7 +6,7 @@ the gate's own files, byte for byte.
 
 Usage: scripts/ci-pictures.py GATE-FOLDER [OUT]      (OUT: docs/pictures)
 
-Needs chromium, and makes a Python environment in target/ for markdown-it-py.
+Needs chromium and, for the summary's symbol, a font of emoji (Debian's fonts-noto-color-emoji), and makes a Python environment in target/ for markdown-it-py.
 """
 
 import html
@@ -81,9 +81,9 @@ def tests(folder):
             if found is not None:
                 status, said = word, found.get("message", "")
         colour = "failed" if status == "error" else status
-        name = html.escape(case.get("name", ""))
-        rows.append(f'<tr><td class="status {colour}">{status}</td><td>{name}</td><td>{html.escape(said)}</td></tr>')
-    return f"<h2>Tests</h2><table><tr><th>status</th><th>name</th><th>message</th></tr>{''.join(rows)}</table>"
+        suite, name = (html.escape(case.get(key, "")) for key in ("classname", "name"))
+        rows.append(f'<tr><td class="status {colour}">{status}</td><td>{suite}</td><td>{name}</td><td>{html.escape(said)}</td></tr>')
+    return f"<h2>Tests</h2><table><tr><th>status</th><th>suite</th><th>name</th><th>message</th></tr>{''.join(rows)}</table>"
 
 
 def chromium(work, *arguments):

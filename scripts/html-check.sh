@@ -117,13 +117,13 @@ for (const figure of document.querySelectorAll("figure svg"))
 </script>
 SCRIPT
 
-# The page as it is, but for a script that notes when it was painted first.
+# The page as it is, but for a script that says when it was painted first.
 sed "s|$policy||" "$report" >"$work/paint.html"
 cat >>"$work/paint.html" <<'SCRIPT'
 <script>
 new PerformanceObserver(seen => {
     for (const paint of seen.getEntriesByName("first-contentful-paint"))
-        document.documentElement.dataset.paint = Math.round(paint.startTime);
+        console.log(`first paint ${Math.round(paint.startTime)}`);
 }).observe({ type: "paint", buffered: true });
 </script>
 SCRIPT
@@ -135,16 +135,20 @@ frame() {
 }
 frame 12000 >"$work/phone.html"
 
-# shot NAME PAGE WIDTH HEIGHT SCHEME: in Blink's settings 0 is dark and 1 is light.
-shot() {
-    local log="$work/$1.log"
+# browse NAME PAGE WIDTH HEIGHT SCHEME [MORE]: in Blink's settings 0 is dark and 1 is light. What the browser says is in NAME.log.
+browse() {
     timeout 120 "$browser" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
         --disable-background-networking --disable-component-update --disable-sync \
         --hide-scrollbars --allow-file-access-from-files --user-data-dir="$work/profile" \
         --blink-settings=preferredColorScheme="$5" --enable-logging=stderr \
-        --window-size="$3,$4" --screenshot="$shots/$1.png" "file://$work/$2" >"$log" 2>&1 ||
-        die "Chromium failed on $1: $(tail -n 3 "$log")"
-    if grep CONSOLE "$log" >&2; then
+        --window-size="$3,$4" --screenshot="$shots/$1.png" "${@:6}" "file://$work/$2" >"$work/$1.log" 2>&1 ||
+        die "Chromium failed on $1: $(tail -n 3 "$work/$1.log")"
+}
+
+# A page on which the browser has nothing to say.
+shot() {
+    browse "$@"
+    if grep CONSOLE "$work/$1.log" >&2; then
         die "the browser's console has messages for $1"
     fi
     [ -s "$shots/$1.png" ] || die "Chromium wrote no screenshot for $1"
@@ -157,9 +161,9 @@ shot dark 'page.html?dark' 1280 9000 0
 shot phone phone.html 500 12000 1
 shot phone-dark phone.html 500 4000 0
 
-paint=$(timeout 120 "$browser" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
-    --disable-background-networking --disable-component-update --disable-sync --allow-file-access-from-files \
-    --user-data-dir="$work/profile" --timeout=5000 --window-size=1280,900 --dump-dom "file://$work/paint.html" 2>/dev/null |
-    grep -o 'data-paint="[0-9]*"' | head -n 1 | tr -dc 0-9) || true
+# The picture is of later than the first paint, which must have been told by then.
+browse paint paint.html 1280 900 1 --timeout=2000
+rm -f "$shots/paint.png"
+paint=$(grep -o 'first paint [0-9]*' "$work/paint.log" | head -n 1 | tr -dc 0-9) || true
 echo "html-check: $size bytes; first paint ${paint:-not told by the browser}${paint:+ ms after it was opened}"
 echo "html-check: no console message; screenshots in $shots"
