@@ -68,7 +68,7 @@ def progress(text):
 def agreement(args, rows):
     """The overlay's ratio by two tools, each from its own pair of figures."""
     work = tools.OVERLAY
-    labs = {arm: Lab(args.bin, f"peers-{arm}-{os.getpid()}", arm) for arm in ("native", "vxlan")}
+    labs = {arm: Lab(args.bin, f"peers-{arm}-{os.getpid()}", wire=arm) for arm in ("native", "vxlan")}
     try:
         for lab in labs.values():
             tools.serve(lab, {tool.name for tool in work.tools})
@@ -148,7 +148,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
 
     rows = []
-    lab = Lab(args.bin, f"peers-{os.getpid()}", "native")
+    lab = Lab(args.bin, f"peers-{os.getpid()}")
     try:
         tools.serve(lab, {tool.name for work in works for tool in work.tools})
         time.sleep(1)

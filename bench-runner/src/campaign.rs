@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tollgate_results::arm::Name;
+use tollgate_results::arm::{Arm, Name};
+use tollgate_results::cluster_path::Held;
+use tollgate_results::facts::ArmFacts;
 use tollgate_results::plan::Plan;
 use tollgate_results::run::{Campaign, Install, RunRecord};
 use tollgate_results::slice::{Slice, SliceKey, SliceResult};
@@ -17,6 +19,7 @@ use crate::progress::Progress;
 use crate::schedule;
 use crate::target::{Deployment as _, Target};
 
+mod blocks;
 mod course;
 mod slice;
 #[cfg(test)]
@@ -26,6 +29,9 @@ pub(crate) use slice::start_agent;
 
 use course::Course;
 use slice::LiveArm;
+
+/// How often the arms may fall in a row: what fells them three times will do so again.
+const MOST_FALLS: u32 = 3;
 
 /// Where a campaign is kept while it runs.
 pub trait Journal {
@@ -80,39 +86,97 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
     pub async fn run(&mut self, campaign: &mut Campaign) -> anyhow::Result<()> {
         let mut course = Course::of(campaign);
         let mut pace = Pace::start(self.clock, &campaign.run.plan, &course);
+        let (mut falls, mut reason) = (0, None);
         while !course.is_over() {
-            let first = next_round(campaign);
-            let mut arms = self.deploy(&mut campaign.run, first).await?;
-            self.journal.write_run(&campaign.run)?;
-            let first = schedule::round(&campaign.run.plan, first);
-            self.round(campaign, &mut arms, first, &mut pace).await?;
-            let mut share = course.share();
-            while share > 0 || course.replace {
-                let order = schedule::balanced(
-                    &campaign.run.plan,
-                    next_round(campaign),
-                    &campaign.slices,
-                    course.counted(),
-                );
-                self.round(campaign, &mut arms, order, &mut pace).await?;
-                share = share.saturating_sub(1);
-                course = Course::of(campaign);
+            let whole = course.standing.whole.len();
+            let fallen = if campaign.run.plan.reconfigures() {
+                let rounds = course.share();
+                self.block(campaign, rounds, reason.take(), &mut pace)
+                    .await?
+            } else {
+                self.install(campaign, &mut course, reason.take(), &mut pace)
+                    .await?
+            };
+            course = Course::of(campaign);
+            let Some(why) = fallen else { continue };
+            falls = if course.standing.whole.len() > whole {
+                1
+            } else {
+                falls + 1
+            };
+            if falls == MOST_FALLS {
+                return Err(anyhow::Error::new(EnvironmentError(format!(
+                    "the arms fell {MOST_FALLS} times without a whole round between, at last because of {why}"
+                ))));
             }
+            self.progress.note(&format!("{why}; deploying anew"));
+            reason = Some(why);
         }
         Ok(())
     }
 
-    /// Measures the slices of a round.
+    /// Measures one install's share of the rounds. Returns why it broke off, where its arms fell.
+    async fn install(
+        &mut self,
+        campaign: &mut Campaign,
+        course: &mut Course,
+        reason: Option<String>,
+        pace: &mut Pace,
+    ) -> anyhow::Result<Option<String>> {
+        let first = next_round(campaign);
+        let mut arms = self.deploy(&mut campaign.run, first, reason).await?;
+        self.journal.write_run(&campaign.run)?;
+        let first = schedule::round(&campaign.run.plan, first);
+        let mut fallen = self.round(campaign, &mut arms, first, pace).await?;
+        let mut share = course.share();
+        while fallen.is_none() && (share > 0 || course.replace) {
+            let order = schedule::balanced(
+                &campaign.run.plan,
+                next_round(campaign),
+                &campaign.slices,
+                course.counted(),
+            );
+            fallen = self.round(campaign, &mut arms, order, pace).await?;
+            share = share.saturating_sub(1);
+            *course = Course::of(campaign);
+        }
+        Ok(fallen)
+    }
+
+    /// Measures the slices of a round. Returns why it broke off, where the arms fell.
     async fn round(
         &mut self,
         campaign: &mut Campaign,
         arms: &mut BTreeMap<Name, LiveArm<T>>,
         order: Vec<SliceKey>,
         pace: &mut Pace,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Option<String>> {
         let slices = order.len();
-        let mut failures = Vec::new();
-        for (position, key) in order.into_iter().enumerate() {
+        let round = order.first().map_or(0, |key| key.round);
+        let spell = self.slices(campaign, arms, order, 0, pace).await?;
+        // Where not one slice of a round was measured, no later one will be. What was measured is kept.
+        match (spell.fallen, spell.failures.first()) {
+            (None, Some(reason)) if spell.failures.len() == slices => {
+                Err(anyhow::Error::new(EnvironmentError(format!(
+                    "no slice could be measured in round {round}: {reason}"
+                ))))
+            }
+            (fallen, _) => Ok(fallen),
+        }
+    }
+
+    /// Measures slices in their order, the first of them at this position of its round. Breaks off where the arms have
+    /// fallen.
+    async fn slices(
+        &mut self,
+        campaign: &mut Campaign,
+        arms: &mut BTreeMap<Name, LiveArm<T>>,
+        order: Vec<SliceKey>,
+        first: usize,
+        pace: &mut Pace,
+    ) -> anyhow::Result<Spell> {
+        let mut spell = Spell::default();
+        for (position, key) in (first..).zip(order) {
             let (all, left) = pace.left(self.clock);
             self.progress.measuring(&key, pace.measured, all, left);
             let arm = arms
@@ -121,21 +185,21 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
             let mut slice = self.slice(&campaign.run, arm, key, position).await;
             self.journal.append(&slice)?;
             pace.measured += 1;
-            if let SliceResult::Failed { reason } = &slice.record.result {
-                failures.push((slice.record.key.round, reason.clone()));
-            }
             slice.histograms.clear();
+            let failure = match &slice.record.result {
+                SliceResult::Failed { reason } => Some(reason.clone()),
+                SliceResult::Measured(_) => None,
+            };
             campaign.slices.push(slice);
-        }
-        // Where not one slice of a round was measured, no later one will be. What was measured is kept.
-        match failures.first() {
-            Some((round, reason)) if failures.len() == slices => {
-                Err(anyhow::Error::new(EnvironmentError(format!(
-                    "no slice could be measured in round {round}: {reason}"
-                ))))
+            if let Some(reason) = failure {
+                spell.failures.push(reason);
+                spell.fallen = self.target.fallen().await;
+                if spell.fallen.is_some() {
+                    break;
+                }
             }
-            _ => Ok(()),
         }
+        Ok(spell)
     }
 
     /// Deploys the plan's arms in random order, afresh. At first, arms that cannot stand are skipped, loudly; later that
@@ -144,33 +208,35 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         &mut self,
         run: &mut RunRecord,
         first_round: u32,
+        reason: Option<String>,
     ) -> anyhow::Result<BTreeMap<Name, LiveArm<T>>> {
         let install = u32::try_from(run.installs.len()).context("too many installs")?;
         let order = schedule::deployment(&run.plan, install);
         let started_unix_ms = self.clock.unix_ms();
         self.target.clear().await?;
+        let started_ns = self.clock.now_ns();
+        let wanted: Vec<Arm> = order
+            .iter()
+            .filter_map(|name| run.plan.arm(name).cloned())
+            .collect();
+        let progress = &mut *self.progress;
+        let mut told = |number: usize| {
+            if let Some(arm) = wanted.get(number) {
+                progress.deploying(&arm.name, number, wanted.len());
+            }
+        };
+        let stood = self.target.deploy_all(&wanted, &mut told).await;
         let mut live: BTreeMap<Name, LiveArm<T>> = BTreeMap::new();
-        for (number, name) in order.iter().enumerate() {
-            let Some(arm) = run.plan.arm(name) else {
-                continue;
-            };
-            self.progress.deploying(name, number, order.len());
-            match self.target.deploy(arm).await {
-                Ok(deployment) => {
-                    live.insert(name.clone(), LiveArm::new(deployment));
-                }
-                Err(error) if install > 0 => {
-                    let again = format!("`{name}` could not be deployed again: {error:#}");
-                    return Err(anyhow::Error::new(EnvironmentError(again)));
-                }
-                Err(error) => {
-                    self.progress.note(&format!("skipping {name}: {error:#}"));
-                    run.plan.skip(name, &format!("{error:#}"));
-                }
+        for (arm, stood) in wanted.iter().zip(stood) {
+            if let Some(stands) = self.settle(run, arm, stood, install)? {
+                live.insert(arm.name.clone(), stands);
             }
         }
+        let took_ns = self.clock.now_ns().saturating_sub(started_ns);
         live.retain(|name, _| run.plan.arm(name).is_some());
         comparable(&run.plan)?;
+        self.progress
+            .deployed(live.len(), Duration::from_nanos(took_ns));
         let facts = live
             .iter()
             .map(|(name, arm)| (name.clone(), arm.deployment.site().facts.clone()));
@@ -182,8 +248,61 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
                 .filter(|name| live.contains_key(name))
                 .collect(),
             arms: facts.collect(),
+            reason,
         });
         Ok(live)
+    }
+
+    /// Deploys one arm, as [`Self::settle`] has it.
+    async fn stand(
+        &mut self,
+        run: &mut RunRecord,
+        name: &Name,
+        install: u32,
+    ) -> anyhow::Result<Option<LiveArm<T>>> {
+        let Some(arm) = run.plan.arm(name).cloned() else {
+            return Ok(None);
+        };
+        let stood = self.target.deploy(&arm).await;
+        self.settle(run, &arm, stood, install)
+    }
+
+    /// Takes what came of deploying an arm. In the first install one that cannot stand is skipped, loudly, and `None`; later
+    /// that is an error.
+    fn settle(
+        &mut self,
+        run: &mut RunRecord,
+        arm: &Arm,
+        stood: anyhow::Result<T::Deployment>,
+        install: u32,
+    ) -> anyhow::Result<Option<LiveArm<T>>> {
+        let name = &arm.name;
+        match stood {
+            Ok(deployment) => {
+                self.misdeclared(arm, &deployment.site().facts);
+                Ok(Some(LiveArm::new(deployment)))
+            }
+            Err(error) if install > 0 => {
+                let again = format!("`{name}` could not be deployed again: {error:#}");
+                Err(anyhow::Error::new(EnvironmentError(again)))
+            }
+            Err(error) => {
+                self.progress.note(&format!("skipping {name}: {error:#}"));
+                run.plan.skip(name, &format!("{error:#}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Says at once what makes an arm invalid, before an hour is spent on it.
+    fn misdeclared(&mut self, arm: &Arm, facts: &ArmFacts) {
+        let cluster = arm.datapath.cluster.iter();
+        let declared = cluster.flat_map(|path| path.declared(facts.network.as_ref()));
+        for wrong in declared.filter(|declared| declared.held() == Held::No) {
+            let name = &arm.name;
+            self.progress
+                .note(&format!("{name} will be invalid: {wrong}"));
+        }
     }
 
     /// Measures one slice; a failure is its result, and the arm's agents are started anew for the next.
@@ -195,13 +314,17 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         position: usize,
     ) -> Slice {
         let started_unix_ms = self.clock.unix_ms();
-        let install = run.installs.len().saturating_sub(1);
+        let begun_ns = self.clock.now_ns();
+        let result = slice::measure(arm, &run.plan, self.placement, &key).await;
+        let taken_ns = self.clock.now_ns().saturating_sub(begun_ns);
+        let rounds = run.plan.rounds;
+        let own_ns = rounds.warmup.0.saturating_add(rounds.slice.0);
         let stamp = slice::Stamp {
-            install,
+            install: run.installs.len().saturating_sub(1),
             position,
             started_unix_ms,
+            control_ns: result.is_ok().then(|| taken_ns.saturating_sub(own_ns)),
         };
-        let result = slice::measure(arm, &run.plan, self.placement, &key).await;
         if let Err(error) = &result {
             arm.forget_agents();
             self.progress.note(&format!(
@@ -211,6 +334,15 @@ impl<T: Target, C: Clock, J: Journal> Campaigner<'_, T, C, J> {
         }
         stamp.slice(key, result)
     }
+}
+
+/// What came of measuring some slices.
+#[derive(Default)]
+struct Spell {
+    /// Why slices failed, in their order.
+    failures: Vec<String>,
+    /// Why the arms don't stand any more, where they don't.
+    fallen: Option<String>,
 }
 
 /// How far this call has come, for people.

@@ -15,12 +15,14 @@ use crate::progress::Style;
 mod anatomy;
 mod cluster;
 mod lab;
+mod mesh;
 
 pub use anatomy::AnatomyArgs;
 pub use cluster::{
-    CheckArgs, ClusterArgs, ClusterCommand, InspectArgs, NodePair, SplitArgs, Weight,
+    CheckArgs, ClusterArgs, ClusterCommand, InspectArgs, NodePair, ResultsArgs, SplitArgs, Weight,
 };
-pub use lab::{LabCommand, LabUpArgs, LineCheckArgs};
+pub use lab::{LabCommand, LabShowArgs, LabUpArgs, LineCheckArgs};
+pub use mesh::MeshArgs;
 
 /// Compares network datapaths and says how sure it is.
 #[derive(Debug, Parser)]
@@ -42,7 +44,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a scenario and report which arm is faster, by how much, how sure
     #[command(after_help = RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Make another machine known, by the line that its agent prints, on standard input
     #[command(after_help = JOIN_EXAMPLE)]
     Join(JoinArgs),
@@ -193,7 +195,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Go on with an interrupted campaign
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "time", "slice", "warmup", "installs", "seed", "arms", "target", "client", "server", "paths", "reference", "port", "context", "namespace", "image", "pull_secrets", "nodes", "host_network"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "out", "rounds", "time", "slice", "warmup", "installs", "seed", "arms", "target", "client", "server", "paths", "reference", "port", "context", "namespace", "image", "pull_secrets", "nodes", "host_network", "load_balancer", "external", "gateway_class"])]
     pub resume: Option<PathBuf>,
     /// Overrides.
     #[command(flatten)]
@@ -207,6 +209,20 @@ pub struct RunArgs {
     /// How progress is shown, on standard error
     #[arg(long, value_name = "STYLE", default_value = "auto")]
     pub progress: Style,
+    /// Stay this long after the end, up to 24h: in a pod, so that the results can be copied out
+    #[arg(long, value_name = "TIME", value_parser = hold)]
+    pub hold: Option<Nanoseconds>,
+}
+
+/// Longest that a runner stays after its end.
+const LONGEST_HOLD: Nanoseconds = Nanoseconds(24 * 3_600 * 1_000_000_000);
+
+fn hold(text: &str) -> Result<Nanoseconds, String> {
+    let time: Nanoseconds = text.parse().map_err(|error: UnitError| error.to_string())?;
+    if time > LONGEST_HOLD {
+        return Err("it is 24h at most".to_owned());
+    }
+    Ok(time)
 }
 
 /// `tollgate gate`.

@@ -12,11 +12,20 @@ pub trait Progress {
     /// An arm is about to be deployed.
     fn deploying(&mut self, arm: &Name, number: usize, all: usize);
 
+    /// So many arms stand, as long after the first was begun.
+    fn deployed(&mut self, _arms: usize, _took: Duration) {}
+
     /// A slice is about to be measured; `left` is the time that the campaign still needs.
     fn measuring(&mut self, slice: &SliceKey, done: usize, all: usize, left: Duration);
 
+    /// A pair of a mesh is about to be measured.
+    fn meeting(&mut self, _pair: &str, _done: usize, _all: usize, _left: Duration) {}
+
     /// Something the user should know now.
     fn note(&mut self, text: &str);
+
+    /// The arms are gone, as long after the last slice.
+    fn removed(&mut self, _took: Duration) {}
 
     /// Nothing more happens.
     fn finish(&mut self) {}
@@ -54,6 +63,11 @@ enum Event<'a> {
         number: usize,
         all: usize,
     },
+    /// Comes once for all arms of an install.
+    Deployed {
+        arms: usize,
+        took_ms: u64,
+    },
     /// Comes before the slice's warm-up.
     Measuring {
         round: u32,
@@ -63,8 +77,17 @@ enum Event<'a> {
         all: usize,
         left_seconds: u64,
     },
+    Meeting {
+        pair: &'a str,
+        done: usize,
+        all: usize,
+        left_seconds: u64,
+    },
     Note {
         text: &'a str,
+    },
+    Removed {
+        took_ms: u64,
     },
     Finished,
 }
@@ -82,6 +105,11 @@ impl Progress for JsonProgress {
         Self::tell(&Event::Deploying { arm, number, all });
     }
 
+    fn deployed(&mut self, arms: usize, took: Duration) {
+        let took_ms = milliseconds(took);
+        Self::tell(&Event::Deployed { arms, took_ms });
+    }
+
     fn measuring(&mut self, slice: &SliceKey, done: usize, all: usize, left: Duration) {
         Self::tell(&Event::Measuring {
             round: slice.round,
@@ -93,8 +121,22 @@ impl Progress for JsonProgress {
         });
     }
 
+    fn meeting(&mut self, pair: &str, done: usize, all: usize, left: Duration) {
+        Self::tell(&Event::Meeting {
+            pair,
+            done,
+            all,
+            left_seconds: left.as_secs(),
+        });
+    }
+
     fn note(&mut self, text: &str) {
         Self::tell(&Event::Note { text });
+    }
+
+    fn removed(&mut self, took: Duration) {
+        let took_ms = milliseconds(took);
+        Self::tell(&Event::Removed { took_ms });
     }
 
     fn finish(&mut self) {
@@ -137,6 +179,10 @@ impl Progress for TerminalProgress {
             .set_message(format!("deploying {arm} ({} of {all})", number + 1));
     }
 
+    fn deployed(&mut self, arms: usize, took: Duration) {
+        self.note(&format!("{arms} arms deployed in {}", tenths(took)));
+    }
+
     fn measuring(&mut self, slice: &SliceKey, done: usize, all: usize, left: Duration) {
         self.bar.set_length(all as u64);
         self.bar.set_position(done as u64);
@@ -153,13 +199,37 @@ impl Progress for TerminalProgress {
         ));
     }
 
+    fn meeting(&mut self, pair: &str, done: usize, all: usize, left: Duration) {
+        self.bar.set_length(all as u64);
+        self.bar.set_position(done as u64);
+        let number = (done + 1).min(all);
+        self.bar.set_message(format!(
+            "{number} of {all} · {pair} · {} left",
+            minutes(left)
+        ));
+    }
+
     fn note(&mut self, text: &str) {
         self.bar.suspend(|| crate::output::note(text));
+    }
+
+    fn removed(&mut self, took: Duration) {
+        self.note(&format!("taken down in {}", tenths(took)));
     }
 
     fn finish(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Writes a short length of time for people: `1.3 s`.
+#[must_use]
+pub fn tenths(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes a length of time for people: `45 s`, `3 min 10 s`, `2 h 5 min`.

@@ -173,6 +173,17 @@ pub fn deployment(plan: &Plan, install: u32) -> Vec<Name> {
     arms
 }
 
+/// Returns the arms in the order in which an install has them one after the other: random, and every other install the
+/// reverse of the one before, so that each arm comes first as often as last.
+#[must_use]
+pub fn block(plan: &Plan, install: u32) -> Vec<Name> {
+    let mut arms = deployment(plan, install & !1);
+    if install % 2 == 1 {
+        arms.reverse();
+    }
+    arms
+}
+
 /// What a random choice is for: each has a stream of its own.
 #[derive(Clone, Copy)]
 enum Purpose {
@@ -258,6 +269,7 @@ mod tests {
                 install: 0,
                 position,
                 started_unix_ms: 0,
+                control_ns: None,
                 result: SliceResult::Failed {
                     reason: String::new(),
                 },

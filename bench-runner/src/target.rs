@@ -9,9 +9,12 @@ use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::outcome::Flow;
 
+mod change;
 pub mod cluster;
 pub mod hosts;
 pub mod lab;
+mod runner;
+pub mod split;
 
 /// A place that can deploy arms.
 pub trait Target {
@@ -21,8 +24,31 @@ pub trait Target {
     /// Deploys an arm and applies the user's change to it. What was half done is undone on an error.
     fn deploy(&mut self, arm: &Arm) -> impl Future<Output = anyhow::Result<Self::Deployment>>;
 
+    /// Deploys arms, side by side where the target can; `told` hears of each as its turn comes. The answers are in the order of
+    /// the arms: one that fails disturbs no other.
+    fn deploy_all(
+        &mut self,
+        arms: &[Arm],
+        told: &mut dyn FnMut(usize),
+    ) -> impl Future<Output = Vec<anyhow::Result<Self::Deployment>>> {
+        let mut all = Vec::with_capacity(arms.len());
+        async move {
+            for (number, arm) in arms.iter().enumerate() {
+                told(number);
+                all.push(self.deploy(arm).await);
+            }
+            all
+        }
+    }
+
     /// Takes all arms down, so that they can be deployed anew. Their deployments are of no use any more.
     fn clear(&mut self) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// Says why the arms don't stand any more, asked when a slice failed; `None` where they do. Who keeps them may not
+    /// answer for a while, which is waited for.
+    fn fallen(&mut self) -> impl Future<Output = Option<String>> {
+        std::future::ready(None)
+    }
 }
 
 /// One deployed arm. It goes when the target goes.

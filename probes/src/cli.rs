@@ -5,6 +5,7 @@
 
 mod agent;
 mod args;
+mod inspect;
 mod interrupt;
 mod open;
 mod path_mtu;
@@ -48,6 +49,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Agent(args) => agent::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Selftest(args) => selftest::run(&args),
         Command::PathMtu(args) => path_mtu::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Traffic(traffic) => Wanted::new(&traffic).and_then(|wanted| send(&wanted)),
     };
     result.unwrap_or_else(|error| {

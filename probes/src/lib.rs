@@ -17,6 +17,7 @@
 //! - [`tls`]: certificates that a process makes for itself, and whom it trusts
 //! - [`clock`]: monotonic time
 //! - [`facts`] and [`host`]: what this machine is, and its way to an address
+//! - [`inspect`]: what the network of this node is made of
 //! - [`error`]: what the probe could not do
 //!
 //! The sending loops run on OS threads of their own, without async runtime, allocation, lock or log.
@@ -32,6 +33,7 @@ pub mod decoders;
 pub mod error;
 pub mod facts;
 pub mod host;
+pub mod inspect;
 pub mod job;
 pub mod pacer;
 pub mod path_mtu;

@@ -360,11 +360,13 @@ impl Streamed {
         }
         let samples = self.samples.iter();
         let room = TcpSample::MOST.saturating_sub(outcome.tcp.len());
-        outcome.tcp.extend(
-            samples
-                .take(room)
-                .map(|&sample| TcpSample { flow, ..sample }),
-        );
+        // A thread counts its own connections from 0.
+        outcome
+            .tcp
+            .extend(samples.take(room).map(|sample| TcpSample {
+                flow: flow.saturating_add(sample.flow),
+                ..*sample
+            }));
         if let Some(own) = self.totals {
             add(outcome.stream.get_or_insert_default(), own);
         }

@@ -2,14 +2,19 @@
 
 mod answers;
 mod cells;
+mod claims;
 mod context;
 mod description;
 mod flows;
+mod generator;
+mod installs;
 pub(crate) mod load;
 mod noise_floor;
+mod paired;
 mod responses;
 mod scaling;
 mod series;
+mod splits;
 pub(crate) mod values;
 
 use tollgate_results::arm::Arm;
@@ -50,9 +55,11 @@ fn analysis(campaign: &Campaign, resamples: Option<u32>) -> Analysis {
     let context = Context::of(campaign, &observations, seconds_per_round);
     let cells = cells::compare(&context);
     let scalings = scaling::follow(&context);
+    let claims = claims::test(&context);
+    let splits = splits::all(&context);
     Analysis {
         schema: ANALYSIS_SCHEMA,
-        answers: answers::write(&context, &cells, &scalings),
+        answers: answers::write(&context, &cells, (&scalings, &claims, &splits)),
         description: resamples
             .map(|resamples| description::of(&context, &cells, campaign.run.plan.seed, resamples)),
         subject: subject(campaign),
@@ -69,8 +76,10 @@ fn analysis(campaign: &Campaign, resamples: Option<u32>) -> Analysis {
         cells,
         levels: levels(&context),
         scalings,
+        claims,
         responses: responses::count(&context),
         flows: flows::compare(&context),
+        splits,
         spectra: series::spectra(&context),
         timeline: series::timeline(&context),
     }

@@ -13,14 +13,15 @@ mod assembly;
 mod difference;
 mod hops;
 mod model;
+mod programs;
 #[cfg(test)]
 mod tests;
 
 pub use self::analysis::analyse;
 pub use self::assembly::{Seen, assemble};
 pub use self::model::{
-    Anatomy, ArmAnatomy, Difference, HopAnatomy, HopDifference, Judged, Subject, WayAnatomy,
-    WayDifference,
+    Anatomy, ArmAnatomy, CountedPrograms, Difference, HopAnatomy, HopDifference, Judged,
+    ProgramAnatomy, Subject, WayAnatomy, WayDifference,
 };
 
 /// Largest relative difference, at the median, between the sum of all hops less the stated cost and the round trips

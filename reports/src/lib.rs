@@ -17,6 +17,7 @@
 //! - [`raw`]: samples in order
 //! - [`unpaired`]: two campaigns compared offline, the weaker kind
 //! - [`import`]: results of other tools, run against run
+//! - [`mesh`]: all pairs of a cluster's nodes: outliers, zones, directions
 //! - [`split`]: whether a weighted split of requests is what it is declared to be
 //! - [`pairs`]: the same statistics for figures of any tool
 //! - [`render`]: HTML, Markdown, terminal, JSON, CSV, and pictures as SVG and PNG
@@ -27,6 +28,7 @@ pub mod calibration;
 pub mod gate;
 pub mod history;
 pub mod import;
+pub mod mesh;
 pub mod model;
 pub mod pairs;
 mod parallel;

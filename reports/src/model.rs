@@ -6,30 +6,35 @@
 
 mod campaign;
 mod cell;
+mod claim;
 mod description;
 mod extended;
 mod flows;
-mod metric;
 mod responses;
 mod series;
+mod splits;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::Name;
 use tollgate_results::workload::Workload;
 
+use crate::split::SplitVerdict;
+
 pub use campaign::{
     ArmSummary, Check, Conduct, EndpointShare, EvidenceSummary, Fate, Judgement, Programming,
     RoundFate, SliceFailure, Steal, Subject,
 };
 pub use cell::{Cell, Estimate, Interval, Pair, Resolution, Tests, Typical, Undropped, Verdict};
+pub use claim::{ClaimVerdict, TestedClaim, TestedComparison, TestedPair};
 pub use description::{Description, InstallRatio, PooledRatio, RatioCurve, RatioPoint};
 pub use flows::Flows;
-pub use metric::{Direction, Metric, Unit};
 pub use responses::Responses;
 pub use series::{
     Scaling, ScalingClaim, ScalingPoint, ScalingVerdict, Shape, SlicePoint, Spectrum, SpectrumPoint,
 };
+pub use splits::{BackendLatency, Splits};
+pub use tollgate_results::metric::{Direction, Metric, Unit};
 
 /// Version of [`Analysis`] as JSON: raised when a field is added or its meaning changes.
 pub const ANALYSIS_SCHEMA: u32 = 1;
@@ -63,12 +68,18 @@ pub struct Analysis {
     pub levels: Vec<Level>,
     /// Rises along sweeps.
     pub scalings: Vec<Scaling>,
+    /// What became of the scenario's claims, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<TestedClaim>,
     /// What came back over HTTP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub responses: Vec<Responses>,
     /// Whether source ports differ, where slices sweep over them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flows: Vec<Flows>,
+    /// Whether a gateway splits requests as its weights say, where there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splits: Vec<Splits>,
     /// Percentile spectra.
     pub spectra: Vec<Spectrum>,
     /// Slices in the order measured.
@@ -116,6 +127,10 @@ pub enum AnswerKind {
     Verdict(Verdict),
     /// A verdict on a rise.
     Scaling(ScalingVerdict),
+    /// A verdict on a claim.
+    Claim(ClaimVerdict),
+    /// A verdict on a split of requests.
+    Split(SplitVerdict),
     /// A warning about the whole.
     Warning,
 }

@@ -4,6 +4,7 @@
 //! format what the analysis says and decide nothing.
 
 mod anatomy;
+mod claims;
 mod csv;
 mod differences;
 mod figures;
@@ -13,10 +14,12 @@ pub mod history;
 mod html;
 mod imported;
 mod json;
+pub mod lab;
 mod layout;
 mod legend;
 mod markdown;
 mod matrix;
+mod mesh;
 mod number;
 mod palette;
 mod paths;
@@ -30,10 +33,11 @@ mod words;
 
 pub use anatomy::anatomy_text;
 pub use csv::{CellsCsv, RoundsCsv};
-pub use html::{Html, anatomy_page};
+pub use html::{Html, anatomy_page, mesh_page};
 pub use imported::imported;
 pub use json::Json;
 pub use markdown::Markdown;
+pub use mesh::mesh_text;
 pub(crate) use number::date;
 pub use pictures::{Picture, PictureError, PictureErrorKind, pictures};
 pub use terminal::Terminal;

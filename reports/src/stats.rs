@@ -9,6 +9,7 @@ pub(crate) mod divisive;
 pub(crate) mod fit;
 pub(crate) mod holm;
 pub(crate) mod mann_whitney;
+pub(crate) mod many;
 pub(crate) mod order;
 pub(crate) mod paired;
 pub(crate) mod rank_sum;

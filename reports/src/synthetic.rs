@@ -5,6 +5,7 @@
 //! a test can break an arm on purpose.
 
 mod counters;
+mod mesh;
 mod outside;
 mod traffic;
 
@@ -25,6 +26,8 @@ use tollgate_results::units::{Bytes, Nanoseconds, Rate, Share};
 use tollgate_results::workload::{
     Close, Connections, Cpu, Http, Load, OpenLoad, Traffic, Workload,
 };
+
+pub use self::mesh::SyntheticMesh;
 
 /// A campaign to make.
 #[derive(Debug, Clone)]
@@ -224,6 +227,7 @@ impl Synthetic {
                 first_round: 0,
                 order: self.arms.iter().map(|arm| arm.arm.name.clone()).collect(),
                 arms: arms.collect(),
+                reason: None,
             }],
         }
     }
@@ -245,6 +249,7 @@ impl Synthetic {
             arms: self.arms.iter().map(|arm| arm.arm.clone()).collect(),
             workloads: self.workloads.clone(),
             skipped: Vec::new(),
+            claims: Vec::new(),
         }
     }
 }
@@ -405,6 +410,7 @@ fn slice(
             install: 0,
             position: place.position,
             started_unix_ms: START_MS + 1_300 * place.index as u64,
+            control_ns: None,
             result: SliceResult::Measured(Box::new(measured)),
         },
         histograms,

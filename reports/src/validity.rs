@@ -17,19 +17,20 @@
 //! its generator spins and idles by itself, and its lateness is a figure of its own.
 
 mod balance;
+mod cluster;
 pub(crate) mod evidence;
 mod noise;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_results::arm::Name;
-use tollgate_results::run::{Campaign, ClusterRun};
+use tollgate_results::run::{Campaign, TargetKind};
 use tollgate_results::slice::{Slice, SliceResult};
 
 use crate::analysis::load;
 use crate::analysis::values::{Observations, RoundKey};
 use crate::model::{Conduct, Fate, RoundFate, SliceFailure, Steal};
-use crate::stats::{binomial, real};
+use crate::stats::{binomial, median, real, real64};
 use crate::words;
 
 /// Above this share of dropped rounds a campaign says nothing.
@@ -210,37 +211,22 @@ fn failures(slices: &[Slice]) -> Vec<SliceFailure> {
         .collect()
 }
 
-/// Says what the cluster's network is, and what stands where.
-fn on_cluster(cluster: &ClusterRun) -> Vec<String> {
-    let known = cluster
-        .network
-        .findings
-        .iter()
-        .filter_map(|(aspect, finding)| {
-            let value = finding.value.as_ref()?;
-            Some(format!("{} {value}", aspect.label()))
-        });
-    let known: Vec<String> = known.collect();
-    let placed: Vec<String> = cluster
-        .placed
-        .iter()
-        .map(|(pod, node)| format!("{pod} on {node}"))
+/// Says what slices took beyond their warm-up and window. In a lab that is the machine's own doing.
+fn control(campaign: &Campaign) -> Option<String> {
+    if campaign.run.target == TargetKind::Lab {
+        return None;
+    }
+    let slices = campaign.slices.iter();
+    let times: Vec<f64> = slices
+        .filter_map(|slice| slice.record.control_ns)
+        .map(|time| real64(time) / 1e6)
         .collect();
-    let mut notes = vec![
-        format!(
-            "The facts are those of the client's node. Probes: {}",
-            placed.join(", ")
-        ),
-        format!("The cluster as its API tells: {}", known.join("; ")),
-    ];
-    notes.extend(
-        cluster
-            .network
-            .remarks
-            .iter()
-            .map(|remark| format!("The cluster: {remark}")),
-    );
-    notes
+    let longest = times.iter().copied().fold(0.0, f64::max);
+    Some(format!(
+        "Starting, stopping and collecting took {:.0} ms of a typical slice, {longest:.0} ms at the most, beside its \
+         warm-up and window",
+        median(&times)?
+    ))
 }
 
 fn notes(campaign: &Campaign, whole: u32) -> Vec<String> {
@@ -263,8 +249,10 @@ fn notes(campaign: &Campaign, whole: u32) -> Vec<String> {
         ));
     }
     if let Some(cluster) = &run.cluster {
-        notes.extend(on_cluster(cluster));
+        notes.extend(cluster::notes(cluster, run.plan.reconfigures()));
     }
+    notes.extend(cluster::switched(run));
+    notes.extend(control(campaign));
     match run.installs.len() {
         0 | 1 => notes.push(
             "All figures are for this one install of the arms: how much another install would differ \

@@ -5,6 +5,10 @@
 //! with enough cells *no* effect, however large, could keep its verdict. Each adjusted p therefore comes
 //! with whether 5 % was attainable at all.
 
+pub(crate) mod claim;
+
+pub use claim::fewest_rounds;
+
 use crate::model::{Estimate, Interval, Metric, Resolution, Tests, Verdict};
 use crate::stats::paired::PairedT;
 use crate::stats::rounds::{self, FEWEST};

@@ -13,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::record::{
-    AnatomyRecord, AnatomySlice, Clocked, ClockedWay, Hop, HopKey, HopKind, SliceOutcome,
+    AnatomyRecord, AnatomySlice, Clocked, ClockedWay, Hop, HopKey, HopKind, ProgramCost,
+    SliceOutcome,
 };
-pub use self::trip::{Event, Site, SiteDevice, Trip, TripError, decode};
+pub use self::trip::{Event, Site, SiteDevice, SiteProgram, Trip, TripError, decode};
 
 /// Which of an exchange's two packets.
 #[derive(

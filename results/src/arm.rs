@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Change;
+use crate::cluster_path::ClusterPath;
 use crate::kernel::Kernel;
 use crate::line::Line;
 use crate::standing::Standing;
@@ -141,6 +142,9 @@ pub struct Datapath {
     /// How a client outside the cluster reaches the service; `None` where the client is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
+    /// The path through a Kubernetes cluster; the dimensions above then say nothing but the family. `None` in a lab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterPath>,
 }
 
 impl Default for Datapath {
@@ -158,6 +162,7 @@ impl Default for Datapath {
             line: None,
             place: Place::OtherNode,
             outside: None,
+            cluster: None,
         }
     }
 }
@@ -427,9 +432,27 @@ impl Default for Access {
     }
 }
 
+impl Datapath {
+    /// Says whether eBPF programs of its own are part of it: at devices of the nodes and pods, or at the client's socket.
+    #[must_use]
+    pub const fn has_programs(&self) -> bool {
+        matches!(self.pods, Pods::Ebpf)
+            || matches!(self.wire, Wire::VxlanEbpf)
+            || matches!(self.service, Service::SocketLb | Service::TcLb)
+            || matches!(self.outside, Some(Outside::SnatEbpf | Outside::Dsr))
+    }
+}
+
 impl fmt::Display for Datapath {
     /// Says the dimensions in one line: `bridge, vxlan, iptables-legacy × 1000 (last)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.cluster {
+            write!(f, "{path}")?;
+            return match self.family {
+                Family::Ipv4 => Ok(()),
+                Family::Ipv6 => f.write_str(", ipv6"),
+            };
+        }
         write!(f, "{}, {}", self.pods, self.wire)?;
         if self.service != Service::None {
             write!(f, ", {}", self.service)?;
@@ -475,6 +498,23 @@ impl fmt::Display for Datapath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_are_known_wherever_they_may_stand() {
+        let base = Datapath::default();
+        assert!(!base.has_programs());
+        let with = |change: fn(&mut Datapath)| {
+            let mut datapath = Datapath::default();
+            change(&mut datapath);
+            datapath.has_programs()
+        };
+        assert!(with(|datapath| datapath.pods = Pods::Ebpf));
+        assert!(with(|datapath| datapath.wire = Wire::VxlanEbpf));
+        assert!(with(|datapath| datapath.service = Service::SocketLb));
+        assert!(with(|datapath| datapath.outside = Some(Outside::Dsr)));
+        assert!(!with(|datapath| datapath.outside = Some(Outside::Snat)));
+        assert!(!with(|datapath| datapath.service = Service::IptablesNft));
+    }
 
     #[test]
     fn names_are_checked() {

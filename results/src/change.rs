@@ -50,7 +50,7 @@ pub struct Applied {
     pub said: Option<String>,
 }
 
-/// Where in an arm a command runs.
+/// Where a command runs.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -64,6 +64,8 @@ pub enum Place {
     ClientNode,
     /// The server's node.
     ServerNode,
+    /// The machine on which the runner runs: for arms of a cluster, whose configuration it changes.
+    Runner,
 }
 
 impl Place {
@@ -75,6 +77,7 @@ impl Place {
             Self::Server => "server",
             Self::ClientNode => "client-node",
             Self::ServerNode => "server-node",
+            Self::Runner => "runner",
         }
     }
 }

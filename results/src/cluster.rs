@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::node::NodeFacts;
+
 /// What was found out about a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterFacts {
@@ -14,6 +16,9 @@ pub struct ClusterFacts {
     /// What contradicts itself, or has no effect, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// What the inspector saw on each node, by the nodes' names; empty where it doesn't run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nodes: BTreeMap<String, NodeFacts>,
 }
 
 impl ClusterFacts {
@@ -41,6 +46,8 @@ pub struct Finding {
 pub enum Basis {
     /// An object of the cluster says so.
     Stated,
+    /// A look at the nodes shows it.
+    Seen,
     /// It follows from a documented default, or from what else is there.
     Implied,
     /// It is not known.
@@ -52,6 +59,12 @@ impl Finding {
     #[must_use]
     pub fn stated(value: impl Into<String>, evidence: impl Into<String>) -> Self {
         Self::known(Basis::Stated, value, evidence)
+    }
+
+    /// Something that a look at the nodes shows.
+    #[must_use]
+    pub fn seen(value: impl Into<String>, evidence: impl Into<String>) -> Self {
+        Self::known(Basis::Seen, value, evidence)
     }
 
     /// Something that follows from a default or from other objects.

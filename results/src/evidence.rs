@@ -105,6 +105,10 @@ pub struct RuleGeneration {
     pub node: String,
     /// Its number.
     pub generation: u64,
+    /// Length of the node's old tables of rules (`iptables-legacy`), in bytes: they have no generation, but each rule that comes
+    /// or goes changes it. A difference keeps the later one; `None` where the node has no such table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy_bytes: Option<u64>,
 }
 
 /// Programs that take packets out of pods past the node's stack; the second gives them a tunnel's key, too.

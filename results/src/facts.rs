@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Applied;
+use crate::cluster::ClusterFacts;
 use crate::line::LineFacts;
 use crate::path_mtu::ArmMtus;
 
@@ -124,6 +125,9 @@ pub struct ArmFacts {
     /// The user's commands that were run on it, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<Applied>,
+    /// What the network of its cluster was found to be when it was deployed; `None` in a lab and between hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<ClusterFacts>,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::histogram::Histogram;
 use crate::units::Bytes;
 
 /// HTTP GETs: of `/bytes/N` from the probe's own responder, or of anything from any server.
@@ -33,6 +34,10 @@ pub struct Http {
     /// What to ask for; `None` asks the probe's own responder for [`Http::response`] bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
+    /// Whether latency is kept for each backend by its name; only of HTTP/1.1, one request at a time. It costs two
+    /// readings of the clock a request.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_backend: bool,
 }
 
 impl Http {
@@ -54,6 +59,7 @@ impl Http {
             version: HttpVersion::Http1,
             tls: None,
             resource: None,
+            by_backend: false,
         }
     }
 
@@ -145,6 +151,10 @@ pub struct HttpOutcome {
     /// Replies under further names, when there are [`HttpOutcome::MOST_BACKENDS`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub other_backends: u64,
+    /// Latency of the replies of each backend, where it was asked for ([`Http::by_backend`]): from the request to the end
+    /// of the response, on a connection that stands. Of the first [`HttpOutcome::MOST_TIMED`] names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub latencies: BTreeMap<String, Packed>,
     /// Why the first request that failed for a reason of its own did so: a certificate, a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -155,6 +165,8 @@ impl HttpOutcome {
     pub const MOST_BACKENDS: usize = 64;
     /// Longest name of a backend, in bytes; what is longer is cut.
     pub const LONGEST_BACKEND: usize = 64;
+    /// Most backends whose latency is kept.
+    pub const MOST_TIMED: usize = 8;
 
     /// Adds what another thread counted.
     pub fn merge(&mut self, other: Self) {
@@ -169,8 +181,47 @@ impl HttpOutcome {
                 None => self.other_backends += count,
             }
         }
+        for (name, packed) in other.latencies {
+            let room = self.latencies.len() < Self::MOST_TIMED;
+            match self.latencies.get_mut(&name) {
+                Some(sum) => sum.merge(&packed),
+                None if room => drop(self.latencies.insert(name, packed)),
+                None => {}
+            }
+        }
         self.other_backends += other.other_backends;
         self.fault = self.fault.take().or(other.fault);
+    }
+}
+
+/// A histogram as the text that it is in records: some KiB, where the histogram itself takes 216 KiB of memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Packed(String);
+
+impl Packed {
+    /// Packs a histogram.
+    #[must_use]
+    pub fn of(histogram: &Histogram) -> Self {
+        Self(histogram.clone().into())
+    }
+
+    /// Returns the histogram; `None` where the text is damaged.
+    #[must_use]
+    pub fn unpacked(&self) -> Option<Histogram> {
+        self.0.clone().try_into().ok()
+    }
+
+    /// Adds the latencies of another one; what is damaged adds nothing.
+    fn merge(&mut self, other: &Self) {
+        match (self.unpacked(), other.unpacked()) {
+            (Some(mut sum), Some(more)) => {
+                sum.merge(&more);
+                *self = Self::of(&sum);
+            }
+            (None, Some(_)) => *self = other.clone(),
+            _ => {}
+        }
     }
 }
 
@@ -247,6 +298,28 @@ mod tests {
         let text = serde_json::to_string(&other).unwrap();
         assert!(text.contains(r#""version":"2","tls":"any""#), "{text}");
         assert_eq!(serde_json::from_str::<Http>(&text).unwrap(), other);
+    }
+
+    #[test]
+    fn latencies_of_backends_are_added_and_bounded() {
+        let of = |names: std::ops::Range<usize>| {
+            let mut histogram = Histogram::new();
+            histogram.record(1_000);
+            HttpOutcome {
+                latencies: names
+                    .map(|n| (format!("pod-{n}"), Packed::of(&histogram)))
+                    .collect(),
+                ..HttpOutcome::default()
+            }
+        };
+        let mut sum = of(0..6);
+        sum.merge(of(5..20));
+        assert_eq!(sum.latencies.len(), HttpOutcome::MOST_TIMED);
+        let count = |name: &str| sum.latencies[name].unpacked().unwrap().len();
+        assert_eq!((count("pod-5"), count("pod-0")), (2, 1));
+        let text = serde_json::to_string(&sum).unwrap();
+        assert_eq!(serde_json::from_str::<HttpOutcome>(&text).unwrap(), sum);
+        assert!(Packed("damaged".to_owned()).unpacked().is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arm::{Arm, Name};
+use crate::claim::{Claim, ClaimedPair};
 use crate::units::{Nanoseconds, Share};
 use crate::workload::Workload;
 
@@ -28,6 +29,9 @@ pub struct Plan {
     pub workloads: Vec<Workload>,
     /// Arms of the scenario that cannot run here, each with the reason.
     pub skipped: Vec<Skipped>,
+    /// Statements of folklore that the campaign tests; pairs of arms that were not chosen are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
 }
 
 impl Plan {
@@ -72,6 +76,30 @@ impl Plan {
         }
         self.reference = reference.clone();
         true
+    }
+
+    /// Returns how many comparisons a claim has here: pairs of arms, each on every workload that both run.
+    #[must_use]
+    pub fn comparisons(&self, claim: &Claim) -> usize {
+        let runs = |arm: &Name, workload: &Name| {
+            let arm = self.arm(arm);
+            arm.is_some_and(|arm| arm.workloads.contains(workload))
+        };
+        let of_pair = |pair: &ClaimedPair| {
+            let both =
+                |workload: &&Name| runs(&pair.arm, workload) && runs(&pair.baseline, workload);
+            claim.workloads.iter().filter(both).count()
+        };
+        claim.pairs.iter().map(of_pair).sum()
+    }
+
+    /// Returns whether arms are configurations of one cluster that a command of the user's switches between: they can't
+    /// stand at the same time, and what repeats is the install (statistics §2.2).
+    #[must_use]
+    pub fn reconfigures(&self) -> bool {
+        self.arms
+            .iter()
+            .any(|arm| arm.datapath.cluster.is_some() && !arm.change.apply.is_empty())
     }
 
     /// Returns how many slices one round has.

@@ -54,7 +54,7 @@ pub struct Hosts {
 
 /// What a campaign on a cluster needs to go on, and what the cluster is; no secrets. `facts` of the record are those
 /// that the client's pod sees of its node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ClusterRun {
     /// Context of the kubeconfig; `None` for the current one.
     pub context: Option<String>,
@@ -69,6 +69,9 @@ pub struct ClusterRun {
     pub pull_secrets: Vec<String>,
     /// Nodes of client and server, where they were chosen.
     pub nodes: Option<(String, String)>,
+    /// The joined machine that answers from outside the cluster, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<String>,
     /// Where the probes stood at the start, by their pods' names.
     pub placed: BTreeMap<String, String>,
     /// What each arm's path is, with its addresses at the start.
@@ -77,6 +80,36 @@ pub struct ClusterRun {
     pub network: ClusterFacts,
     /// Facts of the server's node.
     pub server_facts: Facts,
+    /// Facts that the client's pod sees of its node, of a cluster beside the first; those of the first are the record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_facts: Option<Facts>,
+    /// The other clusters of a campaign over several contexts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<ClusterRun>,
+    /// The gateway of a campaign that splits requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayRun>,
+}
+
+impl ClusterRun {
+    /// Returns every cluster of the campaign, this one first.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.beside)
+    }
+}
+
+/// A gateway that splits requests over backends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GatewayRun {
+    /// Its class.
+    pub class: String,
+    /// The class's controller, where the cluster says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
+    /// The arm whose requests go through it.
+    pub arm: Name,
+    /// The weight of each backend, by the name that its responses carry.
+    pub weights: BTreeMap<Name, u32>,
 }
 
 impl RunRecord {
@@ -87,7 +120,10 @@ impl RunRecord {
             let to = self.hosts.as_ref()?.paths.get(arm)?;
             Some(format!("path to {to}"))
         };
-        let on_cluster = || self.cluster.as_ref()?.paths.get(arm).cloned();
+        let on_cluster = || {
+            let mut all = self.cluster.as_ref()?.all();
+            all.find_map(|one| one.paths.get(arm)).cloned()
+        };
         between_hosts().or_else(on_cluster)
     }
 }
@@ -115,6 +151,9 @@ pub struct Install {
     pub order: Vec<Name>,
     /// Facts of each arm.
     pub arms: BTreeMap<Name, ArmFacts>,
+    /// Why the arms were deployed anew before their time, where they had fallen: one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A whole campaign in memory: what analysis and reports read.

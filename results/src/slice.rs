@@ -19,6 +19,10 @@ pub struct SliceRecord {
     pub position: u32,
     /// Wall clock when the slice was armed, for stamping only.
     pub started_unix_ms: u64,
+    /// Time that the slice took beyond its warm-up and window: starting, stopping, collecting. The first slice of an arm
+    /// has its agents' start in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_ns: Option<u64>,
     /// What was measured, or why it could not be.
     pub result: SliceResult,
 }

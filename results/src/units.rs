@@ -3,11 +3,15 @@
 //! Each type parses from and serialises to such a string. Numbers in records carry the unit in
 //! the field's name instead (`window_ns`).
 
+mod relative;
+
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use relative::RelativeChange;
 
 /// A quantity that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -334,7 +338,7 @@ macro_rules! string_serde {
         }
     )+};
 }
-string_serde!(Nanoseconds, Bytes, Rate, BitRate, Share);
+string_serde!(Nanoseconds, Bytes, Rate, BitRate, Share, RelativeChange);
 
 /// Splits a quantity into its number and its unit, both trimmed.
 fn split(input: &str) -> (&str, &str) {

@@ -2,8 +2,11 @@
 
 mod arms;
 mod change;
+mod claims;
+mod cluster;
 mod kernel;
 mod references;
+mod split;
 mod workloads;
 
 use std::fmt::Display;
@@ -38,8 +41,11 @@ pub(crate) fn check(
         .map(|workload| workload.name.clone())
         .collect();
     let mut arms = arms::check(&mut document, file, &names);
+    cluster::together(&mut document, &arms);
     let reference = references::check(&mut document, file, &mut arms);
     workloads::check_use(&mut document, file, &arms);
+    let claims = claims::check(&mut document, file, &arms, &workloads);
+    let split = split::check(&mut document, file);
     let scenario = match (name, about, reference) {
         (Some(name), Some(about), Some(reference)) => Some(Scenario {
             name,
@@ -49,6 +55,8 @@ pub(crate) fn check(
             reference,
             arms,
             workloads,
+            claims,
+            split,
         }),
         _ => None,
     };
@@ -86,18 +94,23 @@ fn about(document: &mut Document<'_>, file: &File) -> Option<String> {
         missing(document, "about", "about = \"What ... costs against ...\"");
         return None;
     };
-    let length = about.chars().count();
-    if about.trim().is_empty() || length > LONGEST_ABOUT {
-        let message = format!("{length} characters; say in 1 to {LONGEST_ABOUT} what is compared");
-        document.fault(&["about"], message);
-    }
-    if about.chars().any(char::is_control) {
-        document.fault(
-            &["about"],
-            "has a line break or control character; write one line",
-        );
+    for fault in one_line(about, LONGEST_ABOUT, "what is compared") {
+        document.fault(&["about"], fault);
     }
     Some(about.clone())
+}
+
+/// Says what is wrong with a text that has to fit on one line.
+fn one_line(text: &str, longest: usize, what: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > longest {
+        faults.push(format!("{length} characters; say in 1 to {longest} {what}"));
+    }
+    if text.chars().any(char::is_control) {
+        faults.push("has a line break or control character; write one line".to_owned());
+    }
+    faults
 }
 
 fn rounds(document: &mut Document<'_>, file: &File) -> Rounds {

@@ -3,6 +3,8 @@
 //! Every key is optional for serde, so that one missing key does not hide other faults; `check` says
 //! what is missing. Numbers are read wide and checked there too.
 
+mod claim;
+mod cluster;
 mod kernel;
 mod load;
 mod stream;
@@ -10,6 +12,8 @@ mod value;
 
 use std::collections::BTreeMap;
 
+pub(crate) use claim::{ChangeTable, ClaimTable};
+pub(crate) use cluster::ClusterTable;
 pub(crate) use kernel::{KernelTable, LineTable};
 pub(crate) use load::{Load, OpenTable};
 use schemars::JsonSchema;
@@ -57,10 +61,17 @@ pub(crate) struct File {
     pub(crate) reference: Option<Name>,
     /// How often and how long is measured.
     pub(crate) rounds: RoundsTable,
+    /// Backends behind a gateway and their weights, 0 to 1,000,000: for `--target cluster`, with the arms `direct` and
+    /// `gateway`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) split: BTreeMap<Name, i64>,
     /// The arms: `[arm.NAME]`.
     pub(crate) arm: BTreeMap<Name, ArmTable>,
     /// The workloads: `[workload.NAME.KIND]`.
     pub(crate) workload: BTreeMap<Name, WorkloadTable>,
+    /// Statements of folklore that the campaign tests: `[claim.NAME]`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) claim: BTreeMap<Name, ClaimTable>,
 }
 
 /// How often and how long is measured.
@@ -136,6 +147,9 @@ pub(crate) struct ArmTable {
     /// How a client outside the cluster reaches the service. Needs `service = "none"`: the entry node translates by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) outside: Option<Outside>,
+    /// A path through a Kubernetes cluster, in the place of the dimensions above but the family.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster: Option<ClusterTable>,
     /// The arm that this one is compared with, instead of the scenario's reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reference: Option<Name>,
@@ -165,9 +179,8 @@ pub(crate) struct ArmTable {
     expecting = "a table"
 )]
 pub(crate) struct CommandTable {
-    /// Where it runs.
+    /// Where it runs. On an arm of a cluster that is the runner's machine, and may be left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(required)]
     pub(crate) on: Option<Place>,
     /// The program and its arguments; no shell reads them.
     #[schemars(required, length(min = 1, max = 64))]
@@ -201,6 +214,7 @@ impl Default for ArmTable {
             line: None,
             place: arm::Place::OtherNode,
             outside: None,
+            cluster: None,
             reference: None,
             workloads: None,
             apply: Vec::new(),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_results::arm::{Arm, Datapath, Name};
+use tollgate_results::claim::Claim;
 use tollgate_results::plan::{Plan, Rounds, Skipped};
 use tollgate_results::units::Nanoseconds;
 
@@ -12,6 +13,12 @@ use crate::scenario::Scenario;
 
 /// Time that a slice takes beside its warm-up and window: connecting, and counters read at both ends.
 pub const CONTROL_PER_SLICE: Nanoseconds = Nanoseconds(100_000_000);
+
+/// Most rounds on one install where installs are what repeats: 4 to 5 (statistics §2.2).
+const ROUNDS_OF_INSTALL: u32 = 5;
+
+/// Most installs of a campaign.
+const MOST_INSTALLS: u32 = 100;
 
 /// What the command line lays over a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,6 +82,7 @@ pub fn resolve(
             .filter(|workload| used.contains(&workload.name))
             .cloned()
             .collect(),
+        claims: claims(scenario, &chosen, &used),
         arms,
         skipped,
     };
@@ -109,12 +117,15 @@ pub fn estimate(plan: &Plan) -> Nanoseconds {
 }
 
 fn rounds(scenario: &Scenario, overrides: &Overrides, faults: &mut Vec<Fault>) -> Rounds {
+    let count = overrides.rounds.unwrap_or(scenario.rounds.count);
     let rounds = Rounds {
-        count: overrides.rounds.unwrap_or(scenario.rounds.count),
+        count,
         slice: overrides.slice.unwrap_or(scenario.rounds.slice),
         warmup: overrides.warmup.unwrap_or(scenario.rounds.warmup),
         margin: scenario.rounds.margin,
-        installs: overrides.installs.unwrap_or(scenario.rounds.installs),
+        installs: overrides
+            .installs
+            .unwrap_or_else(|| installs(scenario, count)),
     };
     for (key, message) in out_of_range(i64::from(rounds.count), &rounds) {
         let option = if key == "count" {
@@ -127,6 +138,19 @@ fn rounds(scenario: &Scenario, overrides: &Overrides, faults: &mut Vec<Fault>) -
     let installs = too_many_installs(i64::from(rounds.installs), i64::from(rounds.count));
     faults.extend(installs.map(|message| Fault::new("--installs", message)));
     rounds
+}
+
+/// Returns the installs of a scenario whose command line says nothing of them. Where a command switches one cluster between
+/// the arms, an install has at most [`ROUNDS_OF_INSTALL`] rounds, unless the file says otherwise.
+fn installs(scenario: &Scenario, count: u32) -> u32 {
+    let switched = scenario
+        .arms
+        .iter()
+        .any(|arm| arm.datapath.cluster.is_some() && !arm.change.apply.is_empty());
+    match scenario.rounds.installs {
+        1 if switched => count.div_ceil(ROUNDS_OF_INSTALL).clamp(1, MOST_INSTALLS),
+        installs => installs,
+    }
 }
 
 /// Returns the arms that the command line asks for and, by their references, what they are compared with.
@@ -195,6 +219,19 @@ fn with_references(scenario: &Scenario, named: &BTreeSet<&Name>) -> Vec<Arm> {
         ..arm.clone()
     })
     .collect()
+}
+
+/// Returns the claims with what of them the chosen arms can test; pairs with a skipped arm stay, so that the report says so.
+fn claims(scenario: &Scenario, chosen: &[Arm], used: &BTreeSet<&Name>) -> Vec<Claim> {
+    let is_chosen = |name: &Name| chosen.iter().any(|arm| arm.name == *name);
+    let claims = scenario.claims.iter().cloned().map(|mut claim| {
+        claim
+            .pairs
+            .retain(|pair| is_chosen(&pair.arm) && is_chosen(&pair.baseline));
+        claim.workloads.retain(|name| used.contains(name));
+        claim
+    });
+    claims.filter(|claim| !claim.pairs.is_empty()).collect()
 }
 
 /// Says why an arm cannot run: what it needs is missing, or what it is compared with cannot run.

@@ -1,9 +1,11 @@
 //! A checked scenario: everything in it can be run, on some machine.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use tollgate_results::arm::{Arm, Name};
+use tollgate_results::claim::Claim;
 use tollgate_results::plan::Rounds;
 use tollgate_results::workload::Workload;
 
@@ -30,6 +32,10 @@ pub struct Scenario {
     pub arms: Vec<Arm>,
     /// The workloads, in the file's order.
     pub workloads: Vec<Workload>,
+    /// The statements of folklore that it tests, in the file's order.
+    pub claims: Vec<Claim>,
+    /// Weights of the backends behind a gateway; empty where nothing is split. Such a scenario is for a cluster.
+    pub split: BTreeMap<Name, u32>,
 }
 
 impl Scenario {

@@ -29,7 +29,8 @@ static SHIPPED: &[Shipped] = &shipped![
     "sysctl-folklore",
     "latency-under-load",
     "conntrack-exhaustion",
-    "service-balance"
+    "service-balance",
+    "gateway-split"
 ];
 
 /// Returns the shipped scenarios, in the order in which a newcomer would run them.

@@ -6,9 +6,9 @@ import subprocess
 class Lab:
     """One lab of `tollgate lab up`. `down` ends every program in it."""
 
-    def __init__(self, bin, name, wire):
+    def __init__(self, bin, name, *, pods="bridge", wire="native"):
         self.bin, self.name = bin, name
-        subprocess.run([bin / "tollgate", "lab", "up", name, "--wire", wire], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run([bin / "tollgate", "lab", "up", name, "--pods", pods, "--wire", wire], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.server = self.run("client", 0, ["getent", "hosts", "server"]).split()[0]
 
     def command(self, role, cpu, argv):

@@ -1,6 +1,6 @@
-//! An OCI archive with one static program in it, written without Docker: for clusters without a registry.
+//! An OCI archive with static programs in it, written without Docker: for clusters without a registry.
 //!
-//! `docker load`, `podman load` and `ctr images import` read it. The same program gives the same bytes.
+//! `docker load`, `podman load` and `ctr images import` read it. The same programs give the same bytes.
 
 mod elf;
 
@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 /// The user of the image: nobody's, as the manifests say.
 const USER: &str = "65532:65532";
 
-/// Largest image, packed: more means that something crept in.
+/// Largest image of one program, packed: more means that something crept in.
 const MOST_BYTES: usize = 12_000_000;
 
 /// A program that can't be packed.
@@ -31,13 +31,21 @@ impl std::fmt::Display for ImageError {
     }
 }
 
-/// Packs a program; returns what was made, in one line.
+/// A program of an image.
+struct Program {
+    /// Its file name, which is its path in the image.
+    file: String,
+    bytes: Vec<u8>,
+}
+
+/// Packs programs, of which the first is what the image runs; returns what was made, in one line.
 ///
 /// # Errors
 ///
-/// When the program isn't a static one for Linux, the image is too large, or a file can't be read or written.
+/// When a program isn't a static one for Linux, two are for different machines, the image is too large, or a file can't
+/// be read or written.
 pub(crate) fn pack(
-    program: &Path,
+    programs: &[&Path],
     archive: &Path,
     name: Option<&str>,
 ) -> Result<String, ImageError> {
@@ -45,22 +53,33 @@ pub(crate) fn pack(
         path: path.to_owned(),
         kind,
     };
-    let bytes = fs::read(program).map_err(|error| failed(program, error.to_string()))?;
-    let machine = elf::machine_of_static(&bytes).map_err(|why| failed(program, why))?;
-    let default = format!("tollgate-probe:{}", env!("CARGO_PKG_VERSION"));
+    let mut packed = Vec::new();
+    let mut built_for: Option<&'static str> = None;
+    for program in programs {
+        let bytes = fs::read(program).map_err(|error| failed(program, error.to_string()))?;
+        let machine = elf::machine_of_static(&bytes).map_err(|why| failed(program, why))?;
+        if let Some(other) = built_for.filter(|other| *other != machine) {
+            let why = format!("it is for linux/{machine}, the one before for linux/{other}");
+            return Err(failed(program, why));
+        }
+        built_for = Some(machine);
+        let file = program.file_name().and_then(|name| name.to_str());
+        let file = file.unwrap_or("program").to_owned();
+        packed.push(Program { file, bytes });
+    }
+    let (Some(first), Some(machine)) = (packed.first(), built_for) else {
+        return Err(failed(archive, "no program is named".to_owned()));
+    };
+    let default = format!("{}:{}", first.file, env!("CARGO_PKG_VERSION"));
     let name = name.unwrap_or(&default);
-    let file = program
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or("probe");
-    let made =
-        build(&bytes, file, machine, name).map_err(|error| failed(program, error.to_string()))?;
-    if made.len() > MOST_BYTES {
+    let made = build(&packed, machine, name).map_err(|error| failed(archive, error.to_string()))?;
+    let most = MOST_BYTES * packed.len();
+    if made.len() > most {
         let why = format!(
-            "the image has {} bytes, more than {MOST_BYTES}: build it with --release and strip it",
+            "the image has {} bytes, more than {most}: build with --release and strip the programs",
             made.len()
         );
-        return Err(failed(program, why));
+        return Err(failed(archive, why));
     }
     fs::write(archive, &made).map_err(|error| failed(archive, error.to_string()))?;
     Ok(format!(
@@ -76,9 +95,12 @@ fn mega(bytes: usize) -> f64 {
 }
 
 /// Returns the archive's bytes.
-fn build(program: &[u8], file: &str, machine: &str, name: &str) -> io::Result<Vec<u8>> {
+fn build(programs: &[Program], machine: &str, name: &str) -> io::Result<Vec<u8>> {
     let mut layer = tar::Builder::new(Vec::new());
-    append(&mut layer, file, program, 0o755)?;
+    for Program { file, bytes } in programs {
+        append(&mut layer, file, bytes, 0o755)?;
+    }
+    let file = programs.first().map_or("", |first| first.file.as_str());
     let layer = layer.into_inner()?;
     let config = json!({
         "architecture": machine,

@@ -1,5 +1,5 @@
 //! Chores of the repository: `cargo xtask schema` writes the JSON Schemas and `cargo xtask manifests` the generated
-//! part of `k8s-manifests/`, `--check` says whether they are up to date; `cargo xtask image` packs a static program
+//! part of `k8s-manifests/`, `--check` says whether they are up to date; `cargo xtask image` packs static programs
 //! as an OCI archive.
 
 mod image;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask schema [--check]
        cargo xtask manifests [--check]
-       cargo xtask image PROGRAM ARCHIVE.tar [NAME:TAG]";
+       cargo xtask image PROGRAM[,PROGRAM...] ARCHIVE.tar [NAME:TAG]";
 
 /// Says what was done.
 fn say(line: &str) {
@@ -30,8 +30,9 @@ fn main() -> ExitCode {
         ["schema", "--check"] => schema::check(&root),
         ["manifests"] => manifests::write(&root).map_err(|error| error.to_string()),
         ["manifests", "--check"] => manifests::check(&root),
-        ["image", program, archive, name @ ..] if name.len() < 2 => {
-            image::pack(program.as_ref(), archive.as_ref(), name.first().copied())
+        ["image", programs, archive, name @ ..] if name.len() < 2 => {
+            let programs: Vec<&Path> = programs.split(',').map(Path::new).collect();
+            image::pack(&programs, archive.as_ref(), name.first().copied())
                 .map(|packed| say(&packed))
                 .map_err(|error| error.to_string())
         }

@@ -11,10 +11,12 @@ use tollgate_reports::calibration::Calibration;
 use tollgate_reports::gate::{GateReport, Policy};
 use tollgate_reports::history::History;
 use tollgate_reports::import::ImportedComparison;
+use tollgate_reports::mesh::MeshReport;
 use tollgate_reports::model::Analysis;
 use tollgate_reports::unpaired::Comparison;
 use tollgate_results::anatomy::AnatomyRecord;
 use tollgate_results::cluster::ClusterFacts;
+use tollgate_results::mesh::{Meeting, MeshRecord};
 use tollgate_results::run::RunRecord;
 use tollgate_store::SliceLine;
 
@@ -54,6 +56,12 @@ fn all() -> Vec<(&'static str, Schema)> {
         (
             "results/schema/anatomy-report.schema.json",
             schema_for!(Anatomy),
+        ),
+        ("results/schema/mesh.schema.json", schema_for!(MeshRecord)),
+        ("results/schema/meeting.schema.json", schema_for!(Meeting)),
+        (
+            "results/schema/mesh-report.schema.json",
+            schema_for!(MeshReport),
         ),
     ]
 }

@@ -1,25 +1,37 @@
 //! A cluster through its API server: what is asked of it, and what is put into it.
 //!
 //! - `gather`: the objects that tell what its network is
+//! - `gateway`: a gateway of the Gateway API, until it has an address
+//! - `nodes`: what the node inspector has seen
 //! - `preflight`: everything that stands against a run, at once
 //! - `apply`: server-side apply of a run's objects, and their end
 //! - `ready`: waiting for the probes, with the reason where one doesn't come up
+//! - `again`: whether they still stand
+//! - `balancer`: what a load balancer gave a service
+//! - `survey`: which nodes there are, and which of them take probes
 //! - `forward`: a byte stream to a probe's agent
 
+mod again;
 mod apply;
+mod balancer;
 mod forward;
+mod gateway;
 mod gather;
+mod nodes;
 mod preflight;
 mod ready;
+mod survey;
 
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 
 pub use self::apply::{Cleaned, Made};
 pub use self::forward::Forward;
+pub use self::gateway::GatewayClass;
 pub use self::gather::Gathered;
 pub use self::preflight::Preflight;
-pub use self::ready::Placed;
+pub use self::ready::{Placed, Settled};
+pub use self::survey::Surveyed;
 
 /// A cluster, and the namespace in it that a run stands in.
 #[derive(Clone)]

@@ -28,6 +28,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use self::place::{Place, query};
+pub use self::schema::Offers;
+
+/// Where every gateway takes requests, on port 80: on loopback, so that tests can answer there.
+pub const GATEWAY_ADDRESS: &str = "127.97.0.1";
 
 /// What answers are made of.
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -43,6 +47,8 @@ struct Shared {
     state: Mutex<State>,
     /// Counts changes, so that watchers look again.
     changes: watch::Sender<u64>,
+    /// Whether the server is down.
+    outage: watch::Sender<bool>,
     life: Life,
 }
 
@@ -54,8 +60,14 @@ struct State {
     version: u64,
     requests: BTreeSet<(String, String)>,
     denied: BTreeSet<(String, String)>,
+    /// All that is allowed; `None` allows everything that isn't denied.
+    granted: Option<BTreeSet<(String, String)>>,
+    logs: BTreeMap<String, String>,
     faults: Vec<String>,
     ports: BTreeMap<(String, u16), SocketAddr>,
+    offers: Offers,
+    /// Names of objects that are not admitted, and what is said of them.
+    refused: BTreeMap<String, String>,
 }
 
 impl std::fmt::Debug for Double {
@@ -76,12 +88,14 @@ impl Double {
         let double = Self(Arc::new(Shared {
             state: Mutex::default(),
             changes: watch::Sender::new(0),
+            outage: watch::Sender::new(false),
             life,
         }));
         let serving = double.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let double = serving.clone();
+                let down = double.down();
                 tokio::spawn(async move {
                     let answer = service_fn(move |request| {
                         let double = double.clone();
@@ -89,8 +103,11 @@ impl Double {
                     });
                     let http = hyper::server::conn::http1::Builder::new();
                     let connection = http.serve_connection(TokioIo::new(stream), answer);
-                    // A client that goes away is no fault.
-                    let _ = connection.with_upgrades().await;
+                    tokio::select! {
+                        // A client that goes away is no fault.
+                        _ = connection.with_upgrades() => {}
+                        () = down => {}
+                    }
                 });
             }
         });
@@ -120,6 +137,42 @@ impl Double {
         self.state()
             .denied
             .insert((verb.to_owned(), resource.to_owned()));
+    }
+
+    /// Refuses to take in an object of this name from now on, as a quota or an admission controller does.
+    pub fn refuse(&self, name: &str, says: &str) {
+        self.state()
+            .refused
+            .insert(name.to_owned(), says.to_owned());
+    }
+
+    /// Has a cluster with other abilities from now on.
+    pub fn offer(&self, offers: Offers) {
+        self.state().offers = offers;
+    }
+
+    /// Goes down, with all its connections, or comes back with everything that it had.
+    pub fn outage(&self, down: bool) {
+        self.0.outage.send_replace(down);
+    }
+
+    /// Ends once the server is down.
+    fn down(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut outage = self.0.outage.subscribe();
+        async move {
+            // The server itself keeps the other end.
+            let _ = outage.wait_for(|down| *down).await;
+        }
+    }
+
+    /// Refuses all from now on but these verbs on these resources.
+    pub fn grant_only(&self, granted: BTreeSet<(String, String)>) {
+        self.state().granted = Some(granted);
+    }
+
+    /// Says what a pod has printed.
+    pub fn log(&self, pod: &str, text: &str) {
+        self.state().logs.insert(pod.to_owned(), text.to_owned());
     }
 
     /// Forwards a pod's port to an address of this machine.
@@ -209,7 +262,7 @@ impl Double {
         {
             let mut state = self.state();
             state.requests.insert((verb.to_owned(), resource.clone()));
-            if state.denied.contains(&(verb.to_owned(), resource.clone())) {
+            if state.refuses(verb, &resource) {
                 let told = format!(
                     "{resource} is forbidden: User \"tester\" cannot {verb} resource \"{resource}\""
                 );
@@ -218,6 +271,7 @@ impl Double {
         }
         match (verb, part.as_deref()) {
             (_, Some("portforward")) => forward::answer(self, request, &place, &params),
+            ("get", Some("log")) => self.printed(&place),
             ("watch", None) => self.watch(&place, &params),
             ("list", None) => self.list(&place, &params),
             ("get", None) => self.get(&place),
@@ -240,7 +294,7 @@ impl Double {
             "" => text("resource"),
             part => format!("{}/{part}", text("resource")),
         };
-        let allowed = !self.state().denied.contains(&(text("verb"), resource));
+        let allowed = !self.state().refuses(&text("verb"), &resource);
         review["status"] = json!({"allowed": allowed});
         json_response(StatusCode::CREATED, &review)
     }
@@ -248,6 +302,14 @@ impl Double {
     fn get(&self, place: &Place) -> Response<Body> {
         match self.state().objects.get(place) {
             Some(object) => json_response(StatusCode::OK, object),
+            None => missing(place),
+        }
+    }
+
+    /// Answers with what a pod has printed, as plain text.
+    fn printed(&self, place: &Place) -> Response<Body> {
+        match self.state().logs.get(&place.name) {
+            Some(text) => Response::new(Full::new(Bytes::from(text.clone())).boxed_unsync()),
             None => missing(place),
         }
     }
@@ -336,7 +398,14 @@ impl Double {
             self.state().faults.extend(named);
             return status(StatusCode::UNPROCESSABLE_ENTITY, &faults.join("; "));
         }
-        schema::fill(&place, &mut object);
+        {
+            let state = self.state();
+            if let Some(says) = state.refused.get(&place.name) {
+                let told = format!("{} \"{}\" is forbidden: {says}", place.plural, place.name);
+                return status(StatusCode::FORBIDDEN, &told);
+            }
+            schema::fill(&place, &mut object, state.offers);
+        }
         if place.plural == "pods" {
             object["status"] = (self.0.life)(&place.name, &object);
         }
@@ -356,6 +425,12 @@ impl Double {
 }
 
 impl State {
+    fn refuses(&self, verb: &str, resource: &str) -> bool {
+        let asked = (verb.to_owned(), resource.to_owned());
+        let granted = self.granted.as_ref();
+        self.denied.contains(&asked) || granted.is_some_and(|granted| !granted.contains(&asked))
+    }
+
     fn store(&mut self, place: Place, mut object: Value) -> Value {
         self.version += 1;
         let known = self

@@ -2,18 +2,20 @@
 //!
 //! Every finding names the object that says it, or the default that it follows from; what the API doesn't tell is
 //! unknown, with the reason, and never guessed. What a node really does (its devices, rules, programs) is for a
-//! look at the node.
+//! look at the node, where the inspector runs.
 //!
 //! - `cilium`, `calico`, `flannel`: plugins whose configuration is read
 //! - `others`: plugins that are known by name
 //! - `kube_proxy`: the service proxy of Kubernetes itself
 //! - `common`: nodes, services, policies, gateways
+//! - `nodes`: what a look at the nodes adds
 
 mod calico;
 mod cilium;
 mod common;
 mod flannel;
 mod kube_proxy;
+mod nodes;
 mod others;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container};
 use tollgate_results::cluster::{Aspect, ClusterFacts, Finding};
 
+pub use self::nodes::with_nodes;
 use crate::snapshot::Snapshot;
 
 /// Says what a cluster's network is.
@@ -52,6 +55,7 @@ pub fn inspect(snapshot: &Snapshot) -> ClusterFacts {
     ClusterFacts {
         findings: facts.findings,
         remarks: facts.remarks,
+        nodes: BTreeMap::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::objects::pods::Role;
-use crate::objects::{Object, Settings, base, of_run, route};
+use crate::objects::{Object, Settings, base, inspector, mesh, of_run, rights, route, runner};
 
 /// The line that every file opens with.
 const HEAD: &str =
@@ -27,7 +27,7 @@ pub struct File {
 #[must_use]
 pub fn files() -> Vec<File> {
     let settings = Settings::default();
-    let mut files = folder("base", &base(&settings), Value::Null, &HEADS);
+    let mut files = folder("base", None, (&base(&settings), Value::Null), &HEADS);
     let namespace = |level: &str| {
         let label = json!({"pod-security.kubernetes.io/enforce": level});
         let patch = json!({
@@ -61,8 +61,15 @@ pub fn files() -> Vec<File> {
         namespace("privileged"),
         HOST_NETWORK,
     ));
-    let split = route::split(&settings, CLASS);
+    let mut split = route::split(&settings, CLASS, &route::usual());
+    split.extend(rights::of_gateway(&settings));
     files.extend(overlay("gateway-split", &split, json!({}), GATEWAY_SPLIT));
+    let runner = runner::in_cluster(&settings);
+    files.extend(alone("in-cluster-runner", &runner, IN_CLUSTER_RUNNER));
+    let inspector = inspector::inspector(&settings);
+    files.extend(alone("node-inspector", &inspector, NODE_INSPECTOR));
+    let everywhere = mesh::everywhere(&settings);
+    files.extend(overlay("mesh", &everywhere, json!({}), MESH));
     files
 }
 
@@ -82,13 +89,44 @@ const GATEWAY_SPLIT: &[&str] = &[
     "set gatewayClassName to one that `kubectl get gatewayclasses` shows.",
 ];
 
+const IN_CLUSTER_RUNNER: &[&str] = &[
+    "The runner as a Job: it makes its probes by itself, measures, removes them, and stays for an hour, so that its",
+    "results can be copied out (README.md). It needs nothing of the base, and passes the `restricted` standard.",
+];
+
+const NODE_INSPECTOR: &[&str] = &[
+    "A pod in the network of each node that says what no API tells: links, rules, eBPF programs, conntrack. It runs as",
+    "root with NET_ADMIN, NET_RAW and SYS_ADMIN, in a namespace of its own; `tollgate cluster inspect` reads its log.",
+];
+
+const MESH: &[&str] = &[
+    "A probe on every node that takes one, as `tollgate cluster mesh` puts them: pulls the image beforehand, and shows which",
+    "nodes refuse. The command makes probes of its own and doesn't need these.",
+];
+
 /// Returns an overlay of the base.
 fn overlay(name: &str, objects: &[Object], more: Value, about: &[&str]) -> Vec<File> {
-    folder(&format!("overlays/{name}"), objects, more, about)
+    let path = format!("overlays/{name}");
+    folder(&path, Some("../../base"), (objects, more), about)
+}
+
+/// Returns an overlay that holds all that it needs.
+fn alone(name: &str, objects: &[Object], about: &[&str]) -> Vec<File> {
+    folder(
+        &format!("overlays/{name}"),
+        None,
+        (objects, Value::Null),
+        about,
+    )
 }
 
 /// Returns a folder with a file for each object, and its kustomization.
-fn folder(path: &str, objects: &[Object], more: Value, about: &[&str]) -> Vec<File> {
+fn folder(
+    path: &str,
+    below: Option<&str>,
+    (objects, more): (&[Object], Value),
+    about: &[&str],
+) -> Vec<File> {
     let mut files: Vec<File> = Vec::new();
     for object in objects {
         let name = format!("{}.yaml", object.kind.to_lowercase());
@@ -107,7 +145,6 @@ fn folder(path: &str, objects: &[Object], more: Value, about: &[&str]) -> Vec<Fi
         }
     }
     let own = files.iter().filter_map(|file| file.path.rsplit('/').next());
-    let below = path.starts_with("overlays/").then_some("../../base");
     let resources: Vec<&str> = below.into_iter().chain(own).collect();
     let mut kustomization = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1",

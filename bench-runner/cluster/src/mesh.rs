@@ -4,8 +4,7 @@
 //! rounds, N where N is odd and one of them rests in each round. Rounds are made one at a time: a thousand
 //! nodes are half a million pairs.
 
-/// Most nodes of a mesh: half a million pairs in 999 rounds, 17 minutes at a second each.
-pub const MOST_NODES: usize = 1_000;
+pub use tollgate_results::mesh::MOST_NODES;
 
 /// A mesh that can't be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,14 +2,20 @@
 //! same, by construction.
 //!
 //! - `pods`: the probes
+//! - `mesh`: a probe on each node
 //! - `network`: services, and the policy that admits probes only
 //! - `rights`: what the runner may do, and nothing else
 //! - `route`: a weighted split through the Gateway API
+//! - `runner`: the runner itself, as a Job
+//! - `inspector`: a look at each node, as a daemon set
 
+pub mod inspector;
+pub mod mesh;
 pub mod network;
 pub mod pods;
 pub mod rights;
 pub mod route;
+pub mod runner;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +24,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::{ClusterResourceScope, Metadata, NamespaceResourceScope, Resource};
 use serde::Serialize;
 use serde_json::Value;
+
+use self::pods::Role;
 
 /// The label that every object of Tollgate carries.
 pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "tollgate");
@@ -56,6 +64,21 @@ pub struct Settings {
     pub node_addresses: Vec<String>,
     /// Whether probes in the nodes' own network stand beside the others.
     pub host_network: bool,
+    /// Whether a probe stands in another zone than the client.
+    pub other_zone: bool,
+    /// Whether a load balancer of the cluster's leads to the probe on the other node.
+    pub load_balancer: bool,
+}
+
+impl Settings {
+    /// Returns the probes that stand.
+    pub fn roles(&self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(|role| match role {
+            Role::Client | Role::Near | Role::Far => true,
+            Role::HostClient | Role::HostFar => self.host_network,
+            Role::Zone => self.other_zone,
+        })
+    }
 }
 
 impl Default for Settings {
@@ -71,6 +94,8 @@ impl Default for Settings {
             nodes: None,
             node_addresses: Vec::new(),
             host_network: false,
+            other_zone: false,
+            load_balancer: false,
         }
     }
 }
@@ -134,6 +159,12 @@ pub fn of_run(settings: &Settings) -> Vec<Object> {
 #[must_use]
 pub fn policy(settings: &Settings) -> Object {
     namespaced(network::policy(settings))
+}
+
+/// Returns the service behind a load balancer.
+#[must_use]
+pub fn load_balancer(settings: &Settings) -> Object {
+    namespaced(network::balanced(settings))
 }
 
 /// Returns the namespace, which asks for the `restricted` standard by warnings.

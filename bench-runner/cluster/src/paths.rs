@@ -1,7 +1,7 @@
-//! The paths of a run: between which probes, and to which address.
+//! How the paths of a run are made: between which probes, to which address, on which port.
 
-use std::fmt;
-use std::str::FromStr;
+use tollgate_results::arm::Family;
+pub use tollgate_results::cluster_path::{Path, PathError};
 
 use crate::objects::network;
 use crate::objects::pods::Role;
@@ -9,146 +9,103 @@ use crate::objects::pods::Role;
 /// First port of the traffic; each path has one of its own, since all of them stand at the same time.
 pub const FIRST_PORT: u16 = 7789;
 
-/// A path through the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Path {
-    /// To the pod on the other node, by its own address.
-    PodIp,
-    /// The same through a service's address.
-    ClusterIp,
-    /// The same through a port of the client's own node.
-    NodePort,
-    /// The same through a port of the pod's node.
-    NodePortFar,
-    /// To a pod on the client's node, by its own address.
-    NearPodIp,
-    /// The same through a service's address.
-    NearClusterIp,
-    /// To the client itself, through a service's address.
-    Hairpin,
-    /// Between the networks of the two nodes: the floor.
-    Host,
+/// How far the ports of IPv6 lie behind those of IPv4.
+const IPV6: u16 = 32;
+
+/// Every family that a path may be of.
+pub const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+/// How a path is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The probe that sends.
+    pub client: Role,
+    /// The probe that answers; `None` for a machine outside the cluster.
+    pub server: Option<Role>,
+    /// Where it leads.
+    pub to: To,
+    /// Its number, for its port.
+    number: u16,
 }
 
 /// Where a path leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
     /// The server's own address.
-    Pod,
+    Server,
     /// The address of a service.
     Service(&'static str),
     /// The service's port on the node of a probe.
     NodePort(&'static str, Role),
+    /// The address that a load balancer has for a service.
+    LoadBalancer(&'static str),
 }
 
-/// A word that is no path.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{input}` is no path; there are {}", Path::ALL.map(Path::as_str).join(", "))]
-pub struct PathError {
-    input: String,
+impl To {
+    /// Returns the service that it leads through.
+    #[must_use]
+    pub const fn service(self) -> Option<&'static str> {
+        match self {
+            Self::Server => None,
+            Self::Service(name) | Self::NodePort(name, _) | Self::LoadBalancer(name) => Some(name),
+        }
+    }
 }
 
-impl Path {
-    /// Every path, the usual reference first.
-    pub const ALL: [Self; 8] = [
-        Self::PodIp,
-        Self::ClusterIp,
-        Self::NodePort,
-        Self::NodePortFar,
-        Self::NearPodIp,
-        Self::NearClusterIp,
-        Self::Hairpin,
-        Self::Host,
-    ];
-
-    /// Returns the path's name, which is its arm's.
+impl Way {
+    /// Returns how a path is made.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PodIp => "pod-ip",
-            Self::ClusterIp => "cluster-ip",
-            Self::NodePort => "node-port",
-            Self::NodePortFar => "node-port-far",
-            Self::NearPodIp => "near-pod-ip",
-            Self::NearClusterIp => "near-cluster-ip",
-            Self::Hairpin => "hairpin",
-            Self::Host => "host",
-        }
-    }
-
-    /// Says what it is in a few words.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::PodIp => "pod to pod on another node",
-            Self::ClusterIp => "pod to ClusterIP, pod on another node",
-            Self::NodePort => "pod to its own node's port, pod on another node",
-            Self::NodePortFar => "pod to another node's port, pod there",
-            Self::NearPodIp => "pod to pod on the same node",
-            Self::NearClusterIp => "pod to ClusterIP, pod on the same node",
-            Self::Hairpin => "pod to ClusterIP, itself",
-            Self::Host => "node to node",
-        }
-    }
-
-    /// Returns the probes at its ends: who sends, who answers.
-    #[must_use]
-    pub const fn ends(self) -> (Role, Role) {
-        match self {
-            Self::PodIp | Self::ClusterIp | Self::NodePort | Self::NodePortFar => {
-                (Role::Client, Role::Far)
-            }
-            Self::NearPodIp | Self::NearClusterIp => (Role::Client, Role::Near),
-            Self::Hairpin => (Role::Client, Role::Client),
-            Self::Host => (Role::HostClient, Role::HostFar),
-        }
-    }
-
-    /// Returns where it leads.
-    #[must_use]
-    pub const fn to(self) -> To {
-        match self {
-            Self::PodIp | Self::NearPodIp | Self::Host => To::Pod,
-            Self::ClusterIp => To::Service(network::FAR),
-            Self::NodePort => To::NodePort(network::FAR_NODE_PORT, Role::Client),
-            Self::NodePortFar => To::NodePort(network::FAR_NODE_PORT, Role::Far),
-            Self::NearClusterIp => To::Service(network::NEAR),
-            Self::Hairpin => To::Service(network::HAIRPIN),
+    pub const fn of(path: Path) -> Self {
+        let far = Some(Role::Far);
+        let (server, to, number) = match path {
+            Path::PodIp => (far, To::Server, 0),
+            Path::ClusterIp => (far, To::Service(network::FAR), 1),
+            Path::NodePort => (far, To::NodePort(network::FAR_NODE_PORT, Role::Client), 2),
+            Path::NodePortFar => (far, To::NodePort(network::FAR_NODE_PORT, Role::Far), 3),
+            Path::NearPodIp => (Some(Role::Near), To::Server, 4),
+            Path::NearClusterIp => (Some(Role::Near), To::Service(network::NEAR), 5),
+            Path::Hairpin => (Some(Role::Client), To::Service(network::HAIRPIN), 6),
+            Path::Host => (Some(Role::HostFar), To::Server, 7),
+            Path::LoadBalancer => (far, To::LoadBalancer(network::FAR_LOAD_BALANCER), 8),
+            // Agents in the nodes' own network listen on the port between.
+            Path::OtherZone => (Some(Role::Zone), To::Server, 10),
+            Path::External => (None, To::Server, 11),
+        };
+        let client = match path {
+            Path::Host => Role::HostClient,
+            _ => Role::Client,
+        };
+        Self {
+            client,
+            server,
+            to,
+            number,
         }
     }
 
     /// Returns the port that its responder listens on.
     #[must_use]
-    pub const fn port(self) -> u16 {
-        FIRST_PORT
-            + match self {
-                Self::PodIp => 0,
-                Self::ClusterIp => 1,
-                Self::NodePort => 2,
-                Self::NodePortFar => 3,
-                Self::NearPodIp => 4,
-                Self::NearClusterIp => 5,
-                Self::Hairpin => 6,
-                Self::Host => 7,
-            }
+    pub const fn port(self, family: Family) -> u16 {
+        let first = match family {
+            Family::Ipv4 => FIRST_PORT,
+            Family::Ipv6 => FIRST_PORT + IPV6,
+        };
+        first + self.number
+    }
+
+    /// Returns its ports, one of each family.
+    #[must_use]
+    pub fn ports(self) -> [u16; 2] {
+        FAMILIES.map(|family| self.port(family))
     }
 }
 
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Path {
-    type Err = PathError;
-
-    fn from_str(input: &str) -> Result<Self, PathError> {
-        let found = Self::ALL.into_iter().find(|path| path.as_str() == input);
-        found.ok_or_else(|| PathError {
-            input: input.to_owned(),
-        })
-    }
+/// Returns the ports of every path of which this holds, IPv4 first.
+pub(crate) fn ports(of: impl Fn(Way) -> bool) -> Vec<u16> {
+    let all = Path::ALL.iter().map(|&path| Way::of(path));
+    let ways: Vec<Way> = all.filter(|way| of(*way)).collect();
+    let of_family = |family| ways.iter().map(move |way| way.port(family));
+    FAMILIES.into_iter().flat_map(of_family).collect()
 }
 
 #[cfg(test)]
@@ -158,16 +115,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_has_a_name_and_a_port_of_its_own() {
-        let ports: BTreeSet<u16> = Path::ALL.map(Path::port).into();
-        assert_eq!(ports.len(), Path::ALL.len());
-        for path in Path::ALL {
-            assert_eq!(path.as_str().parse(), Ok(path));
+    fn every_path_has_ports_of_its_own_and_agents_have_others() {
+        let all = ports(|_| true);
+        let different: BTreeSet<u16> = all.iter().copied().collect();
+        assert_eq!(different.len(), 2 * Path::ALL.len());
+        for role in Role::ALL {
+            assert!(!different.contains(&role.agent_port()), "{role:?}");
         }
-        let told = "pod".parse::<Path>().unwrap_err().to_string();
-        assert!(
-            told.contains("`pod` is no path; there are pod-ip, cluster-ip"),
-            "{told}"
-        );
+    }
+
+    #[test]
+    fn every_translated_path_has_a_service() {
+        for &path in Path::ALL {
+            let through = Way::of(path).to.service().is_some();
+            assert_eq!(through, path.is_translated(), "{path}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Objects of a cluster as the API or `kubectl` gives them, sorted by what they are.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Service};
 use serde::de::DeserializeOwned;
@@ -7,6 +9,9 @@ use serde_json::Value;
 
 /// How deep lists may lie in lists: `kubectl` makes one list, tools that join dumps a second.
 const DEEPEST_LIST: usize = 4;
+
+/// The label that cloud providers set on nodes.
+pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// Most documents of a dump that are looked at.
 const MOST_OBJECTS: usize = 1_000_000;
@@ -125,6 +130,16 @@ impl Snapshot {
             _ => self.custom.push(object),
         }
         Ok(())
+    }
+
+    /// Returns the zone of each node that has one.
+    #[must_use]
+    pub fn zones(&self) -> BTreeMap<String, String> {
+        let zone = |node: &Node| {
+            let zone = node.metadata.labels.as_ref()?.get(ZONE)?;
+            Some((node.metadata.name.clone()?, zone.clone()))
+        };
+        self.nodes.iter().filter_map(zone).collect()
     }
 
     /// Returns a daemon set of one of these names, in any namespace.

@@ -30,6 +30,7 @@ static CODE: Code = Code {
         capabilities: &[BPF, PERFMON, NET_ADMIN],
         kernel: "CONFIG_DEBUG_INFO_BTF, version 6.3 or newer (6.4 for stamps in netfilter)",
     },
+    redirects: false,
 };
 
 /// Programs at tracepoints; those around parts of netfilter are named by [`around`].

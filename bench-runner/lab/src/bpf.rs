@@ -7,7 +7,9 @@
 //! - [`SocketLb`]: a service's address translated at the client's socket
 //! - `TcLb`: a service's address translated in each packet at the client's veth pair
 //! - [`ProgramRuns`]: what running a program costs
+//! - `attached`: what is attached where now, whoever attached it
 
+pub(crate) mod attached;
 mod entries;
 mod loader;
 mod privileges;
@@ -18,7 +20,6 @@ mod tc_lb;
 
 pub(crate) use self::loader::{Code, Loaded, Table, objects, resize};
 pub(crate) use self::privileges::{BPF, NET_ADMIN, Needs, PERFMON};
-pub use self::runs::ProgramRuns;
-pub(crate) use self::runs::count_runs;
+pub use self::runs::{ProgramRuns, Seat, count_runs};
 pub use self::socket_lb::{SocketLb, available};
 pub(crate) use self::tc_lb::{Pair, TcLb, available as tc_lb_available};

@@ -92,7 +92,8 @@ fn collect(mut reader: PipeReader) -> Receiver<Vec<u8>> {
 }
 
 /// Returns the last line that says something, fit to stand within a line.
-fn last_line(said: &[u8]) -> Option<String> {
+#[must_use]
+pub fn last_line(said: &[u8]) -> Option<String> {
     let said = String::from_utf8_lossy(said);
     let line = said.lines().rfind(|line| !line.trim().is_empty())?;
     let printable = line.trim().chars().filter(|c| !c.is_control());

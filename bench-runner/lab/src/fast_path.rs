@@ -18,6 +18,7 @@ static CODE: Code = Code {
         capabilities: &[BPF, NET_ADMIN],
         kernel: "CONFIG_NET_XGRESS and CONFIG_VETH, version 6.6 or newer",
     },
+    redirects: true,
 };
 
 /// The programs of one node at work.

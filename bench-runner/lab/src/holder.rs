@@ -34,6 +34,7 @@ use crate::error::{Doing as _, LabError};
 use crate::protocol::{Answer, Channel};
 use crate::userns;
 
+mod deployment;
 mod server;
 
 /// An empty directory that every process of the lab sees and nobody else.

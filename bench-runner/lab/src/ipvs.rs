@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
-use nix::sys::socket::SockProtocol;
 use tollgate_results::outcome::Protocol;
 
-use self::message::Family;
+use self::message::Writer;
 use crate::address::Side;
 use crate::base;
 use crate::error::{Doing as _, LabError};
-use crate::netlink::plain::Talk;
+use crate::netlink::generic::Generic;
+use crate::netlink::plain;
 use crate::rules::{self, Backend};
 use crate::services::{self, ServiceSet};
 
@@ -39,7 +39,7 @@ const AT_ONCE: usize = 64;
 /// # Errors
 /// One line that says that it has none, and how to mend it.
 pub(crate) fn available() -> Result<(), String> {
-    let found = Talk::open(SockProtocol::NetlinkGeneric).and_then(|talk| Family::find(&talk));
+    let found = Generic::open(message::NAME);
     found.map(drop).map_err(|errno| {
         format!(
             "this kernel has no IPVS ({}): it needs CONFIG_IP_VS; run `modprobe ip_vs ip_vs_rr` as root",
@@ -64,8 +64,8 @@ pub(crate) fn program(services: &ServiceSet, side: Side) -> Result<(), LabError>
     }
     let family = services.family();
     rules::load_iptables(Backend::Nft, family, &services::ipvs(family))?;
-    let talk = Talk::open(SockProtocol::NetlinkGeneric).doing(|| "talk to IPVS")?;
-    let ipvs = Family::find(&talk).doing(|| "find IPVS")?;
+    let generic = Generic::open(message::NAME).doing(|| "find IPVS")?;
+    let ipvs = Writer(generic.family());
     let mut requests: Vec<(Vec<u8>, String)> = Vec::new();
     for port in services.ports() {
         for asked in [
@@ -92,10 +92,8 @@ pub(crate) fn program(services: &ServiceSet, side: Side) -> Result<(), LabError>
             .iter()
             .flat_map(|(request, _)| request.iter().copied())
             .collect();
-        let answer = talk.ask(&bytes).doing(|| line.clone())?;
-        crate::netlink::plain::read(&answer)
-            .map(drop)
-            .doing(|| line)?;
+        let answer = generic.ask(&bytes).doing(|| line.clone())?;
+        plain::read(&answer).map(drop).doing(|| line)?;
     }
     Ok(())
 }
@@ -106,12 +104,12 @@ pub(crate) fn program(services: &ServiceSet, side: Side) -> Result<(), LabError>
 /// The service is not there, or the kernel has no IPVS.
 pub(crate) fn connections(services: &ServiceSet, side: Side) -> Result<u64, LabError> {
     let ask = || {
-        let talk = Talk::open(SockProtocol::NetlinkGeneric)?;
-        let ipvs = Family::find(&talk)?;
+        let generic = Generic::open(message::NAME)?;
+        let ipvs = Writer(generic.family());
         let mut all = 0_u64;
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             let port = services.under_test(protocol);
-            let answer = talk.ask(&ipvs.ask_server(port, port.asked_on(side)))?;
+            let answer = generic.ask(&ipvs.ask_server(port, port.asked_on(side)))?;
             all = all.saturating_add(message::connections(&answer)?);
         }
         Ok::<u64, Errno>(all)

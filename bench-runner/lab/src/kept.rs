@@ -1,5 +1,7 @@
 //! Labs that live on without their maker, found by name in the user's runtime directory.
 
+mod others;
+
 use std::env;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -16,6 +18,9 @@ use crate::clock;
 use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::lab::{Lab, LabOptions};
 use crate::protocol::DeployedArm;
+
+/// What is said where there is no lab.
+const NONE: &str = "no lab is up; start one with `tollgate lab up`";
 
 /// How long a lab may take to end.
 const END_LIMIT: Duration = Duration::from_secs(5);
@@ -49,10 +54,8 @@ pub fn up(
         // Its janitor may not have come so far as to remove it.
         let _ = fs::remove_file(&path);
     })?;
-    let facts: Result<Vec<_>, _> = arms
-        .iter()
-        .map(|(arm, datapath)| lab.deploy(arm, datapath, seed))
-        .collect();
+    let stood = lab.deploy_all(arms, seed)?.into_iter();
+    let facts: Result<Vec<_>, _> = stood.map(|arm| arm.map(|arm| arm.facts)).collect();
     let facts = facts?;
     lab.keep()?;
     Ok(facts)
@@ -91,16 +94,34 @@ pub fn list() -> Result<Vec<KeptLab>, LabError> {
 /// # Errors
 /// There is no lab of this name; the error lists those that there are.
 pub fn connect(name: &Name) -> Result<Lab, LabError> {
-    let stream = reach(&socket(&directory()?, name))?;
+    let directory = directory()?;
+    let stream = reach(&socket(&directory, name))?;
     stream.map(Lab::connected).ok_or_else(|| {
         let known = list().unwrap_or_default();
         let known: Vec<_> = known.iter().map(|lab| lab.name.as_str()).collect();
         let known = match known.as_slice() {
-            [] => "no lab is up; start one with `tollgate lab up`".to_owned(),
+            [] => NONE.to_owned(),
             _ => format!("these are up: {}", known.join(", ")),
         };
+        let known = with_hint(known, Some(name), &directory);
         LabError::said(format!("find the lab `{name}`"), known)
     })
+}
+
+/// Says that no lab of this user is up and how to start one, and whether others may have some.
+///
+/// # Errors
+/// The directory of this user's labs cannot be used.
+pub fn none_is_up() -> Result<String, LabError> {
+    Ok(with_hint(NONE.to_owned(), None, &directory()?))
+}
+
+/// Adds whose lab it may be that was looked for.
+fn with_hint(said: String, name: Option<&Name>, own: &Path) -> String {
+    match others::hint(name, own) {
+        Some(hint) => format!("{said}; {hint}"),
+        None => said,
+    }
 }
 
 /// Ends a kept lab, and returns when nothing of it is left.

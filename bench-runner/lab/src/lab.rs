@@ -19,13 +19,16 @@ use tollgate_results::arm::{Datapath, Name};
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::facts::ArmFacts;
 use tollgate_results::kernel::Kernel;
+use tollgate_results::lab_state::{ArmState, LabState};
 use tollgate_results::outcome::Flow;
 
 use crate::anatomy::{ClockEnd, ClockSpec};
 use crate::bpf::{self, ProgramRuns};
 use crate::capabilities::Found;
 use crate::error::{Doing as _, LabError, LabErrorKind};
-use crate::protocol::{Answer, ArmEndpoints, Channel, CommandLine, DeployedArm, Request, Role};
+use crate::protocol::{
+    Answer, ArmEndpoints, Channel, CommandLine, DeployedArm, NewArm, Request, Role,
+};
 
 /// How to start a lab.
 #[derive(Debug, Clone)]
@@ -108,13 +111,32 @@ impl Lab {
     /// # Errors
     /// The name is taken, the machine lacks something that the datapath needs, or the kernel refuses.
     pub fn deploy(&self, arm: &Name, datapath: &Datapath, seed: u64) -> Result<ArmFacts, LabError> {
+        let mut stood = self.deploy_all(&[(arm.clone(), datapath.clone())], seed)?;
+        match stood.pop() {
+            Some(stood) => stood.map(|arm| arm.facts),
+            None => Err(LabError::said(ASK, "it said nothing of the arm")),
+        }
+    }
+
+    /// Deploys arms side by side, and returns what became of each, in their order: one that cannot be deployed disturbs no
+    /// other. Services are programmed and lines calibrated in one arm at a time, since both are timed.
+    ///
+    /// # Errors
+    /// The holder has ended.
+    pub fn deploy_all(
+        &self,
+        arms: &[(Name, Datapath)],
+        seed: u64,
+    ) -> Result<Vec<Result<NewArm, LabError>>, LabError> {
         let request = Request::Deploy {
-            arm: arm.clone(),
-            datapath: datapath.clone(),
+            arms: arms.to_vec(),
             seed,
         };
-        let (_, facts): (DeployedArm, ArmFacts) = self.call(&request)?;
-        Ok(facts)
+        let stood: Vec<Result<NewArm, String>> = self.call(&request)?;
+        let stood = stood.into_iter();
+        Ok(stood
+            .map(|arm| arm.map_err(LabError::from_holder))
+            .collect())
     }
 
     /// Takes an arm down, with the agents in it.
@@ -122,7 +144,17 @@ impl Lab {
     /// # Errors
     /// The holder has ended.
     pub fn remove(&self, arm: &Name) -> Result<(), LabError> {
-        self.call(&Request::Remove { arm: arm.clone() })
+        self.remove_all(std::slice::from_ref(arm))
+    }
+
+    /// Takes arms down side by side, with the agents in them.
+    ///
+    /// # Errors
+    /// The holder has ended.
+    pub fn remove_all(&self, arms: &[Name]) -> Result<(), LabError> {
+        self.call(&Request::Remove {
+            arms: arms.to_vec(),
+        })
     }
 
     /// Lists the deployed arms.
@@ -187,6 +219,15 @@ impl Lab {
         self.call(&Request::Counters { arm: arm.clone() })
     }
 
+    /// Lists the arm's eBPF programs with how often each ran and for how long, as far as the kernel counted
+    /// ([`bpf::count_runs`]).
+    ///
+    /// # Errors
+    /// There is no such arm, or the kernel refuses.
+    pub fn programs(&self, arm: &Name) -> Result<Vec<ProgramRuns>, LabError> {
+        self.call(&Request::Programs { arm: arm.clone() })
+    }
+
     /// Counts how often the arm's eBPF programs run, and for how long, while `traffic` goes on.
     ///
     /// The kernel times every program of the machine meanwhile, which slows them down: nothing else should be measured.
@@ -198,14 +239,27 @@ impl Lab {
         arm: &Name,
         traffic: impl FnOnce() -> T,
     ) -> Result<(Vec<ProgramRuns>, T), LabError> {
-        let runs = || -> Result<Vec<ProgramRuns>, LabError> {
-            self.call(&Request::Programs { arm: arm.clone() })
-        };
-        let before = runs()?;
+        let before = self.programs(arm)?;
         let counting = bpf::count_runs()?;
         let value = traffic();
         drop(counting);
-        Ok((ProgramRuns::between(&before, runs()?), value))
+        Ok((ProgramRuns::between(&before, self.programs(arm)?), value))
+    }
+
+    /// Reads back what stands in the lab now; `name` is what the lab is called.
+    ///
+    /// # Errors
+    /// The lab ended meanwhile. What else cannot be read is said in its place.
+    pub fn state(&self, name: &Name) -> Result<LabState, LabError> {
+        let mut arms: Vec<ArmState> = Vec::new();
+        for arm in self.arms()? {
+            arms.push(self.call(&Request::State { arm: arm.name })?);
+        }
+        Ok(LabState {
+            name: name.clone(),
+            arms,
+            netfilter: bpf::attached::in_netfilter(),
+        })
     }
 
     /// Asks connection tracking on the client's node about a connection.
@@ -382,6 +436,9 @@ impl Lab {
     }
 }
 
+/// What sending a program a signal is called.
+const SIGNAL: &str = "signal a program in the lab";
+
 /// What waiting for a program is called.
 const WAIT: &str = "wait for a program in the lab";
 
@@ -413,9 +470,16 @@ impl Program {
     /// # Errors
     /// The lab has ended.
     pub fn signal(&self, signal: u8) -> Result<(), LabError> {
-        (&self.control)
-            .write_all(&[signal])
-            .doing(|| "signal a program in the lab")
+        send(&self.control, signal)
+    }
+
+    /// Returns what sends signals to the program while somebody waits for it.
+    ///
+    /// # Errors
+    /// This process may have no more descriptors.
+    pub fn signaller(&self) -> Result<Signaller, LabError> {
+        let control = self.control.try_clone().doing(|| SIGNAL)?;
+        Ok(Signaller { control })
     }
 
     /// Waits for the program's end.
@@ -449,6 +513,26 @@ impl Program {
         BufReader::new(&self.control).read_line(&mut line)?;
         Ok(line.trim().parse().ok().map(ExitStatus::from_raw))
     }
+}
+
+/// Sends signals to a program in an arm.
+#[derive(Debug)]
+pub struct Signaller {
+    control: UnixStream,
+}
+
+impl Signaller {
+    /// Sends a signal (its number) to the program and those that it started; one that has ended needs none.
+    ///
+    /// # Errors
+    /// The lab has ended.
+    pub fn signal(&self, signal: u8) -> Result<(), LabError> {
+        send(&self.control, signal)
+    }
+}
+
+fn send(mut control: &UnixStream, signal: u8) -> Result<(), LabError> {
+    control.write_all(&[signal]).doing(|| SIGNAL)
 }
 
 /// Leaves descriptors open in the program that `command` starts.

@@ -5,7 +5,7 @@
 //! started in them, and the counters that their datapaths keep are read as evidence.
 //!
 //! - [`Lab`], [`LabOptions`]: start a lab, deploy arms, use them
-//! - [`Ran`]: how a command that was run in an arm ended
+//! - [`Ran`]: how a command that was run in an arm ended; [`last_line`]: its last words
 //! - [`ClockSpec`], [`ClockEnd`]: the packet clock of an arm
 //! - [`kept`]: labs that live on under a name
 //! - [`Capabilities`]: what this machine can do, found by trying
@@ -52,7 +52,7 @@ mod wireguard;
 
 pub use anatomy::{ClockEnd, ClockSpec};
 pub use capabilities::Capabilities;
-pub use command::Ran;
+pub use command::{Ran, last_line};
 pub use error::{LabError, LabErrorKind};
-pub use lab::{Lab, LabOptions, Program};
-pub use protocol::{ArmEndpoints, DeployedArm, Role};
+pub use lab::{Lab, LabOptions, Program, Signaller};
+pub use protocol::{ArmEndpoints, DeployedArm, NewArm, Role};

@@ -1,7 +1,9 @@
 //! Devices, addresses, neighbours, routes and packet counters of one namespace, over rtnetlink.
 
+pub(crate) mod generic;
 pub(crate) mod plain;
 mod qdisc;
+pub(crate) mod shown;
 mod tunnel;
 
 use std::io;

@@ -34,6 +34,24 @@ pub(crate) fn switch_off(devices: &[String]) -> Result<Vec<String>, LabError> {
     Ok(notes)
 }
 
+/// Returns the segmentation and receive offloads of a device of the caller's namespace that are on, by the kernel's names.
+pub(crate) fn active(device: &str) -> io::Result<Vec<String>> {
+    let device = Device::open(device)?;
+    let names = device.feature_names()?;
+    let features = device.features(names.len())?;
+    let places = on(&names, &features).into_iter();
+    Ok(places.map(|index| names[index].clone()).collect())
+}
+
+/// Returns the places of the offloads that are on.
+fn on(names: &[String], features: &[Block]) -> Vec<usize> {
+    let is_on = |&index: &usize| {
+        let active = features.get(index / 32).map_or(0, |block| block.active);
+        active & (1 << (index % 32)) != 0 && is_offload(&names[index])
+    };
+    (0..names.len()).filter(is_on).collect()
+}
+
 /// Says whether a feature makes or takes packets larger than the MTU.
 fn is_offload(name: &str) -> bool {
     name.contains("segmentation")
@@ -72,16 +90,9 @@ impl Device {
     /// Returns the names of the offloads that are still on.
     fn switch_off(&self) -> io::Result<Vec<String>> {
         let names = self.feature_names()?;
-        let on = |features: &[Block]| -> Vec<usize> {
-            let is_on = |&index: &usize| {
-                let active = features.get(index / 32).map_or(0, |block| block.active);
-                active & (1 << (index % 32)) != 0 && is_offload(&names[index])
-            };
-            (0..names.len()).filter(is_on).collect()
-        };
         let features = self.features(names.len())?;
         let mut valid = vec![0; features.len()];
-        for index in on(&features) {
+        for index in on(&names, &features) {
             let block = &features[index / 32];
             let bit = 1 << (index % 32);
             if block.available & bit != 0 && block.never_changed & bit == 0 {
@@ -89,7 +100,7 @@ impl Device {
             }
         }
         self.clear_features(&valid)?;
-        let left = on(&self.features(names.len())?);
+        let left = on(&names, &self.features(names.len())?);
         Ok(left.into_iter().map(|index| names[index].clone()).collect())
     }
 

@@ -49,9 +49,9 @@ enum By {
     /// kube-proxy's rules for this service.
     Rules(ServiceSet),
     Programs {
-        entry: Mutex<Entry>,
+        entry: Box<Mutex<Entry>>,
         /// At the server's node; `None` where replies go back through the entry node.
-        direct: Option<Mutex<DirectReturn>>,
+        direct: Option<Box<Mutex<DirectReturn>>>,
     },
 }
 
@@ -78,10 +78,12 @@ impl OutsidePath {
                 };
                 let direct = outside == Outside::Dsr;
                 let entry = Entry::load(machines.entry, joints[0], &ends, direct)?;
-                let direct = direct
-                    .then(|| DirectReturn::load(machines.server_node, joints[1]).map(Mutex::new));
+                let direct = direct.then(|| {
+                    let loaded = DirectReturn::load(machines.server_node, joints[1]);
+                    loaded.map(|loaded| Box::new(Mutex::new(loaded)))
+                });
                 let by = By::Programs {
-                    entry: Mutex::new(entry),
+                    entry: Box::new(Mutex::new(entry)),
                     direct: direct.transpose()?,
                 };
                 // One service with one endpoint.

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tollgate_results::anatomy::Hook;
 use tollgate_results::arm::{Datapath, Name};
+use tollgate_results::facts::ArmFacts;
 use tollgate_results::kernel::Kernel;
 use tollgate_results::outcome::Flow;
 
@@ -81,17 +82,25 @@ pub struct DeployedArm {
     pub endpoints: ArmEndpoints,
 }
 
+/// An arm that was just deployed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewArm {
+    /// What stands.
+    pub deployed: DeployedArm,
+    /// What is known of it.
+    pub facts: ArmFacts,
+}
+
 /// What a lab asks of its holder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Answered with `ArmFacts`.
+    /// Answered, for each arm in turn, with [`NewArm`], or one line that says why there is none.
     Deploy {
-        arm: Name,
-        datapath: Datapath,
+        arms: Vec<(Name, Datapath)>,
         seed: u64,
     },
-    /// Answered with nothing, once the arm is gone.
-    Remove { arm: Name },
+    /// Answered with nothing, once the arms are gone.
+    Remove { arms: Vec<Name> },
     /// Answered with a list of [`DeployedArm`].
     Arms,
     /// Answered with nothing and, beside it, the near end of the agent's stream.
@@ -113,6 +122,8 @@ pub(crate) enum Request {
     Counters { arm: Name },
     /// Answered with a list of [`crate::bpf::ProgramRuns`].
     Programs { arm: Name },
+    /// Answered with [`tollgate_results::lab_state::ArmState`].
+    State { arm: Name },
     /// Answered with `Translation`.
     Translation { arm: Name, flow: Flow },
     /// Answered with [`crate::capabilities::Found`].

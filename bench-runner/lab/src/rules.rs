@@ -1,7 +1,9 @@
 //! Loading rules as kube-proxy does, with the system's own programs, and reading the counters of the service
 //! under test. All of it works on the network namespace of the calling thread.
 
+mod count;
 mod generation;
+mod legacy;
 mod program;
 
 use std::fmt;
@@ -13,7 +15,9 @@ use nix::sys::socket::{
 use tollgate_results::arm::{Family, Service};
 use tollgate_results::outcome::Protocol;
 
+pub(crate) use self::count::tables;
 pub(crate) use self::generation::generation;
+pub(crate) use self::legacy::legacy_bytes;
 use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::services::{self, ENDPOINT_CHAIN, ServiceSet};
 

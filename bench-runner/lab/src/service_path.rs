@@ -23,7 +23,10 @@ pub(crate) struct ServicePath {
     service: Service,
     services: ServiceSet,
     programs: Programs,
-    programmed: Programmed,
+    /// How long programming took on the client's node.
+    time_ns: u64,
+    /// Whether the client's packets pass by its node's netfilter.
+    past_the_node: bool,
 }
 
 /// eBPF programs that translate.
@@ -40,8 +43,8 @@ enum Programs {
 /// Where a service path is made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ground<'a> {
-    /// The two nodes, the client's first.
-    pub(crate) nodes: [&'a NetNs; 2],
+    /// The client's node.
+    pub(crate) node: &'a NetNs,
     /// The client's veth pair, where it has one.
     pub(crate) pair: Option<Pair<'a>>,
     /// The client's control group, where it has one.
@@ -58,8 +61,9 @@ pub(crate) struct Programmed {
 }
 
 impl ServicePath {
-    /// Programs the services as the datapath asks: rules or virtual servers on both nodes, as kube-proxy would, or eBPF
-    /// for the client. `servers` are the endpoints of the service under test. `None` where the arm has no services.
+    /// Programs the services where the client meets them, as the datapath asks: rules or virtual servers on its node, as
+    /// kube-proxy would, or eBPF. `servers` are the endpoints of the service under test. `None` where the arm has no
+    /// services.
     pub(crate) fn program(
         datapath: &Datapath,
         servers: &[SocketAddr],
@@ -79,21 +83,25 @@ impl ServicePath {
         let services = ServiceSet::new(&counts, family, servers, seed);
         let start = clock::now();
         let programs = load(datapath, &services, ground)?;
-        node(service, &services, ground.nodes[0], Side::A)?;
-        let time_ns = clock::since_ns(start);
-        node(service, &services, ground.nodes[1], Side::B)?;
-        let count = count(service, &services, address::node(Side::A, family));
+        node(service, &services, ground.node, Side::A)?;
         Ok(Some(Self {
             service,
             services,
             programs,
-            programmed: Programmed { time_ns, count },
+            time_ns: clock::since_ns(start),
+            past_the_node: datapath.pods == Pods::Ebpf,
         }))
     }
 
-    /// Returns what was programmed.
-    pub(crate) fn programmed(&self) -> Programmed {
-        self.programmed
+    /// Gives the other node the rules or virtual servers that every node of a cluster has, and returns what was
+    /// programmed.
+    pub(crate) fn complete(&self, other: &NetNs) -> Result<Programmed, LabError> {
+        node(self.service, &self.services, other, Side::B)?;
+        let own = address::node(Side::A, self.services.family());
+        Ok(Programmed {
+            time_ns: self.time_ns,
+            count: count(self.service, &self.services, own),
+        })
     }
 
     /// Returns the address by which the client asks for the service under test.
@@ -141,11 +149,13 @@ impl ServicePath {
         let Programs::Packets(lb) = &self.programs else {
             return Ok(tracked);
         };
-        // A node that knows the connection by the service's address has seen it before the programs did.
-        let unseen = matches!(
-            tracked,
-            Translation::AtTheSocket { .. } | Translation::Untracked
-        );
+        // A node that knows the connection by the service's address has seen it before the programs did. One whose
+        // netfilter the packets pass by has nothing to know.
+        let unseen = match tracked {
+            Translation::AtTheSocket { .. } => true,
+            Translation::Untracked => !self.past_the_node,
+            _ => false,
+        };
         let endpoint = lock(lb).endpoint(flow)?.filter(|_| unseen);
         Ok(endpoint.map_or(tracked, |endpoint| Translation::BeforeTheNode { endpoint }))
     }

@@ -70,8 +70,11 @@ impl Course {
 }
 
 /// Says whether another round would help: at most half as many as planned are added (statistics §2.9), and none to a
-/// campaign that is invalid anyway.
+/// campaign that is invalid anyway, or whose replicates are installs: one that lost a round still counts.
 fn replaceable(campaign: &Campaign, standing: &Standing, whole: u32) -> bool {
+    if campaign.run.plan.reconfigures() {
+        return false;
+    }
     let planned = campaign.run.plan.rounds.count;
     let lacks = count(standing.good.len()) < planned
         || !schedule::is_even(&campaign.run.plan, &campaign.slices, &standing.good);

@@ -50,6 +50,8 @@ pub(super) struct Stamp {
     pub(super) install: usize,
     pub(super) position: usize,
     pub(super) started_unix_ms: u64,
+    /// Time beyond warm-up and window.
+    pub(super) control_ns: Option<u64>,
 }
 
 impl Stamp {
@@ -74,6 +76,7 @@ impl Stamp {
             install: small(self.install),
             position: small(self.position),
             started_unix_ms: self.started_unix_ms,
+            control_ns: self.control_ns,
             result,
         };
         Slice { record, histograms }
@@ -209,6 +212,9 @@ async fn exchange<D: Deployment>(
     Ok((measured, histograms))
 }
 
+/// How to go on once somebody has changed the rules of an arm.
+const MEND: &str = "deploy the arm anew, and keep others away from its namespaces";
+
 /// Fails where somebody has changed the rules of a node since the arm's first slice: it is another arm then.
 fn unchanged(
     rules: &mut Option<Vec<RuleGeneration>>,
@@ -217,15 +223,25 @@ fn unchanged(
     let first = rules.get_or_insert_with(|| now.rule_generations.clone());
     for node in &now.rule_generations {
         let before = first.iter().find(|before| before.node == node.node);
-        if let Some(before) = before.filter(|before| before.generation != node.generation) {
-            anyhow::bail!(
-                "somebody changed the rules of node {} (generation {} of nf_tables, {} when the arm was first measured); \
-                 deploy the arm anew, and keep others away from its namespaces",
-                node.node,
-                node.generation,
-                before.generation
-            );
-        }
+        let Some(before) = before else {
+            continue;
+        };
+        anyhow::ensure!(
+            before.generation == node.generation,
+            "somebody changed the rules of node {} (generation {} of nf_tables, {} when the arm was first measured); \
+             {MEND}",
+            node.node,
+            node.generation,
+            before.generation
+        );
+        anyhow::ensure!(
+            before.legacy_bytes == node.legacy_bytes,
+            "somebody changed the rules of node {} (iptables-legacy has {} bytes of them, {} when the arm was first \
+             measured); {MEND}",
+            node.node,
+            node.legacy_bytes.unwrap_or(0),
+            before.legacy_bytes.unwrap_or(0)
+        );
     }
     Ok(())
 }
@@ -235,4 +251,37 @@ fn forget_kernel(counters: &mut Counters) {
     counters.cpus.clear();
     counters.context_switches = None;
     counters.pressure = None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(generation: u64, legacy_bytes: Option<u64>) -> DatapathCounters {
+        DatapathCounters {
+            rule_generations: vec![RuleGeneration {
+                node: "a".to_owned(),
+                generation,
+                legacy_bytes,
+            }],
+            ..DatapathCounters::default()
+        }
+    }
+
+    #[test]
+    fn rules_of_either_kind_that_change_are_told_and_others_pass() {
+        let mut first = None;
+        unchanged(&mut first, &rules(7, Some(800))).unwrap();
+        unchanged(&mut first, &rules(7, Some(800))).unwrap();
+        for (changed, told) in [
+            (rules(8, Some(800)), "generation 8 of nf_tables, 7 when"),
+            (rules(7, Some(640)), "has 640 bytes of them, 800 when"),
+            (rules(7, None), "has 0 bytes of them, 800 when"),
+        ] {
+            let error = unchanged(&mut first, &changed).unwrap_err().to_string();
+            assert!(error.contains(told) && !error.contains('\n'), "{error}");
+        }
+        // Between two hosts there are no nodes of ours.
+        unchanged(&mut first, &DatapathCounters::default()).unwrap();
+    }
 }

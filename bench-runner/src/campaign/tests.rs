@@ -26,6 +26,8 @@ use crate::exit::{self, Exit};
 use crate::target::{Deployment, End, Endpoints, Site};
 
 mod agent;
+mod blocks;
+mod falls;
 
 /// Two workloads on three arms.
 pub(crate) fn plan() -> Plan {
@@ -83,6 +85,7 @@ pub(crate) fn plan() -> Plan {
         ],
         workloads,
         skipped: Vec::new(),
+        claims: Vec::new(),
     }
 }
 
@@ -96,6 +99,8 @@ pub(crate) struct MemoryTarget {
     real: fn(&Datapath) -> Datapath,
     /// An arm whose rules somebody changes between two readings, and after which one.
     meddled: Option<(&'static str, u64)>,
+    /// How often the arms have fallen when a slice failed.
+    falls: u32,
 }
 
 impl MemoryTarget {
@@ -107,6 +112,7 @@ impl MemoryTarget {
             disturbed: |_| false,
             real: Datapath::clone,
             meddled: None,
+            falls: 0,
         }
     }
 }
@@ -161,6 +167,11 @@ impl Target for MemoryTarget {
     async fn clear(&mut self) -> anyhow::Result<()> {
         Ok(())
     }
+
+    async fn fallen(&mut self) -> Option<String> {
+        self.falls = self.falls.checked_sub(1)?;
+        Some("a probe is gone".to_owned())
+    }
 }
 
 impl Deployment for MemoryDeployment {
@@ -202,6 +213,7 @@ impl Deployment for MemoryDeployment {
             rule_generations: vec![RuleGeneration {
                 node: "a".to_owned(),
                 generation: 7 + u64::from(changed),
+                legacy_bytes: None,
             }],
             ..agent::path(&self.real, self.packets)
         })

@@ -100,7 +100,11 @@ fn cost(text: &str) -> Result<Nanoseconds, String> {
     between(text, Nanoseconds(0), Nanoseconds(10_000))
 }
 
-fn between(text: &str, least: Nanoseconds, most: Nanoseconds) -> Result<Nanoseconds, String> {
+pub(super) fn between(
+    text: &str,
+    least: Nanoseconds,
+    most: Nanoseconds,
+) -> Result<Nanoseconds, String> {
     let time: Nanoseconds = text
         .parse()
         .map_err(|error: tollgate_results::units::UnitError| error.to_string())?;

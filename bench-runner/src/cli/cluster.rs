@@ -6,6 +6,8 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use tollgate_results::units::{Share, UnitError};
 
+use super::mesh::MeshArgs;
+
 /// What to do with a cluster.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
@@ -21,6 +23,12 @@ pub enum ClusterCommand {
     /// Say whether a weighted split of requests is what its weights declare
     #[command(after_help = SPLIT_EXAMPLES)]
     Split(SplitArgs),
+    /// Write a folder as a tar archive to standard output: results out of a pod
+    #[command(after_help = RESULTS_EXAMPLE)]
+    Results(ResultsArgs),
+    /// Measure every pair of nodes: outliers, zones, what doesn't answer
+    #[command(after_help = super::mesh::EXAMPLES)]
+    Mesh(Box<MeshArgs>),
 }
 
 const INSPECT_EXAMPLES: &str = "\
@@ -50,6 +58,13 @@ Example:
   tollgate-probe http http://GATEWAY/ --connections new --duration 30s --json > new.json
   tollgate cluster split --weight stable=90 --weight canary=10 --from new.json";
 
+const RESULTS_EXAMPLE: &str = "\
+Runs in the pod of a runner that stays for a while after its campaign (`tollgate run --hold`).
+
+Example:
+  kubectl -n tollgate exec job/tollgate-runner -- \\
+    /tollgate cluster results > results.tar";
+
 /// Which cluster, and where in it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "With a cluster")]
@@ -72,6 +87,15 @@ pub struct ClusterArgs {
     /// Probes in the nodes' own network too: the floor. The namespace has to admit them
     #[arg(long)]
     pub host_network: bool,
+    /// A service of type `LoadBalancer` too, where the cluster has a controller for them; it may cost money
+    #[arg(long)]
+    pub load_balancer: bool,
+    /// A machine outside the cluster too: a joined one, whose address the pods can reach
+    #[arg(long, value_name = "HOST")]
+    pub external: Option<String>,
+    /// Class of the gateway, for scenarios with a `[split]` [default: the only one]
+    #[arg(long, value_name = "NAME", value_parser = class)]
+    pub gateway_class: Option<String>,
 }
 
 /// Two nodes by their names.
@@ -110,8 +134,17 @@ impl FromStr for NodePair {
     }
 }
 
+/// Checks the name of a class: letters, digits, `-` and `.`, as in DNS.
+fn class(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    if (1..=253).contains(&text.len()) && text.chars().all(good) {
+        return Ok(text.to_owned());
+    }
+    Err("a class has 1 to 253 lower-case letters, digits, `-` and `.`".to_owned())
+}
+
 /// Checks a namespace's name: it stands in paths of the API.
-fn namespace(text: &str) -> Result<String, String> {
+pub(super) fn namespace(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let ends = !text.starts_with('-') && !text.ends_with('-');
     if (1..=63).contains(&text.len()) && text.chars().all(good) && ends {
@@ -143,6 +176,14 @@ pub struct CheckArgs {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+/// `tollgate cluster results`.
+#[derive(Debug, Args)]
+pub struct ResultsArgs {
+    /// The folder
+    #[arg(value_name = "DIR", default_value = "/results")]
+    pub dir: PathBuf,
 }
 
 /// `tollgate cluster split`.

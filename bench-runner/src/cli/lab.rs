@@ -21,6 +21,13 @@ pub enum LabCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show what stands in a lab now: devices, addresses, routes, rules, programs
+    ///
+    /// All of it is read back from the kernel. What the lab made and is not there any more is named as missing.
+    #[command(
+        after_help = "Examples:\n  tollgate lab show demo\n  tollgate lab show --all --svg labs.svg"
+    )]
+    Show(LabShowArgs),
     /// Run a program in a lab; `client`, `server` and `service` resolve there
     #[command(
         after_help = "Examples:\n  tollgate lab exec demo server -- iperf3 -s -D\n  tollgate lab exec demo client -- iperf3 -c server"
@@ -60,6 +67,22 @@ pub enum LabCommand {
         /// The lab
         name: Name,
     },
+}
+
+/// `tollgate lab show`.
+#[derive(Debug, Args)]
+pub struct LabShowArgs {
+    /// The lab [default: the one that stands]
+    pub name: Option<Name>,
+    /// Show all labs
+    #[arg(long, conflicts_with = "name")]
+    pub all: bool,
+    /// Draw a picture into this file instead
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Print as JSON: a list of labs
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tollgate lab line-check`.

@@ -7,6 +7,7 @@ mod slice;
 use std::path::Path;
 
 use anyhow::Context as _;
+use tollgate_lab::bpf::count_runs;
 use tollgate_probes::facts;
 use tollgate_reports::anatomy::{Anatomy, Judged, analyse};
 use tollgate_reports::render;
@@ -92,6 +93,7 @@ fn record(args: &AnatomyArgs, plan: Plan, clock: SystemClock) -> AnatomyRecord {
     let mut netfilter = args.netfilter.clone();
     netfilter.sort_unstable();
     netfilter.dedup();
+    let programs = counts_programs(&plan);
     AnatomyRecord {
         schema: RECORD_SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -111,7 +113,26 @@ fn record(args: &AnatomyArgs, plan: Plan, clock: SystemClock) -> AnatomyRecord {
         warmup: args.warmup,
         event_cost: args.event_cost,
         packet_cost: args.packet_cost,
+        programs,
         slices: Vec::new(),
+    }
+}
+
+/// Says whether there are eBPF programs whose runs can be counted, and tells who can't why.
+fn counts_programs(plan: &Plan) -> bool {
+    let mut arms = plan.arms.iter();
+    if !arms.any(|arm| arm.datapath.has_programs()) {
+        return false;
+    }
+    match count_runs() {
+        Ok(_) => true,
+        Err(error) => {
+            output::note(&format!(
+                "What each eBPF program costs stays untold: {}",
+                error.chain()
+            ));
+            false
+        }
     }
 }
 

@@ -1,5 +1,10 @@
 //! `tollgate cluster`: what a cluster's network is, and whether a run can stand in it.
 
+mod gateway;
+mod mesh;
+mod nodes;
+mod paths;
+mod results;
 mod split;
 mod stand;
 
@@ -12,9 +17,14 @@ use anyhow::{Context as _, anyhow, bail};
 use tollgate_cluster::api::Cluster;
 use tollgate_cluster::inspect;
 use tollgate_cluster::snapshot::Snapshot;
+use tollgate_results::arm::Name;
 use tollgate_results::cluster::{Aspect, Basis, ClusterFacts, Finding};
+use tollgate_results::plan::Plan;
+use tollgate_results::run::{ClusterRun, GatewayRun};
+use tollgate_scenarios::Scenario;
 
-pub(super) use self::stand::{Stood, over, reach, reach_again};
+pub(super) use self::gateway::{StoodSplit, reach as reach_split};
+pub(super) use self::stand::{Stood, reach, reach_again};
 use super::hosts::runtime;
 use super::plan::table;
 use crate::cli::{ClusterArgs, ClusterCommand, InspectArgs};
@@ -24,6 +34,30 @@ use crate::output;
 /// Most bytes of a dump: a cluster of a thousand nodes has some 100 MiB of pods.
 const MOST_BYTES: u64 = 512 << 20;
 
+/// Puts the paths of a cluster in the place of a scenario's arms: those between its probes, or those to backends behind a
+/// gateway.
+pub(super) fn over(
+    scenario: Scenario,
+    args: &ClusterArgs,
+    reference: Option<&Name>,
+) -> anyhow::Result<(Scenario, ClusterArgs)> {
+    if scenario.split.is_empty() {
+        paths::over(scenario, args, reference)
+    } else {
+        let split = gateway::over(scenario, args, reference)?;
+        Ok((split, args.clone()))
+    }
+}
+
+/// Sets up again what a campaign that splits requests and goes on stood on.
+pub(super) fn reach_split_again(
+    run: &ClusterRun,
+    gateway: &GatewayRun,
+    plan: &Plan,
+) -> anyhow::Result<StoodSplit> {
+    gateway::reach_again(&stand::again(run), gateway, plan)
+}
+
 /// Does one of the cluster's commands.
 pub(super) fn cluster(command: &ClusterCommand) -> anyhow::Result<Exit> {
     match command {
@@ -31,6 +65,8 @@ pub(super) fn cluster(command: &ClusterCommand) -> anyhow::Result<Exit> {
         ClusterCommand::Check(args) => check(&args.cluster),
         ClusterCommand::Clean(args) => clean(args),
         ClusterCommand::Split(args) => split::split(args),
+        ClusterCommand::Results(args) => results::results(args),
+        ClusterCommand::Mesh(args) => mesh::mesh(args),
     }
 }
 
@@ -139,6 +175,9 @@ fn told(facts: &ClusterFacts) -> String {
         .any(|finding| finding.basis == Basis::Implied)
     {
         text.push_str("* follows from a default or from what else is there; no object says so\n");
+    }
+    for (node, seen) in &facts.nodes {
+        let _ = writeln!(text, "{}", nodes::line(node, seen));
     }
     for remark in &facts.remarks {
         let _ = writeln!(text, "note: {remark}");

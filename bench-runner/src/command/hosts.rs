@@ -144,7 +144,7 @@ pub(super) fn paths(args: &HostsArgs) -> anyhow::Result<Vec<HostPath>> {
     Ok(paths)
 }
 
-fn resolve(address: &str) -> anyhow::Result<IpAddr> {
+pub(super) fn resolve(address: &str) -> anyhow::Result<IpAddr> {
     let found = address.to_socket_addrs();
     let found = found
         .with_context(|| format!("failed to resolve `{address}`"))?

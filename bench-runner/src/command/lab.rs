@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,8 +13,13 @@ use tollgate_results::arm::{Access, Datapath, Name, Place, Pods, Service, Servic
 
 use super::plan::table;
 use crate::cli::{LabCommand, LabUpArgs};
+use crate::clock::{Clock as _, SystemClock};
 use crate::exit::{EnvironmentError, Exit};
 use crate::output;
+use crate::progress::tenths;
+
+mod exec;
+mod show;
 
 /// A kept lab puts the service under test last, so nothing in it is left to chance.
 const SEED: u64 = 0;
@@ -23,6 +29,7 @@ pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
     match command {
         LabCommand::Up(args) => up(&args),
         LabCommand::List { json } => list(json),
+        LabCommand::Show(args) => show::show(&args),
         LabCommand::Exec {
             name,
             place,
@@ -31,7 +38,8 @@ pub(super) fn lab(command: LabCommand) -> anyhow::Result<Exit> {
             let role: Role = place.parse().map_err(anyhow::Error::msg)?;
             let stdio = (io::stdin(), io::stdout(), io::stderr());
             let stdio = [stdio.0.as_fd(), stdio.1.as_fd(), stdio.2.as_fd()];
-            let status = kept::connect(&name)?.exec(&name, role, &program, stdio)?;
+            let lab = kept::connect(&name)?;
+            let status = exec::exec(&lab, &name, role, &program, stdio)?;
             Ok(Exit::Program(code(status)))
         }
         LabCommand::Programs {
@@ -56,7 +64,9 @@ fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
         holder: super::holder()?,
     };
     let arms = [(args.name.clone(), datapath.clone())];
+    let clock = SystemClock::start();
     kept::up(&args.name, &options, &arms, SEED)?;
+    let took = tenths(Duration::from_nanos(clock.now_ns()));
     let endpoints = kept::connect(&args.name)?.endpoints(&args.name)?;
     let service = match (args.service, args.outside) {
         (Service::None, None) => String::new(),
@@ -75,7 +85,7 @@ fn up(args: &LabUpArgs) -> anyhow::Result<Exit> {
         ),
     };
     output::note(&format!(
-        "Lab {name} stands: {datapath}.\n{service}Try: tollgate lab exec {name} client -- {client}\nEnd: tollgate lab down {name}",
+        "Lab {name} stands after {took}: {datapath}.\n{service}Try: tollgate lab exec {name} client -- {client}\nEnd: tollgate lab down {name}",
         name = args.name,
     ));
     Ok(Exit::Done)
@@ -167,7 +177,7 @@ fn programs(name: &Name, program: &[OsString], json: bool) -> anyhow::Result<Exi
     // The result alone goes to standard output.
     let stdio = (io::stdin(), io::stderr());
     let stdio = [stdio.0.as_fd(), stdio.1.as_fd(), stdio.1.as_fd()];
-    let run = || lab.exec(name, Role::Client, program, stdio);
+    let run = || exec::exec(&lab, name, Role::Client, program, stdio);
     let (costs, status) = lab.program_costs(name, run)?;
     let status = status?;
     if json {

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tollgate_lab::{Lab, LabOptions};
@@ -13,7 +14,7 @@ use tollgate_results::plan::Plan;
 use tollgate_results::run::{Campaign, ClusterRun, Hosts, RunRecord, TargetKind};
 use tollgate_store::{CampaignDir, Recording};
 
-use super::cluster::{self, Stood};
+use super::cluster::{self, Stood, StoodSplit};
 use super::hosts::{self, Reached};
 use super::{interrupt, report};
 use crate::campaign::Campaigner;
@@ -48,6 +49,8 @@ pub(super) enum Ground {
     Hosts(Box<Reached>),
     /// A cluster with probes in it.
     Cluster(Box<Stood>),
+    /// A cluster with a gateway and backends in it.
+    Split(Box<StoodSplit>),
 }
 
 /// What a record says of its ground.
@@ -76,6 +79,10 @@ impl Ground {
             Self::Cluster(stood) => Described {
                 cluster: Some(stood.cluster.clone()),
                 ..of(TargetKind::Cluster, stood.ends.client.facts.clone())
+            },
+            Self::Split(stood) => Described {
+                cluster: Some(stood.cluster.clone()),
+                ..of(TargetKind::Cluster, stood.client.facts.clone())
             },
         }
     }
@@ -140,8 +147,13 @@ impl Open {
         let ground = match (campaign.run.hosts, &campaign.run.cluster) {
             (Some(hosts), _) => Ground::Hosts(Box::new(hosts::reach_again(hosts, told)?)),
             (None, Some(run)) => {
-                let stood = cluster::reach_again(run, &campaign.run.plan)?;
-                Ground::Cluster(Box::new(stood))
+                let plan = &campaign.run.plan;
+                match &run.gateway {
+                    None => Ground::Cluster(Box::new(cluster::reach_again(run, plan)?)),
+                    Some(gateway) => {
+                        Ground::Split(Box::new(cluster::reach_split_again(run, gateway, plan)?))
+                    }
+                }
             }
             (None, None) => Ground::Lab(probe(told)?),
         };
@@ -168,13 +180,16 @@ impl Open {
     }
 }
 
-/// Returns what must be the same when a campaign goes on: of one machine, or of two.
+/// Returns what must be the same when a campaign goes on: of one machine, or of all.
 fn fingerprint(facts: &Facts, hosts: Option<&Hosts>, cluster: Option<&ClusterRun>) -> String {
-    let server = hosts.map(|hosts| &hosts.server_facts);
-    match server.or(cluster.map(|cluster| &cluster.server_facts)) {
-        None => facts.fingerprint(),
-        Some(server) => format!("{} and {}", facts.fingerprint(), server.fingerprint()),
-    }
+    let servers = hosts.map(|hosts| &hosts.server_facts);
+    let of_clusters = cluster.into_iter().flat_map(|cluster| {
+        let all = cluster.all();
+        all.flat_map(|one| one.client_facts.iter().chain([&one.server_facts]))
+    });
+    let machines = std::iter::once(facts).chain(servers).chain(of_clusters);
+    let each: Vec<String> = machines.map(Facts::fingerprint).collect();
+    each.join(" and ")
 }
 
 impl Meter {
@@ -218,11 +233,21 @@ impl Meter {
                             .context("failed to read the CPU affinity")?;
                         let seed = campaign.run.plan.seed;
                         let mut target = LabTarget::new(lab()?, probe.clone(), seed);
-                        self.campaigner(&mut target, recording, &placement)
+                        let ended = self
+                            .campaigner(&mut target, recording, &placement)
+                            .run(campaign)
+                            .await;
+                        self.take_down(target);
+                        ended
+                    }
+                    Ground::Cluster(stood) => {
+                        let placement = stood.placement();
+                        stood.target.reconnect()?;
+                        self.campaigner(&mut stood.target, recording, &placement)
                             .run(campaign)
                             .await
                     }
-                    Ground::Cluster(stood) => {
+                    Ground::Split(stood) => {
                         let placement = stood.placement();
                         stood.target.reconnect()?;
                         self.campaigner(&mut stood.target, recording, &placement)
@@ -245,6 +270,14 @@ impl Meter {
         // A deployment may still run in a blocking thread: the holder ends it with this process.
         runtime.shutdown_background();
         ended
+    }
+
+    /// Ends a lab with all its arms, and tells how long that took.
+    fn take_down(&mut self, target: LabTarget) {
+        let started_ns = self.clock.now_ns();
+        drop(target);
+        let took_ns = self.clock.now_ns().saturating_sub(started_ns);
+        self.progress.removed(Duration::from_nanos(took_ns));
     }
 
     fn campaigner<'a, T>(

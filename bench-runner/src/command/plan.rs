@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, Table};
 use tollgate_probes::facts;
 use tollgate_reports::calibration::{Calibration, Costs};
 use tollgate_reports::gate::Policy;
+use tollgate_reports::verdict::fewest_rounds;
 use tollgate_results::arm::Name;
 use tollgate_results::plan::Plan;
 use tollgate_results::workload::{Cpu, Workload};
@@ -29,7 +30,22 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<Exit> {
     let Some(name) = &args.scenario else {
         return shipped(args.json);
     };
-    let plan = source::plan(name, &args.choices, SystemClock::start())?;
+    let clock = SystemClock::start();
+    let scenario = Scenario::load(name)?;
+    let on_cluster = scenario
+        .arms
+        .iter()
+        .any(|arm| arm.datapath.cluster.is_some());
+    let plan = if on_cluster {
+        // What a cluster lacks is for the cluster to say, and so is on which CPUs pods run.
+        let mut plan = source::resolved(&scenario, &args.choices, clock, &|_| None)?;
+        for workload in &mut plan.workloads {
+            workload.cpu = Cpu::Free;
+        }
+        plan
+    } else {
+        source::plan(name, &args.choices, clock)?
+    };
     if args.json {
         let mut text = serde_json::to_vec_pretty(&plan)?;
         text.push(b'\n');
@@ -100,6 +116,20 @@ fn describe(plan: &Plan) -> String {
     for skipped in &plan.skipped {
         let _ = writeln!(text, "Skipped here: {}: {}", skipped.arm, skipped.reason);
     }
+    for claim in &plan.claims {
+        let pairs = claim.pairs.iter();
+        let pairs: Vec<String> = pairs
+            .map(|pair| format!("{} against {}", pair.arm, pair.baseline))
+            .collect();
+        let _ = writeln!(
+            text,
+            "Claim to test: “{}” ({}: {}): {}.",
+            claim.about,
+            claim.metric,
+            claim.change.words(),
+            pairs.join(", ")
+        );
+    }
     text
 }
 
@@ -113,6 +143,26 @@ fn noise(plan: &Plan, calibration: Option<&Calibration>) -> String {
             plan.rounds.count
         );
     }
+    for claim in &plan.claims {
+        let comparisons = plan.comparisons(claim);
+        let fewest = fewest_rounds(comparisons);
+        if usize::try_from(plan.rounds.count).is_ok_and(|count| count < fewest) {
+            let _ = writeln!(
+                text,
+                "Warning: the claim {} has {comparisons} comparisons, of which {} rounds can prove nothing together; take {fewest} or \
+                 more.",
+                claim.name, plan.rounds.count
+            );
+        }
+    }
+    if plan.reconfigures() && plan.rounds.installs < FEWEST_ROUNDS {
+        let _ = writeln!(
+            text,
+            "Warning: a command switches the cluster between the arms, so that each install counts once, and {} of them \
+             have no interval; take {FEWEST_ROUNDS} installs or more (--rounds 30).",
+            plan.rounds.installs
+        );
+    }
     let spins =
         |workload: &&Workload| workload.cpu == Cpu::Shared && workload.load.open().is_some();
     for workload in plan.workloads.iter().filter(spins) {
@@ -122,6 +172,10 @@ fn noise(plan: &Plan, calibration: Option<&Calibration>) -> String {
              that it delays what it measures; take cpu = \"split\".",
             workload.name
         );
+    }
+    if plan.arms.iter().any(|arm| arm.datapath.cluster.is_some()) {
+        // Calibrations are of this machine.
+        return text;
     }
     let Some(calibration) = calibration.filter(|known| !known.cells.is_empty()) else {
         let _ = writeln!(

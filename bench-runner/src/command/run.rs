@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use tollgate_results::plan::Plan;
+use tollgate_results::units::Nanoseconds;
 use tollgate_scenarios::{Scenario, estimate};
 
 use super::measure::{self, Ground, Measured, Meter, Open};
-use super::{cluster, hosts, report, source};
+use super::{cluster, hosts, interrupt, report, source};
 use crate::campaign::comparable;
 use crate::cli::{RunArgs, TargetName};
 use crate::clock::SystemClock;
@@ -17,6 +18,32 @@ use crate::progress::{self, minutes};
 
 /// Runs a new campaign, or goes on with one.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    let ended = campaign(args);
+    let interrupted = matches!(ended, Ok(Exit::Interrupted));
+    if let Some(time) = args.hold.filter(|_| !interrupted) {
+        if let Err(error) = &ended {
+            output::error(error);
+        }
+        hold(time)?;
+    }
+    ended
+}
+
+/// Stays, so that results can be copied out of the pod in which this runs. An interrupt ends it.
+fn hold(time: Nanoseconds) -> anyhow::Result<()> {
+    output::note(&format!(
+        "Staying for {}, so that the results can be copied out; Ctrl-C or SIGTERM ends it.",
+        time.words()
+    ));
+    hosts::runtime()?.block_on(async {
+        tokio::select! {
+            interrupted = interrupt::interrupted() => interrupted,
+            () = tokio::time::sleep(time.duration()) => Ok(()),
+        }
+    })
+}
+
+fn campaign(args: &RunArgs) -> anyhow::Result<Exit> {
     let clock = SystemClock::start();
     let open = match &args.resume {
         Some(dir) => Open::resume(dir, args.probe.as_deref())?,
@@ -58,19 +85,25 @@ fn start(args: &RunArgs, clock: SystemClock) -> anyhow::Result<Open> {
             (source::plan(name, &args.choices, clock)?, ground)
         }
         TargetName::Hosts => {
-            let (scenario, paths) = hosts::over(Scenario::load(name)?, &args.hosts)?;
+            let (scenario, paths) = hosts::over(source::scenario(name)?, &args.hosts)?;
             let plan = source::resolved(&scenario, &args.choices, clock, &|_| None)?;
             let reached = hosts::reach(&args.hosts, paths, probe)?;
             (plan, Ground::Hosts(Box::new(reached)))
         }
         TargetName::Cluster => {
             let reference = args.hosts.reference.as_ref();
-            let scenario = cluster::over(Scenario::load(name)?, &args.cluster, reference)?;
+            let loaded = Scenario::load(name)?;
+            let weights = loaded.split.clone();
+            let (scenario, found) = cluster::over(loaded, &args.cluster, reference)?;
             let plan = source::resolved(&scenario, &args.choices, clock, &|_| None)?;
             // What can't be compared is told before anything is made.
             comparable(&plan)?;
-            let stood = cluster::reach(&args.cluster, &plan)?;
-            (plan, Ground::Cluster(Box::new(stood)))
+            let ground = if weights.is_empty() {
+                Ground::Cluster(Box::new(cluster::reach(&found, &plan)?))
+            } else {
+                Ground::Split(Box::new(cluster::reach_split(&found, weights, &plan)?))
+            };
+            (plan, ground)
         }
     };
     comparable(&plan)?;

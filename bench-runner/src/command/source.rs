@@ -18,9 +18,12 @@ use crate::placement::Placement;
 ///
 /// When the scenario has faults, or a choice fits neither it nor this machine: all faults, one line each.
 pub(super) fn plan(name: &str, choices: &Choices, clock: SystemClock) -> anyhow::Result<Plan> {
-    let scenario = Scenario::load(name)?;
+    let scenario = scenario(name)?;
     let capabilities = Capabilities::detect(&super::holder()?);
-    let missing = |datapath: &Datapath| capabilities.missing(datapath);
+    let missing = |datapath: &Datapath| match &datapath.cluster {
+        Some(_) => Some("it is a path through a cluster; run it with --target cluster".to_owned()),
+        None => capabilities.missing(datapath),
+    };
     let plan = resolved(&scenario, choices, clock, &missing)?;
     let placement = Placement::of_this_process().context("failed to read the CPU affinity")?;
     let fault = |workload: &Workload| {
@@ -32,6 +35,22 @@ pub(super) fn plan(name: &str, choices: &Choices, clock: SystemClock) -> anyhow:
         bail!("{}", faults.join("\n"));
     }
     Ok(plan)
+}
+
+/// Reads a scenario for a lab or for two hosts, by its name or file.
+///
+/// # Errors
+///
+/// When it has faults, or is for a cluster alone.
+pub(super) fn scenario(name: &str) -> anyhow::Result<Scenario> {
+    let scenario = Scenario::load(name)?;
+    ensure!(
+        scenario.split.is_empty(),
+        "`{}` splits requests over backends behind a gateway, which only a cluster has: \
+         tollgate run {name} --target cluster",
+        scenario.name
+    );
+    Ok(scenario)
 }
 
 /// Lays the command line over a scenario.
@@ -77,6 +96,6 @@ fn rounds_in(plan: &Plan, time: Nanoseconds) -> anyhow::Result<u32> {
 }
 
 /// Draws a seed short enough to type again.
-fn drawn_seed(clock: SystemClock) -> u64 {
+pub(super) fn drawn_seed(clock: SystemClock) -> u64 {
     (clock.unix_ms() ^ u64::from(std::process::id()) << 20) % 1_000_000_000
 }

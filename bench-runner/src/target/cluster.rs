@@ -1,51 +1,69 @@
-//! A Kubernetes cluster as a target: probes in pods, and the paths between them as arms.
+//! Kubernetes as a target: probes in pods, and the paths between them as arms.
 //!
+//! - `member`: one cluster, its probes and addresses
 //! - `agent`: a probe's agent, reached through the API server
+//! - `mesh`: one probe on each node, which meet in pairs
 //!
 //! The objects of a run are made before the first arm is deployed, and removed with the target; where the runner is
 //! killed, the pods end at their deadline and `tollgate cluster clean` removes the rest. What a deployment does with
-//! two agents is the same as between two hosts.
+//! two agents is the same as between two hosts. Arms may be of several clusters, and may have a command that switches
+//! theirs to another configuration: then its probes are made anew behind it.
 
 mod agent;
+mod member;
+pub mod mesh;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use anyhow::{Context as _, anyhow};
-use tollgate_cluster::api::{Cluster, Made, Placed};
+use anyhow::Context as _;
+use tollgate_cluster::api::Cluster;
+use tollgate_cluster::objects::Settings;
 use tollgate_cluster::objects::pods::Role;
-use tollgate_cluster::objects::{Settings, policy};
-use tollgate_cluster::paths::{Path, To};
+use tollgate_cluster::paths::Way;
 use tollgate_results::agent::HostFacts;
 use tollgate_results::arm::{Arm, Name};
-use tollgate_results::door::Secret;
+use tollgate_results::cluster::ClusterFacts;
+use tollgate_results::door::Invitation;
 
 pub use self::agent::PodAgent;
-use super::Target;
+pub(crate) use self::member::COME_UP;
+use self::member::Member;
 use super::hosts::{Between, Host, HostsDeployment, ask, drawn};
+use super::{Target, change, runner};
 
-/// How long probes may take to come up: an image of 10 MB over a slow line, on nodes that are busy.
-const COME_UP: Duration = Duration::from_secs(180);
-
-/// A cluster with the probes of one run.
+/// The clusters of a campaign, with the probes of one run in each.
 #[derive(Debug)]
 pub struct ClusterTarget {
-    cluster: Cluster,
-    settings: Settings,
-    stand: Option<Stand>,
+    /// By the contexts that arms name; `None` is the campaign's own.
+    members: BTreeMap<Option<String>, Member>,
+    outside: Option<Host>,
     /// Whether an arm was deployed on what stands.
     used: bool,
     /// Tells the agents which connections belong together.
     runner: [u8; 16],
 }
 
-/// Probes that run.
-#[derive(Debug)]
-struct Stand {
-    made: Made,
-    placed: BTreeMap<String, Placed>,
-    token: Secret,
+/// A joined machine that answers from outside the clusters.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    /// The way to its agent.
+    pub invitation: Box<Invitation>,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// What was found when the probes of a cluster were met.
+#[derive(Debug, Clone)]
+pub struct Met {
+    /// What the two ends of the usual path are.
+    pub ends: Ends,
+    /// The node of each probe, by the pods' names.
+    pub placed: BTreeMap<String, String>,
+    /// What the cluster's network is.
+    pub network: ClusterFacts,
+    /// What of that may not be read, one line each.
+    pub refused: Vec<String>,
 }
 
 /// What the two ends of the usual path are.
@@ -63,11 +81,18 @@ impl ClusterTarget {
     /// # Errors
     ///
     /// When the system has no randomness.
-    pub fn new(cluster: Cluster, settings: Settings) -> anyhow::Result<Self> {
+    pub fn new(
+        clusters: BTreeMap<Option<String>, (Cluster, Settings)>,
+        outside: Option<Outside>,
+    ) -> anyhow::Result<Self> {
+        let address = outside.as_ref().map(|outside| outside.address);
+        let members = clusters.into_iter().map(|(context, (cluster, settings))| {
+            let member = Member::new(cluster, settings, address);
+            (context, member)
+        });
         Ok(Self {
-            cluster,
-            settings,
-            stand: None,
+            members: members.collect(),
+            outside: outside.map(|outside| Host::Joined(outside.invitation)),
             used: false,
             runner: drawn()?,
         })
@@ -77,206 +102,122 @@ impl ClusterTarget {
     ///
     /// # Errors
     ///
-    /// When the way to the cluster can't be used any more.
+    /// When the way to a cluster can't be used any more.
     pub fn reconnect(&mut self) -> anyhow::Result<()> {
-        self.cluster = self.cluster.again()?;
-        Ok(())
+        self.members.values_mut().try_for_each(Member::reconnect)
     }
 
-    /// Makes the run's objects where they don't stand, waits for the probes, and asks both ends what they are.
+    /// Makes the run's objects in every cluster, waits for the probes, and asks both ends of the usual path what they are.
     ///
     /// # Errors
     ///
-    /// When the cluster refuses, or a probe doesn't come up: with the reason. What was made is removed.
-    pub async fn meet(&mut self) -> anyhow::Result<Ends> {
-        self.stand_up().await?;
-        let mut facts = Vec::new();
-        for role in [Role::Client, Role::Far] {
-            let asked = ask(&self.host(role)?, self.runner).await;
-            facts.push(asked.with_context(|| role.pod())?);
+    /// When a cluster refuses, or a probe doesn't come up: with the reason.
+    pub async fn meet(&mut self) -> anyhow::Result<BTreeMap<Option<String>, Met>> {
+        let mut met = BTreeMap::new();
+        for (context, member) in &mut self.members {
+            let of_member = meet(member, self.runner).await;
+            let of_member = match context {
+                Some(context) => of_member.with_context(|| format!("context {context}"))?,
+                None => of_member?,
+            };
+            met.insert(context.clone(), of_member);
         }
-        let ends = <[HostFacts; 2]>::try_from(facts).ok();
-        let [client, server] = ends.context("both ends were asked")?;
-        Ok(Ends { client, server })
+        Ok(met)
     }
 
-    /// Returns the node of each probe.
+    /// Says what the paths of arms are, with their addresses; without those that have none.
     #[must_use]
-    pub fn nodes(&self) -> BTreeMap<String, String> {
-        let placed = self.stand.iter().flat_map(|stand| &stand.placed);
-        placed
-            .map(|(pod, placed)| (pod.clone(), placed.node.clone()))
-            .collect()
+    pub fn paths<'a>(&self, arms: impl Iterator<Item = &'a Arm>) -> BTreeMap<Name, String> {
+        let path = |arm: &Arm| {
+            let path = arm.datapath.cluster.as_ref()?;
+            let member = self.members.get(&path.context)?;
+            let target = member.target(path.path, arm.datapath.family).ok()?;
+            Some((arm.name.clone(), format!("{}: {target}", path.path.words())))
+        };
+        arms.filter_map(path).collect()
     }
 
-    /// Says what each arm's path is, with its addresses.
+    /// Removes the run's objects from every cluster. Returns when its pods are gone.
     ///
     /// # Errors
     ///
-    /// When a path has no address, or an arm is no path.
-    pub fn paths<'a>(
-        &self,
-        arms: impl Iterator<Item = &'a Name>,
-    ) -> anyhow::Result<BTreeMap<Name, String>> {
-        let mut paths = BTreeMap::new();
-        for arm in arms {
-            let path: Path = arm.as_str().parse()?;
-            paths.insert(
-                arm.clone(),
-                format!("{}: {}", path.words(), self.target(path)?),
-            );
-        }
-        Ok(paths)
-    }
-
-    /// Removes the run's objects. Returns when its pods are gone.
-    ///
-    /// # Errors
-    ///
-    /// When the cluster refuses, or can't be reached.
+    /// When a cluster refuses, or can't be reached; the others are cleaned all the same.
     pub async fn remove(&mut self) -> anyhow::Result<()> {
-        self.stand = None;
-        let cleaned = self.cluster.clean().await?;
-        if cleaned.left > 0 {
-            return Err(anyhow!(
-                "{} pods of the run are still going; look with `kubectl -n {} get pods`",
-                cleaned.left,
-                self.cluster.namespace()
-            ));
+        let mut failed = None;
+        for member in self.members.values_mut() {
+            failed = failed.or(member.remove().await.err());
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
+}
 
-    async fn stand_up(&mut self) -> anyhow::Result<()> {
-        if self.stand.is_some() {
-            return Ok(());
-        }
-        let token = Secret::new(drawn()?);
-        match self.make(&token).await {
-            Ok((made, placed)) => {
-                self.stand = Some(Stand {
-                    made,
-                    placed,
-                    token,
-                });
-                Ok(())
-            }
-            Err(error) => match self.remove().await {
-                Ok(()) => Err(error),
-                Err(left) => Err(error.context(format!("its objects are left behind: {left:#}"))),
-            },
-        }
-    }
-
-    async fn make(&self, token: &Secret) -> anyhow::Result<(Made, BTreeMap<String, Placed>)> {
-        let made = self
-            .cluster
-            .make(self.settings.clone(), &token.reveal())
-            .await?;
-        let run = self
-            .settings
-            .run
-            .as_ref()
-            .context("the settings name the run")?;
-        let roles = Role::ALL.into_iter();
-        let roles = roles.filter(|role| self.settings.host_network || !role.is_host());
-        let pods: Vec<String> = roles.map(Role::pod).collect();
-        let placed = self.cluster.ready(&run.name, &pods, COME_UP).await?;
-        // Through a node port packets come from a node's address: only now it is known which nodes these are.
-        let nodes: BTreeSet<IpAddr> = placed
-            .values()
-            .filter_map(|placed| placed.node_address)
-            .collect();
-        let admitting = Settings {
-            node_addresses: nodes.iter().map(IpAddr::to_string).collect(),
-            ..made.settings.clone()
-        };
-        self.cluster.apply(&policy(&admitting)).await?;
-        Ok((made, placed))
-    }
-
-    fn stand(&self) -> anyhow::Result<&Stand> {
-        self.stand.as_ref().context("the probes don't stand")
-    }
-
-    fn placed(&self, role: Role) -> anyhow::Result<&Placed> {
-        let placed = self.stand()?.placed.get(&role.pod());
-        placed.with_context(|| format!("there is no pod {}", role.pod()))
-    }
-
-    /// Returns a probe as a host.
-    fn host(&self, role: Role) -> anyhow::Result<Host> {
-        Ok(Host::Pod(Box::new(PodAgent::new(
-            self.cluster.clone(),
-            role,
-            self.stand()?.token.clone(),
-        ))))
-    }
-
-    /// Returns where a path's client connects to.
-    fn target(&self, path: Path) -> anyhow::Result<SocketAddr> {
-        let (_, server) = path.ends();
-        let first = |addresses: &[IpAddr], what: &str| {
-            let first = addresses.first().copied();
-            first.with_context(|| format!("{what} has no address"))
-        };
-        Ok(match path.to() {
-            To::Pod => SocketAddr::new(
-                first(&self.placed(server)?.addresses, "the pod")?,
-                path.port(),
-            ),
-            To::Service(name) => {
-                let addresses = self.stand()?.made.service_addresses(name);
-                SocketAddr::new(first(&addresses, "the service")?, path.port())
-            }
-            To::NodePort(name, on) => {
-                let node = self.placed(on)?.node_address;
-                let port = self.stand()?.made.node_port(name, path.port());
-                SocketAddr::new(
-                    node.context("the node has no address")?,
-                    port.context("the service has no node port")?,
-                )
-            }
-        })
-    }
+async fn meet(member: &mut Member, runner: [u8; 16]) -> anyhow::Result<Met> {
+    member.stand_up().await?;
+    let asked = async |role: Role| {
+        let asked = ask(&member.host(role)?, runner).await;
+        asked.with_context(|| role.pod())
+    };
+    let ends = Ends {
+        client: asked(Role::Client).await?,
+        server: asked(Role::Far).await?,
+    };
+    let (network, refused) = member.network();
+    Ok(Met {
+        ends,
+        placed: member.nodes(),
+        network,
+        refused,
+    })
 }
 
 impl Target for ClusterTarget {
     type Deployment = HostsDeployment;
 
     async fn deploy(&mut self, arm: &Arm) -> anyhow::Result<HostsDeployment> {
-        self.stand_up().await?;
+        let path = arm.datapath.cluster.as_ref();
+        let path = path.context("the arm is no path through a cluster")?;
+        let way = Way::of(path.path);
+        let member = self.members.get_mut(&path.context);
+        let member = member.context("the campaign has no cluster of this arm's context")?;
         self.used = true;
-        let path: Path = arm.name.as_str().parse()?;
-        let (client, server) = path.ends();
-        let (near, far) = (self.host(client)?, self.host(server)?);
-        let boots = [
-            ask(&near, self.runner)
-                .await
-                .with_context(|| client.pod())?
-                .boot_id,
-            ask(&far, self.runner)
-                .await
-                .with_context(|| server.pod())?
-                .boot_id,
-        ];
+        if !arm.change.apply.is_empty() {
+            // Pods may not outlive the configuration that connected them.
+            member.clear().await?;
+        }
+        let applied = change::apply(&arm.change, runner::run).await?;
+        member.stand_up().await?;
+        let target = member.target(path.path, arm.datapath.family)?;
+        let near = member.host(way.client)?;
+        let (far, far_name) = if let Some(role) = way.server {
+            (member.host(role)?, role.pod())
+        } else {
+            let outside = self.outside.clone();
+            let outside = outside.context("no machine outside the cluster was named")?;
+            (outside, "the machine outside".to_owned())
+        };
+        let asked = ask(&near, self.runner).await;
+        let near_boot = asked.with_context(|| way.client.pod())?.boot_id;
+        let asked = ask(&far, self.runner).await;
+        let far_boot = asked.with_context(|| far_name)?.boot_id;
         let between = Between {
             client: near,
             server: far,
             runner: self.runner,
-            target: self.target(path)?,
-            port: path.port(),
-            shares_kernel: boots[0].is_some() && boots[0] == boots[1],
+            target,
+            port: way.port(arm.datapath.family),
+            shares_kernel: near_boot.is_some() && near_boot == far_boot,
         };
         let mut deployment = between.deploy().await?;
-        let node = |role| self.placed(role).map_or("", |placed| placed.node.as_str());
         let ends = format!(
             "{}; client on {}, server on {}",
-            path.words(),
-            node(client),
-            node(server)
+            path.path.words(),
+            member.place(Some(way.client)),
+            member.place(way.server)
         );
-        deployment.site.facts.notes.insert(0, ends);
+        let facts = &mut deployment.site.facts;
+        facts.notes.insert(0, ends);
+        facts.applied = applied;
+        facts.network = Some(member.network().0);
         Ok(deployment)
     }
 
@@ -286,6 +227,21 @@ impl Target for ClusterTarget {
             return Ok(());
         }
         self.used = false;
-        self.remove().await
+        for member in self.members.values_mut() {
+            member.clear().await?;
+        }
+        Ok(())
+    }
+
+    async fn fallen(&mut self) -> Option<String> {
+        for (context, member) in &self.members {
+            if let Some(why) = member.fallen().await {
+                return Some(match context {
+                    Some(context) => format!("context {context}: {why}"),
+                    None => why,
+                });
+            }
+        }
+        None
     }
 }

@@ -360,7 +360,7 @@ pub(super) async fn ask(host: &Host, runner: [u8; 16]) -> anyhow::Result<HostFac
 }
 
 /// Draws bytes that nobody can guess.
-pub(super) fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
+pub(crate) fn drawn<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(std::io::Error::from)

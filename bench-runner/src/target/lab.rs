@@ -1,20 +1,23 @@
 //! The lab as a target: namespaces of this machine.
 
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tokio::net::UnixStream;
-use tollgate_lab::{Lab, Role};
+use tollgate_lab::{DeployedArm, Lab, NewArm, Role};
 use tollgate_results::arm::{Arm, Name};
+use tollgate_results::change::Command;
 use tollgate_results::evidence::{DatapathCounters, Translation};
 use tollgate_results::outcome::Flow;
 
-use super::{Deployment, End, Endpoints, Site, Target};
+use super::{Deployment, End, Endpoints, Site, Target, change};
 
-mod change;
 mod clock;
+mod commands;
 mod mtu;
+mod programs;
 
 /// A lab whose holder lives as long as this value.
 #[derive(Debug)]
@@ -49,17 +52,61 @@ impl Target for LabTarget {
     type Deployment = LabDeployment;
 
     async fn deploy(&mut self, arm: &Arm) -> anyhow::Result<LabDeployment> {
-        let (name, datapath, seed) = (arm.name.clone(), arm.datapath.clone(), self.seed);
-        let (mut facts, endpoints) = blocking(&self.lab, move |lab| {
-            let facts = lab.deploy(&name, &datapath, seed)?;
-            let endpoints = lab.endpoints(&name)?;
-            Ok((facts, endpoints))
-        })
-        .await?;
-        match change::apply(&self.lab, &arm.name, &arm.change).await {
+        let mut stood = self.deploy_all(slice::from_ref(arm), &mut |_| ()).await;
+        stood.pop().context("the lab said nothing of the arm")?
+    }
+
+    async fn deploy_all(
+        &mut self,
+        arms: &[Arm],
+        told: &mut dyn FnMut(usize),
+    ) -> Vec<anyhow::Result<LabDeployment>> {
+        (0..arms.len()).for_each(told);
+        let wanted = arms.iter();
+        let wanted: Vec<_> = wanted
+            .map(|arm| (arm.name.clone(), arm.datapath.clone()))
+            .collect();
+        let seed = self.seed;
+        let stood = blocking(&self.lab, move |lab| lab.deploy_all(&wanted, seed)).await;
+        let stood = match stood {
+            Ok(stood) => stood,
+            Err(error) => {
+                let why = format!("{error:#}");
+                return arms.iter().map(|_| Err(anyhow!(why.clone()))).collect();
+            }
+        };
+        let mut all = Vec::with_capacity(arms.len());
+        // A user's own commands have the machine to themselves, as has each search for a path's MTU.
+        for (arm, stood) in arms.iter().zip(stood) {
+            all.push(match stood {
+                Ok(new) => self.complete(arm, new).await,
+                Err(error) => Err(error.into()),
+            });
+        }
+        all
+    }
+
+    async fn clear(&mut self) -> anyhow::Result<()> {
+        let arms = blocking(&self.lab, Lab::arms).await?;
+        self.remove(arms.into_iter().map(|arm| arm.name).collect())
+            .await
+    }
+}
+
+impl LabTarget {
+    /// Applies the user's change to an arm that was just deployed, and looks for the MTU of its path.
+    async fn complete(&self, arm: &Arm, new: NewArm) -> anyhow::Result<LabDeployment> {
+        let NewArm {
+            deployed: DeployedArm { endpoints, .. },
+            mut facts,
+        } = new;
+        let run = async |command: &Command, within| {
+            commands::run(&self.lab, &arm.name, command, within).await
+        };
+        match change::apply(&arm.change, run).await {
             Ok(applied) => facts.applied = applied,
             Err(error) => {
-                self.remove(arm.name.clone()).await?;
+                self.remove(vec![arm.name.clone()]).await?;
                 return Err(error);
             }
         }
@@ -93,17 +140,8 @@ impl Target for LabTarget {
         })
     }
 
-    async fn clear(&mut self) -> anyhow::Result<()> {
-        for arm in blocking(&self.lab, Lab::arms).await? {
-            self.remove(arm.name).await?;
-        }
-        Ok(())
-    }
-}
-
-impl LabTarget {
-    async fn remove(&self, name: Name) -> anyhow::Result<()> {
-        blocking(&self.lab, move |lab| lab.remove(&name)).await
+    async fn remove(&self, arms: Vec<Name>) -> anyhow::Result<()> {
+        blocking(&self.lab, move |lab| lab.remove_all(&arms)).await
     }
 }
 

@@ -118,6 +118,85 @@ fn every_exchange_is_followed_and_its_hops_are_named() {
     );
 }
 
+const PROGRAMS: &str = r#"
+schema = 1
+name = "programs"
+about = "What eBPF programs cost, for tests"
+reference = "routed"
+
+[arm.routed]
+pods = "routed"
+
+[arm.ebpf]
+pods = "ebpf"
+
+[workload.rr.tcp-rr]
+"#;
+
+#[test]
+fn programs_are_timed_in_slices_of_their_own() {
+    if no_lab() {
+        return;
+    }
+    let dir = tempdir().unwrap();
+    let file = scenario(dir.path(), "programs", PROGRAMS);
+    let out = dir.path().join("out");
+    let (file, folder) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let output = run(&[
+        "anatomy", file, "--follow", "tcp-rr", "--rounds", "1", "--slice", "30ms", "--warmup",
+        "10ms", "--seed", "1", "--out", folder, "--json",
+    ]);
+    let told = stderr(&output);
+    if stdout(&output).is_empty() {
+        assert_eq!(output.status.code(), Some(4), "{told}");
+        assert!(!is_root() || told.contains("version 6.6"), "{told}");
+        eprintln!("SKIPPED: {told}");
+        return;
+    }
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let [routed, ebpf] = &report["arms"].as_array().unwrap()[..] else {
+        panic!("{report:#}")
+    };
+    assert!(routed.get("programs").is_none());
+    let programs = ebpf["programs"]["programs"].as_array().unwrap();
+    let mut names: Vec<_> = programs
+        .iter()
+        .map(|one| format!("{} {}", one["place"], one["program"]).replace('"', ""))
+        .collect();
+    names.sort();
+    let expected = [
+        "node a from_pod",
+        "node a from_wire",
+        "node b from_pod",
+        "node b from_wire",
+    ];
+    assert_eq!(names, expected);
+    for one in programs {
+        assert!(
+            one["runs"].as_u64() > Some(0) && one["ns"]["median"].as_f64() > Some(0.0),
+            "{one}"
+        );
+    }
+    let record: Value =
+        serde_json::from_slice(&fs::read(out.join("anatomy.json")).unwrap()).unwrap();
+    let slices = record["slices"].as_array().unwrap();
+    // Two rounds with two slices of one arm and three of the other.
+    assert_eq!(slices.len(), 10);
+    let mut elsewhere = 0;
+    for slice in slices {
+        let runs = slice.get("counted_runs").and_then(Value::as_u64);
+        assert_eq!(runs.is_some(), slice["arm"] == "ebpf", "{slice}");
+        if slice["outcome"].get("counted").is_some() {
+            assert!(runs > Some(0), "{slice}");
+        } else if slice["round"] != 0 {
+            elsewhere += runs.unwrap_or(0);
+        }
+    }
+    // Somebody else may have them counted: then no figure of the arm is to be believed.
+    let is_told = ebpf["judged"].to_string().contains("the kernel timed");
+    assert_eq!(is_told, elsewhere > 0, "{ebpf}");
+}
+
 #[test]
 fn what_cannot_be_asked_for_is_refused_in_a_line() {
     let dir = tempdir().unwrap();

@@ -19,8 +19,10 @@ fn every_help_fits_80_columns_and_has_an_example() {
         &["history", "add"],
         &["history", "release"],
         &["history", "remove"],
+        &["cluster", "mesh"],
         &["lab", "up"],
         &["lab", "list"],
+        &["lab", "show"],
         &["lab", "exec"],
         &["lab", "down"],
     ] {
@@ -214,4 +216,28 @@ fn pairs_of_any_tool_get_a_verdict() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn a_plan_says_what_is_claimed_and_how_many_rounds_that_takes() {
+    let output = run(&["plan", "overlay-tax", "--rounds", "6"]);
+    if output.status.code() == Some(4) {
+        // The claims' arms can't stand here: there is nothing to compare.
+        return;
+    }
+    let text = stdout(&output);
+    assert!(
+        text.contains(
+            "Claim to test: “An overlay costs latency” (p50: a rise): vxlan against native."
+        ),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "overlay-costs-latency has 3 comparisons, of which 6 rounds can prove nothing"
+        ),
+        "{text}"
+    );
+    let output = run(&["plan", "overlay-tax", "--rounds", "7"]);
+    assert!(!stdout(&output).contains("prove nothing"));
 }

@@ -17,15 +17,20 @@ use tollgate_cluster::objects::rights::RIGHTS;
 use crate::support::{ended, probe, stderr, stdout};
 
 /// A cluster in this process, whose pods are probes on this machine.
-struct World {
-    double: Double,
-    dir: TempDir,
-    probes: Arc<Mutex<Vec<Child>>>,
+pub(crate) struct World {
+    pub(crate) double: Double,
+    pub(crate) dir: TempDir,
+    /// Where its server listens, in plain text.
+    pub(crate) address: SocketAddr,
+    pub(crate) probes: Probes,
 }
+
+/// The probes that run, by their pods' names.
+pub(crate) type Probes = Arc<Mutex<Vec<(String, Child)>>>;
 
 impl Drop for World {
     fn drop(&mut self) {
-        for child in self.probes.lock().unwrap().iter_mut() {
+        for (_, child) in self.probes.lock().unwrap().iter_mut() {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -34,11 +39,9 @@ impl Drop for World {
 
 impl World {
     /// Starts a server whose pods come up as told.
-    fn new(
-        life: impl FnOnce(&Path, &Arc<Mutex<Vec<Child>>>, &Arc<OnceLock<Double>>) -> Life,
-    ) -> Self {
+    pub(crate) fn new(life: impl FnOnce(&Path, &Probes, &Arc<OnceLock<Double>>) -> Life) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let probes = Arc::new(Mutex::new(Vec::new()));
+        let probes = Probes::default();
         let itself = Arc::new(OnceLock::new());
         let life = life(dir.path(), &probes, &itself);
         let (sender, receiver) = mpsc::channel();
@@ -71,32 +74,54 @@ impl World {
         Self {
             double,
             dir,
+            address,
             probes,
         }
     }
 
     /// Starts a server whose pods are probes.
-    fn with_probes() -> Self {
+    pub(crate) fn with_probes() -> Self {
+        Self::with_probes_at(running())
+    }
+
+    /// The same with this status of each pod.
+    pub(crate) fn with_probes_at(status: Value) -> Self {
         Self::new(|dir, probes, itself| {
             let (dir, probes, itself) = (dir.to_owned(), Arc::clone(probes), Arc::clone(itself));
             Box::new(move |name, _| {
                 let double: &Double = itself.get().unwrap();
                 let secret = double.object("secrets", "tollgate-token").unwrap();
                 let token = secret["stringData"]["token"].as_str().unwrap();
+                let mut probes = probes.lock().unwrap();
+                // Where a pod of this name stood, it is gone by now.
+                for (_, child) in probes.iter_mut().filter(|(pod, _)| pod == name) {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                }
                 let (child, address) = start_probe(&dir, name, token);
                 double.forward(name, 7788, address);
-                probes.lock().unwrap().push(child);
-                running()
+                probes.push((name.to_owned(), child));
+                status.clone()
             })
         })
     }
 
-    fn tollgate(&self, args: &[&str]) -> Output {
+    /// Ends a pod and its probe, as somebody who deletes it does.
+    pub(crate) fn delete_pod(&self, name: &str) {
+        let mut probes = self.probes.lock().unwrap();
+        for (_, child) in probes.iter_mut().filter(|(pod, _)| pod == name) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        self.double.remove_pod("tollgate", name);
+    }
+
+    pub(crate) fn tollgate(&self, args: &[&str]) -> Output {
         let mut command = self.command();
         command.args(args).output().unwrap()
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         command.env("KUBECONFIG", self.dir.path().join("kubeconfig"));
         command.stdin(Stdio::null());
@@ -118,7 +143,7 @@ impl World {
     }
 
     /// Nothing but the role's rights was used, and looking at what may be looked at.
-    fn assert_rights_kept(&self) {
+    pub(crate) fn assert_rights_kept(&self) {
         for (verb, resource) in self.double.requests() {
             let granted = RIGHTS
                 .iter()
@@ -130,7 +155,7 @@ impl World {
         }
     }
 
-    fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         for kind in [
             "pods",
             "services",
@@ -139,7 +164,10 @@ impl World {
             "networkpolicies",
             "serviceaccounts",
         ] {
-            assert_eq!(self.double.names(kind), Vec::<String>::new(), "{kind}");
+            // The cluster's own stays.
+            let mut left = self.double.names(kind);
+            left.retain(|name| !name.starts_with("kube-"));
+            assert_eq!(left, Vec::<String>::new(), "{kind}");
         }
     }
 }
@@ -154,7 +182,7 @@ fn kubeconfig(address: SocketAddr) -> String {
     .to_string()
 }
 
-fn running() -> Value {
+pub(crate) fn running() -> Value {
     json!({
         "phase": "Running", "hostIP": "127.0.0.1", "podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}],
         "conditions": [{"type": "Ready", "status": "True"}],
@@ -162,7 +190,7 @@ fn running() -> Value {
 }
 
 /// Starts an agent as a pod does, and returns where it listens.
-fn start_probe(dir: &Path, name: &str, token: &str) -> (Child, SocketAddr) {
+pub(crate) fn start_probe(dir: &Path, name: &str, token: &str) -> (Child, SocketAddr) {
     let file = dir.join(format!("{name}.token"));
     fs::write(&file, token).unwrap();
     let mut child = Command::new(probe())
@@ -199,7 +227,7 @@ fn start_probe(dir: &Path, name: &str, token: &str) -> (Child, SocketAddr) {
     clippy::disallowed_methods,
     reason = "the test waits for another process"
 )]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(50));
 }
 

@@ -29,6 +29,16 @@ service = "tc-lb"
 services = { count = 10, endpoints = 3 }
 standing = { policies = 50, connections = 1000 }
 
+[arm.routed]
+pods = "routed"
+service = "iptables-nft"
+services = { count = 10, endpoints = 3 }
+
+[arm.redirected]
+pods = "ebpf"
+service = "tc-lb"
+services = { count = 10, endpoints = 3 }
+
 [arm.balancer]
 service = "ipvs"
 services = { count = 10, endpoints = 3 }
@@ -77,6 +87,10 @@ fn every_arm_of_services_has_its_proof() {
         } else {
             assert!(balance.contains("over 3 endpoints"), "{balance}");
             assert_eq!(endpoints.len(), 3, "{endpoints:#?}");
+        }
+        if arm["name"] == "redirected" {
+            assert!(said("pods").unwrap().starts_with("past the nodes' stack"));
+            assert!(said("packet translations").unwrap().contains("one by one"));
         }
         if arm["name"] == "packets" {
             assert!(said("standing load").unwrap().starts_with("at least 1,000"));

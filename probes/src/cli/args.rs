@@ -47,8 +47,32 @@ cost for each datagram. Ctrl-C ends it, with exit code 0.")]
     /// Find the largest packet that gets to a host in one piece
     #[command(after_help = PATH_MTU_HELP)]
     PathMtu(PathMtuArgs),
+    /// Say what the network of this node is made of: links, rules, eBPF programs, conntrack
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(InspectArgs),
     #[command(flatten)]
     Traffic(Traffic),
+}
+
+/// What `inspect` sees.
+const INSPECT_HELP: &str = "\
+Examples:
+  sudo tollgate-probe inspect
+  sudo tollgate-probe inspect --json --every 1m     # as the pods of node-inspector do
+
+It looks at the network namespace that it runs in, through the kernel's own interfaces,
+and changes nothing. What it has no privilege for is told as unread: rules want
+CAP_NET_ADMIN, eBPF programs CAP_SYS_ADMIN too.";
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Look again after this time, 5 s to 24 h, until interrupted
+    #[arg(long, value_name = "TIME")]
+    pub(crate) every: Option<Nanoseconds>,
+    /// Print JSON, one line each time
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `path-mtu` does and says.

@@ -144,6 +144,7 @@ impl Probe for Fetch {
         if let Some(line) = &self.line {
             recorder.counts_mut().flow = line.flow(&self.dial);
             let cpu_ns = thread_cpu_ns();
+            let before = self.blocks.total();
             match self.receive(window, recorder) {
                 Ok((bytes, report)) => {
                     let near_ns = thread_cpu_ns().saturating_sub(cpu_ns);
@@ -152,6 +153,10 @@ impl Probe for Fetch {
                 Err(fault) => {
                     if let Fault::Failed(failure) = fault {
                         recorder.failed(failure);
+                    }
+                    // What came, came, however long the rest would take.
+                    if fault == Fault::Failed(Failure::TimedOut) {
+                        arrived(recorder, self.blocks.total() - before, self.size);
                     }
                     self.line = None;
                 }
@@ -162,13 +167,17 @@ impl Probe for Fetch {
     }
 }
 
-/// What arrived was sent: TCP loses nothing.
 fn record(recorder: &mut Recorder, bytes: u64, size: u32, (near_ns, report): (u64, BulkReport)) {
+    arrived(recorder, bytes, size);
+    let own = recorder.streamed_mut();
+    own.samples = report.samples;
+    own.spend((false, bytes), (near_ns, report.cpu_ns));
+}
+
+/// What arrived was sent: TCP loses nothing.
+fn arrived(recorder: &mut Recorder, bytes: u64, size: u32) {
     let counts = recorder.counts_mut();
     counts.confirmed += bytes / u64::from(size);
     counts.bytes_sent += bytes;
     counts.bytes_received += bytes;
-    let own = recorder.streamed_mut();
-    own.samples = report.samples;
-    own.spend((false, bytes), (near_ns, report.cpu_ns));
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use tollgate_results::outcome::{Failure, Flow, JobReport, Timed};
+use tollgate_results::stream::TcpSample;
 
 use super::Probe;
 use super::transport::{Dial, Transport};
@@ -54,6 +55,10 @@ pub(super) struct Network {
     pub(super) refused: bool,
     /// Most bytes that one call sends or receives.
     pub(super) piece: usize,
+    /// Bytes that the open connection still takes before it stands still.
+    pub(super) room: usize,
+    /// Bytes that TCP would say were acknowledged by a time in nanoseconds; `None` where there is no TCP.
+    pub(super) acked: Option<fn(u64) -> u64>,
 }
 
 /// A connection to it.
@@ -76,6 +81,8 @@ impl MemoryDial {
             dials: 0,
             refused: false,
             piece: usize::MAX,
+            room: usize::MAX,
+            acked: None,
         })))
     }
 }
@@ -105,13 +112,28 @@ impl Transport for Link {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut network = self.0.borrow_mut();
         let now = network.clock.now().ns();
-        let sent = bytes.len().min(network.piece);
+        let sent = bytes.len().min(network.piece).min(network.room);
+        if sent == 0 {
+            let turn = network.clock.now().plus(TURN_NS);
+            network.clock.wait_until(turn);
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        network.room -= sent;
         for (delay, event) in (network.behaviour)(&bytes[..sent]) {
             network.order += 1;
             let key = (now + delay, network.order);
             network.coming.insert(key, event);
         }
         Ok(sent)
+    }
+
+    fn tcp_info(&self) -> Option<TcpSample> {
+        let network = self.0.borrow();
+        let acked = network.acked?(network.clock.now().ns());
+        Some(TcpSample {
+            acked,
+            ..TcpSample::default()
+        })
     }
 
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -141,8 +163,18 @@ impl Transport for Link {
 
 /// Runs a probe for some virtual time.
 pub(super) fn run(probe: &mut impl Probe, clock: &Virtual, duration_ns: u64) -> JobReport {
+    run_timed(&[Timed::Latency, Timed::Connect], probe, clock, duration_ns)
+}
+
+/// The same with what is to be timed: nothing, where writes are counted.
+pub(super) fn run_timed(
+    timed: &[Timed],
+    probe: &mut impl Probe,
+    clock: &Virtual,
+    duration_ns: u64,
+) -> JobReport {
     let aborted = AtomicBool::new(false);
-    let mut recorder = Recorder::new(&[Timed::Latency, Timed::Connect]);
+    let mut recorder = Recorder::new(timed);
     let window = Window::open(clock, duration_ns, &aborted);
     probe.run(&window, &mut recorder);
     Recorder::report(&[recorder])

@@ -24,12 +24,14 @@ use std::hint;
 use std::thread;
 
 use tollgate_results::outcome::{Failure, Flow, OpenOutcome};
+use tollgate_results::stream::TcpSample;
 use tollgate_results::workload::OpenLoad;
 
 use self::fleet::Fleet;
 use self::lane::{Lane, Standing, read};
 use self::talk::Talk;
 use super::Probe;
+use super::transport::Transport as _;
 use super::window::{GRACE_NS, REPLY_TIMEOUT_NS, Window};
 use crate::clock::{Clock, Moment};
 use crate::pacer::{Agenda, Schedule};
@@ -371,6 +373,21 @@ impl<F: Fleet, T: Talk, C: Clock> OpenLoop<F, T, C> {
         counts.open = Some(open);
         let mut lanes = 0..self.lanes.len();
         counts.flow = lanes.find_map(|lane| self.fleet.flow(lane)).or(self.closed);
+        let known = self.tcp_infos(now.since(window.start));
+        recorder.streamed_mut().samples.extend(known);
+    }
+
+    /// Returns what TCP knows of each open connection.
+    fn tcp_infos(&mut self, at_ns: u64) -> impl Iterator<Item = TcpSample> {
+        let lanes = (0_u32..).zip(0..self.lanes.len());
+        lanes.filter_map(move |(flow, lane)| {
+            let known = self.fleet.link(lane)?.tcp_info()?;
+            Some(TcpSample {
+                flow,
+                at_ns,
+                ..known
+            })
+        })
     }
 }
 

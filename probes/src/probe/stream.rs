@@ -29,6 +29,8 @@ pub(crate) struct Stream<D: Dial, C> {
     offset: usize,
     /// Bytes of the present connection that were confirmed.
     confirmed: u64,
+    /// Bytes of it that TCP had acknowledged by then.
+    acked: u64,
     /// CPU time that the far end has said it took for it.
     far_cpu_ns: u64,
     /// Blocks that were begun since then.
@@ -49,6 +51,7 @@ impl<D: Dial, C: Clock> Stream<D, C> {
             last: last_block(size),
             offset: 0,
             confirmed: 0,
+            acked: 0,
             far_cpu_ns: 0,
             pending: 0,
             sampler: Sampler::new(interval_ns),
@@ -68,6 +71,7 @@ impl<D: Dial, C: Clock> Stream<D, C> {
                     send_all(&mut link, &self.preamble.encode(), &patience)?;
                 }
                 (self.confirmed, self.far_cpu_ns) = (0, 0);
+                self.acked = acked(&link);
                 none.insert(link)
             }
         };
@@ -126,6 +130,7 @@ impl<D: Dial, C: Clock> Stream<D, C> {
             .streamed_mut()
             .spend((true, bytes), (near_ns, far_ns));
         (self.confirmed, self.far_cpu_ns) = (total, far_cpu_ns);
+        self.acked = acked(link);
         let counts = recorder.counts_mut();
         counts.confirmed += self.pending;
         counts.bytes_sent += bytes;
@@ -134,8 +139,29 @@ impl<D: Dial, C: Clock> Stream<D, C> {
         Ok(())
     }
 
+    /// Counts what arrived on a connection that takes longer than anybody waits: what the far end's TCP has acknowledged.
+    /// Where packets get lost, a full buffer may need a minute to drain, and its connection carried bytes all the while. A far
+    /// end that has taken all and confirms nothing isn't slow: of it nothing counts.
+    fn settle(&mut self, recorder: &mut Recorder) {
+        let size = self.block.len() as u64;
+        let acked = self.link.as_ref().map_or(0, acked);
+        let arrived = acked.saturating_sub(self.acked);
+        if arrived >= self.pending * size {
+            return;
+        }
+        let whole = arrived / size;
+        let counts = recorder.counts_mut();
+        counts.confirmed += whole;
+        counts.bytes_sent += whole * size;
+        counts.bytes_received += arrived;
+        self.pending -= whole;
+    }
+
     /// Counts what was lost with a broken connection, or one that was aborted while it was waited for.
     fn give_up(&mut self, fault: Fault, recorder: &mut Recorder) {
+        if fault == Fault::Failed(Failure::TimedOut) {
+            self.settle(recorder);
+        }
         if let Fault::Failed(failure) = fault {
             recorder.failed(failure);
         }
@@ -149,6 +175,11 @@ impl<D: Dial, C: Clock> Stream<D, C> {
         self.pending = 0;
         self.offset = 0;
     }
+}
+
+/// Returns how many bytes of a connection its far end has acknowledged; 0 where there is no TCP.
+fn acked(link: &impl Transport) -> u64 {
+    link.tcp_info().map_or(0, |known| known.acked)
 }
 
 /// Sends what is left of a block.
@@ -218,5 +249,57 @@ impl<D: Dial, C: Clock> Probe for Stream<D, C> {
         counts.finished = Some(self.clock.now());
         counts.flow = open.or(counts.flow);
         recorder.streamed_mut().samples = self.sampler.samples().to_vec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::{MemoryDial, Virtual, run_timed};
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn what_a_slow_path_has_carried_counts_though_its_buffer_never_drains() {
+        let clock = Virtual::default();
+        let dial = MemoryDial::new(&clock, |_| Vec::new());
+        dial.0.borrow_mut().room = 10_500;
+        // 1,000 bytes a second, while a second's window fills a buffer of ten times as many.
+        dial.0.borrow_mut().acked = Some(|ns| ns / 1_000_000);
+        let mut stream = Stream::new(dial, clock.clone(), 1_000, 0);
+        let report = run_timed(&[], &mut stream, &clock, SECOND);
+        let outcome = report.outcome;
+        assert!(outcome.window_ns > 2 * SECOND, "{outcome:?}");
+        assert_eq!(outcome.bytes_received, outcome.window_ns / 1_000_000);
+        assert_eq!(outcome.replied, outcome.bytes_received / 1_000);
+        // Ten blocks in the buffer and a part of another.
+        assert_eq!(outcome.bytes_sent, 11_000);
+        assert_eq!(outcome.replied + outcome.lost, 11);
+        assert_eq!(outcome.failures[&Failure::TimedOut], 1);
+        // Its rest is nobody's: the next window has a connection of its own.
+        assert!(stream.link.is_none());
+    }
+
+    #[test]
+    fn what_nobody_confirms_though_all_of_it_arrived_counts_nothing() {
+        let clock = Virtual::default();
+        let dial = MemoryDial::new(&clock, |_| Vec::new());
+        dial.0.borrow_mut().room = 3_000;
+        dial.0.borrow_mut().acked = Some(|ns| ns / 100_000);
+        let mut stream = Stream::new(dial, clock.clone(), 1_000, 0);
+        let outcome = run_timed(&[], &mut stream, &clock, SECOND).outcome;
+        assert_eq!((outcome.bytes_received, outcome.replied), (0, 0));
+        assert_eq!(outcome.lost, 3);
+    }
+
+    #[test]
+    fn a_path_that_carries_nothing_has_no_rate() {
+        let clock = Virtual::default();
+        let dial = MemoryDial::new(&clock, |_| Vec::new());
+        dial.0.borrow_mut().room = 3_000;
+        let mut stream = Stream::new(dial, clock.clone(), 1_000, 0);
+        let outcome = run_timed(&[], &mut stream, &clock, SECOND).outcome;
+        assert_eq!((outcome.bytes_received, outcome.replied), (0, 0));
+        assert_eq!(outcome.lost, 3);
     }
 }

@@ -13,6 +13,8 @@ mod http;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod icmp;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod inspect;
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod namespace;
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod network;

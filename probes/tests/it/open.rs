@@ -68,6 +68,17 @@ fn every_kind_sends_its_plan_over_one_connection_and_many() {
                 assert!((199..=201).contains(&open.planned), "{context}");
                 assert_eq!((report.outcome.lost, open.unsent), (0, 0), "{context}");
                 assert!(report.outcome.flow.is_some(), "{context}");
+                let known: Vec<u32> = report
+                    .outcome
+                    .tcp
+                    .iter()
+                    .map(|sample| sample.flow)
+                    .collect();
+                let expected = match traffic {
+                    Traffic::UdpRr { .. } => 0,
+                    _ => connections,
+                };
+                assert_eq!(known, (0..expected).collect::<Vec<_>>(), "{context}");
                 assert!(open.spin_ns > 0, "{context}");
             }
         }

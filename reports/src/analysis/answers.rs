@@ -2,16 +2,23 @@
 
 use super::context::Context;
 use super::scaling::less_one;
-use super::values;
+use super::{splits, values};
 use crate::model::{
-    Answer, AnswerKind, Cell, Estimate, Metric, Scaling, ScalingVerdict, Unit, Verdict,
+    Answer, AnswerKind, Cell, ClaimVerdict, Estimate, Metric, Scaling, ScalingVerdict, Splits,
+    TestedClaim, Unit, Verdict,
 };
 use crate::words;
 
-/// Writes the answer: what is invalid, then verdicts on the main metric of each workload and on rises, then tails
-/// and losses that say something else, then what is missing.
-pub(crate) fn write(context: &Context<'_>, cells: &[Cell], scalings: &[Scaling]) -> Vec<Answer> {
+/// Writes the answer: what is invalid, then what became of claims and splits, then verdicts on the main metric of each workload
+/// and on rises, then tails and losses that say something else, then what is missing.
+pub(crate) fn write(
+    context: &Context<'_>,
+    cells: &[Cell],
+    (scalings, claims, splits): (&[Scaling], &[TestedClaim], &[Splits]),
+) -> Vec<Answer> {
     let mut answers = invalid(context);
+    answers.extend(claims.iter().map(claim));
+    answers.extend(splits::answers(splits));
     answers.extend(rises(context, scalings));
     let mut main: Vec<&Cell> = cells
         .iter()
@@ -193,6 +200,28 @@ fn rises(context: &Context<'_>, scalings: &[Scaling]) -> Vec<Answer> {
         ScalingVerdict::Insufficient | ScalingVerdict::Invalid => 4,
     });
     told.into_iter().map(rise).collect()
+}
+
+fn claim(claim: &TestedClaim) -> Answer {
+    let said = match claim.verdict {
+        ClaimVerdict::Undecided => "is undecided",
+        ClaimVerdict::Untested => "is not tested",
+        ClaimVerdict::Invalid => "is invalid",
+        told => told.as_str(),
+    };
+    Answer {
+        kind: AnswerKind::Claim(claim.verdict),
+        text: format!(
+            "The claim “{}” {said} here: {} (claimed of {}: {}).",
+            claim.about.trim_end_matches('.'),
+            claim.words,
+            claim.metric,
+            claim.claimed
+        ),
+        workload: None,
+        metric: Some(claim.metric),
+        arm: None,
+    }
 }
 
 fn rise(scaling: &Scaling) -> Answer {

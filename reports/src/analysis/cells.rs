@@ -1,20 +1,17 @@
 //! Cells: pairs of rounds, their inference, and what a reader has to know of them.
 
-mod generator;
-mod paired;
-
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::workload::{Cpu, Workload};
 
 use super::context::Context;
-use super::values;
+use super::paired::{FEW_BEYOND, FEWEST_BEYOND, Paired};
+use super::{generator, installs, values};
 use crate::model::{Cell, Direction, Estimate, Interval, Metric, Typical, Undropped, Verdict};
 use crate::parallel;
 use crate::stats::rounds::FEWEST;
 use crate::stats::{holm, median, order, real, real64};
 use crate::verdict::{Inference, Scale};
 use crate::words;
-use paired::{FEW_BEYOND, FEWEST_BEYOND, Paired};
 
 /// Equivalence margin of loss: a tenth of a percentage point.
 const LOSS_MARGIN: f64 = 0.001;
@@ -50,10 +47,17 @@ pub(crate) fn typical_of(
     arm: &Name,
     metric: Metric,
 ) -> Option<Typical> {
-    let values: Vec<f64> = context
+    let values = context
         .kept(workload, arm)
-        .filter_map(|(_, observation)| observation.values.get(&metric).copied())
-        .collect();
+        .filter_map(|(round, observation)| {
+            let value = observation.values.get(&metric).copied()?;
+            Some((round, value))
+        });
+    let values: Vec<f64> = if context.campaign.run.plan.reconfigures() {
+        installs::of_values(metric, values)
+    } else {
+        values.map(|(_, value)| value).collect()
+    };
     typical(&values)
 }
 

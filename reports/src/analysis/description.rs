@@ -59,6 +59,10 @@ pub(super) fn of(context: &Context<'_>, cells: &[Cell], seed: u64, resamples: u3
         installs: cells.iter().filter_map(over_installs).collect(),
     };
     let plan = &context.campaign.run.plan;
+    if plan.reconfigures() {
+        // Rounds of one install go together: resampled one by one they would promise too much.
+        return description;
+    }
     for workload in &plan.workloads {
         for arm in &plan.arms {
             let Some(reference) = arm.reference.as_ref().and_then(|name| plan.arm(name)) else {

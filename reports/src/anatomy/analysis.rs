@@ -9,6 +9,7 @@ use tollgate_results::histogram::Histogram;
 use super::TOLERANCE;
 use super::difference::difference;
 use super::model::{Anatomy, ArmAnatomy, HopAnatomy, Judged, Subject, WayAnatomy};
+use super::programs::{self, CountedSlice};
 use crate::stats::real64;
 use crate::verdict::{Inference, Scale};
 use crate::words;
@@ -32,6 +33,10 @@ pub(super) struct Slices<'a> {
     pub(super) plain: Vec<(u32, &'a Histogram)>,
     /// Round and what was seen of slices with it.
     pub(super) clocked: Vec<(u32, &'a Clocked)>,
+    /// Slices in which runs of eBPF programs were counted.
+    pub(super) counted: Vec<CountedSlice<'a>>,
+    /// Runs that were counted in the others: none, if they were left in peace.
+    counted_elsewhere: u64,
     failed: Vec<&'a str>,
 }
 
@@ -88,6 +93,8 @@ impl<'a> Slices<'a> {
         let mut slices = Self {
             plain: Vec::new(),
             clocked: Vec::new(),
+            counted: Vec::new(),
+            counted_elsewhere: 0,
             failed: Vec::new(),
         };
         let own = record
@@ -98,8 +105,16 @@ impl<'a> Slices<'a> {
             match &slice.outcome {
                 SliceOutcome::Plain { latency } => slices.plain.push((slice.round, latency)),
                 SliceOutcome::Clocked(clocked) => slices.clocked.push((slice.round, clocked)),
+                SliceOutcome::Counted { latency, programs } => {
+                    slices
+                        .counted
+                        .push((slice.round, latency, programs.as_slice()));
+                    continue;
+                }
                 SliceOutcome::Failed { reason } => slices.failed.push(reason),
             }
+            let counted = slice.counted_runs.unwrap_or(0);
+            slices.counted_elsewhere = slices.counted_elsewhere.saturating_add(counted);
         }
         slices
     }
@@ -199,9 +214,11 @@ fn anatomy(arm: &Arm, followed: Followed, slices: &Slices<'_>, cost: Cost) -> Ar
             .zip(&ways)
             .map(|(way, (pooled, _))| waterfall(way, pooled, cost))
             .collect(),
+        programs: programs::counted(slices),
     };
     let one_path = ways.iter().all(|(_, one_path)| *one_path);
-    let faults = faults(&anatomy, one_path, &slices.failed);
+    let mut faults = faults(&anatomy, one_path, &slices.failed);
+    faults.extend(disturbed(slices));
     if !faults.is_empty() {
         anatomy.judged = Judged::Invalid(faults);
     }
@@ -224,6 +241,7 @@ fn pooled(clocked: &[(u32, &Clocked)], way: Way) -> (ClockedWay, bool) {
             all.hops.clone_from(&own.hops);
             all.whole = own.whole.clone();
             all.events = own.events;
+            all.places.clone_from(&own.places);
             all.common = own.common;
             continue;
         }
@@ -261,6 +279,7 @@ fn waterfall(way: Way, pooled: &ClockedWay, cost: Cost) -> WayAnatomy {
         trips: pooled.trips,
         alike: share(pooled.common, pooled.trips),
         events: pooled.events,
+        places: pooled.places.clone(),
         seen_ns,
         ns: (seen_ns - cost.of_whole(pooled)).max(0.0),
         hops: hops.collect(),
@@ -317,6 +336,17 @@ fn faults(anatomy: &ArmAnatomy, one_path: bool, failed: &[&str]) -> Vec<String> 
         Some(_) => {}
     }
     faults
+}
+
+/// Says that programs were timed in slices that were to be without: that slows them down.
+fn disturbed(slices: &Slices<'_>) -> Option<String> {
+    (slices.counted_elsewhere > 0).then(|| {
+        format!(
+            "the kernel timed {} runs of its eBPF programs in slices that were to be free of that: something else on this \
+             machine has run statistics on (kernel.bpf_stats_enabled)",
+            words::count(slices.counted_elsewhere)
+        )
+    })
 }
 
 /// Says that the sums don't agree, and which cost would make them.

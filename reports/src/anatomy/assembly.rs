@@ -8,15 +8,13 @@ use tollgate_results::anatomy::{
 };
 use tollgate_results::histogram::Histogram;
 
-use super::hops::{Named, Naming, Stop};
+use super::hops::{Named, Naming, Stop, places};
 
 /// What was seen of a slice.
 #[derive(Debug)]
 pub struct Seen<'a> {
     /// What was followed.
     pub followed: Followed,
-    /// Whether eBPF programs forward in the place of the nodes' routing.
-    pub by_ebpf: bool,
     /// The arm's namespaces.
     pub sites: &'a [Site],
     /// Packets, in the order in which they arrived.
@@ -88,7 +86,6 @@ pub fn assemble(seen: Seen<'_>) -> Clocked {
         let naming = Naming {
             followed: seen.followed,
             way,
-            by_ebpf: seen.by_ebpf,
         };
         apart(&trips, naming, seen.sites)
     };
@@ -197,6 +194,7 @@ fn apart(trips: &[Joined<'_>], naming: Naming, sites: &[Site]) -> ClockedWay {
         common: count,
         shapes: u64::try_from(counts.len()).unwrap_or(u64::MAX),
         events: small(common.len()),
+        places: places(&stops),
         whole,
         hops: hops.collect(),
     }

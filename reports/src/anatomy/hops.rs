@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tollgate_results::anatomy::{Event, Followed, HopKey, HopKind, Point, Site, Way};
+use tollgate_results::anatomy::{Event, Followed, HopKey, HopKind, Point, Site, SiteProgram, Way};
 
 /// Kinds of devices that wrap packets into others.
 const TUNNELS: [&str; 6] = ["vxlan", "geneve", "ipip", "gre", "wireguard", "tun"];
@@ -16,6 +16,7 @@ pub(super) struct Stop {
     is_node: bool,
     device: String,
     kind: String,
+    programs: Vec<SiteProgram>,
 }
 
 /// A hop: what it is, what it is called, and which intervals between stops belong to it.
@@ -32,8 +33,6 @@ pub(super) struct Named {
 pub(super) struct Naming {
     pub(super) followed: Followed,
     pub(super) way: Way,
-    /// Whether eBPF programs forward in the place of the nodes' routing.
-    pub(super) by_ebpf: bool,
 }
 
 impl Stop {
@@ -52,6 +51,7 @@ impl Stop {
                 |device| device.name.clone(),
             ),
             kind: device.map_or_else(String::new, |device| device.kind.clone()),
+            programs: device.map_or_else(Vec::new, |device| device.programs.clone()),
         }
     }
 
@@ -61,6 +61,31 @@ impl Stop {
 
     const fn is_around(&self) -> bool {
         matches!(self.point, Point::Enter(_) | Point::Leave(_))
+    }
+
+    /// Names the programs that a packet meets behind this point, as its device takes it in.
+    fn taken_in(&self) -> Option<String> {
+        self.met(Point::Receive, false)
+    }
+
+    /// Names the programs that it met before this point, as its device is to send it.
+    fn sent(&self) -> Option<String> {
+        self.met(Point::Queue, true)
+    }
+
+    fn met(&self, at: Point, sends: bool) -> Option<String> {
+        let programs = self.programs.iter();
+        let names: Vec<&str> = programs
+            .filter(|program| self.point == at && program.sends == sends)
+            .map(|program| program.name.as_str())
+            .collect();
+        (!names.is_empty()).then(|| format!("eBPF {}", names.join(" and ")))
+    }
+
+    /// Whether a program sends the packet on from here, past the stack.
+    fn redirects(&self) -> bool {
+        let mut programs = self.programs.iter();
+        self.point == Point::Receive && programs.any(|program| !program.sends && program.redirects)
     }
 
     /// Whether a device hands the packet over here, to a backlog or by polling.
@@ -139,9 +164,13 @@ impl Naming {
             (_, Point::DataReady) => {
                 let transport = self.transport();
                 let words = if here {
-                    format!("IP, {transport}, to the socket")
+                    parts([
+                        from.taken_in(),
+                        Some(format!("IP, {transport}, to the socket")),
+                    ])
                 } else {
-                    format!("redirect into the pod, IP, {transport}")
+                    let redirect = format!("redirect into the pod, IP, {transport}");
+                    parts([from.taken_in(), Some(redirect)])
                 };
                 named(HopKind::Deliver, self.receiver(), words)
             }
@@ -162,30 +191,26 @@ impl Naming {
                 named(HopKind::Backlog, &to.place, "backlog, softirq".to_owned())
             }
             (Point::Receive, Point::Receive) if here && to.kind == "bridge" => {
-                let words = format!("into bridge {}, br_netfilter", to.device);
+                let bridge = format!("into bridge {}, br_netfilter", to.device);
+                let words = parts([from.taken_in(), Some(bridge)]);
                 named(HopKind::BridgeIn, &to.place, words)
             }
             (Point::Receive, _) if here && to.is_handed_over() && to.is_tunnel() => {
-                let words = format!("outer receive, {} decapsulation", to.kind.to_uppercase());
+                let outer = format!("outer receive, {} decapsulation", to.kind.to_uppercase());
+                let words = parts([from.taken_in(), Some(outer)]);
                 named(HopKind::Decapsulation, &to.place, words)
             }
             (Point::Receive, Point::Queue) if here => {
-                let bridged = from.kind == "bridge" || to.kind == "bridge";
-                let words = if self.by_ebpf && from.is_node && !bridged {
-                    format!("eBPF redirect to {}", to.device)
-                } else if from.is_node {
-                    format!("routing, netfilter, to {}", to.device)
-                } else {
-                    format!("bridged to {}", to.device)
-                };
-                named(HopKind::Forward, &to.place, words)
+                named(HopKind::Forward, &to.place, forwarded(from, to))
             }
             (Point::Queue, Point::Queue) if here && from.is_tunnel() => {
-                let words = format!("{} encapsulation, outer output", from.kind.to_uppercase());
+                let outer = format!("{} encapsulation, outer output", from.kind.to_uppercase());
+                let words = parts([Some(outer), to.sent()]);
                 named(HopKind::Encapsulation, &to.place, words)
             }
             (Point::Queue, Point::Queue) if here && from.kind == "bridge" => {
-                let words = format!("bridge {} to {}", from.device, to.device);
+                let bridge = format!("bridge {} to {}", from.device, to.device);
+                let words = parts([Some(bridge), to.sent()]);
                 named(HopKind::BridgeOut, &to.place, words)
             }
             _ => {
@@ -220,4 +245,31 @@ impl Naming {
 fn named(kind: HopKind, place: &str, words: String) -> (HopKey, String) {
     let place = place.to_owned();
     (HopKey { kind, place }, words)
+}
+
+/// Says what sends a packet on within a place: eBPF by itself, or the stack with the programs that it meets there.
+fn forwarded(from: &Stop, to: &Stop) -> String {
+    let onward = format!("to {}", to.device);
+    let taken_in = from.taken_in();
+    if let Some(programs) = taken_in.as_ref().filter(|_| from.redirects()) {
+        return format!("{programs}: redirect {onward}");
+    }
+    if from.is_node {
+        let stack = Some("routing, netfilter".to_owned());
+        parts([taken_in, stack, to.sent(), Some(onward)])
+    } else {
+        format!("bridged {onward}")
+    }
+}
+
+fn parts<const N: usize>(parts: [Option<String>; N]) -> String {
+    let told: Vec<String> = parts.into_iter().flatten().collect();
+    told.join(", ")
+}
+
+/// Returns the places that a path leads through, each time that it comes there.
+pub(super) fn places(stops: &[Stop]) -> Vec<String> {
+    let mut places: Vec<String> = stops.iter().map(|stop| stop.place.clone()).collect();
+    places.dedup();
+    places
 }

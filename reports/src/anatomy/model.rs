@@ -7,7 +7,7 @@ use tollgate_results::arm::Name;
 use tollgate_results::plan::Skipped;
 use tollgate_results::workload::Cpu;
 
-use crate::model::{Estimate, Interval};
+use crate::model::{Estimate, Interval, Typical};
 
 /// Where packets spend their time, arm by arm, and what makes the difference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +98,31 @@ pub struct ArmAnatomy {
     pub failed: u64,
     /// Request and reply.
     pub ways: Vec<WayAnatomy>,
+    /// What its eBPF programs cost, measured in slices of their own; `None` where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programs: Option<CountedPrograms>,
+}
+
+/// The eBPF programs of an arm, as the kernel counted and timed their runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CountedPrograms {
+    /// Round trips meanwhile by those that nobody watched, over rounds: what counting costs.
+    pub effect: Option<Estimate>,
+    /// Each program.
+    pub programs: Vec<ProgramAnatomy>,
+}
+
+/// One eBPF program of an arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgramAnatomy {
+    /// Where it is: `node a`, `node b` or `client`.
+    pub place: String,
+    /// Its function's name.
+    pub program: String,
+    /// Runs in all rounds, warm-ups among them.
+    pub runs: u64,
+    /// Nanoseconds of a run, the kernel's own reading of the clock among them: median over rounds. `None` where it never ran.
+    pub ns: Option<Typical>,
 }
 
 /// One way of an arm.
@@ -111,6 +136,9 @@ pub struct WayAnatomy {
     pub alike: f64,
     /// Points of the kernel on that path.
     pub events: u32,
+    /// Places that it leads through, both ends among them: a hop saved is a place less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
     /// Median from end to end, user space included, as it was seen.
     pub seen_ns: f64,
     /// The same less the stated cost.

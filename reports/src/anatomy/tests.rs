@@ -15,6 +15,9 @@ use tollgate_results::workload::Cpu;
 
 use super::{Anatomy, Judged, Seen, analyse, assemble};
 
+mod outside;
+mod programs;
+
 /// Numbers of namespaces and devices.
 const CLIENT: u32 = 1;
 const NODE_A: u32 = 2;
@@ -42,6 +45,7 @@ fn sites() -> Vec<Site> {
         index,
         name: name.to_owned(),
         kind: kind.to_owned(),
+        programs: Vec::new(),
     };
     places
         .map(|(namespace, place, is_node)| Site {
@@ -127,7 +131,6 @@ fn exchanges(path: &Path, count: u64, step_ns: u64) -> (Vec<Trip>, Exchanges, Tu
 fn assembled(followed: Followed, trips: &[Trip], kept: &Exchanges, turns: &Turns) -> Clocked {
     assemble(Seen {
         followed,
-        by_ebpf: false,
         sites: &sites(),
         trips,
         exchanges: kept,
@@ -339,6 +342,7 @@ pub(super) fn record(rounds: u32, stated: u64) -> AnatomyRecord {
                 round,
                 arm: name.parse().unwrap(),
                 followed: Followed::TcpRr,
+                counted_runs: None,
                 outcome,
             }));
         }
@@ -362,6 +366,7 @@ pub(super) fn record(rounds: u32, stated: u64) -> AnatomyRecord {
         warmup: Nanoseconds(100_000_000),
         event_cost: Nanoseconds(stated),
         packet_cost: Nanoseconds(300),
+        programs: false,
         slices,
     }
 }

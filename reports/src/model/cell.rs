@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_results::arm::Name;
 
 use super::extended::{self, Extended};
-use super::metric::{Direction, Metric, Unit};
+use super::{Direction, Metric, Unit};
 
 /// What may be said of an arm against its reference (statistics §2.6).
 #[derive(

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tollgate_results::arm::Name;
 
+use super::Metric;
 use super::cell::{Estimate, Interval};
 use super::extended::{self, Extended};
-use super::metric::Metric;
 
 /// A description of a campaign: nothing in it is a verdict, and nothing may be gated on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,7 +7,7 @@ use tollgate_results::outcome::Timed;
 
 use super::cell::{Estimate, Typical};
 use super::extended::{self, Extended};
-use super::metric::{Metric, Unit};
+use super::{Metric, Unit};
 
 /// Latency of one arm at many quantiles, all kept rounds pooled: descriptive, never the basis of a verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

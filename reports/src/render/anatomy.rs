@@ -3,7 +3,8 @@
 use super::layout::{self, Column, Side};
 use super::{number, words};
 use crate::anatomy::{
-    Anatomy, ArmAnatomy, Difference, HopDifference, Judged, WayAnatomy, WayDifference,
+    Anatomy, ArmAnatomy, CountedPrograms, Difference, HopDifference, Judged, ProgramAnatomy,
+    WayAnatomy, WayDifference,
 };
 use crate::model::{Estimate, Interval};
 use tollgate_results::anatomy::Way;
@@ -172,9 +173,65 @@ fn of_arm(anatomy: &Anatomy, arm: &ArmAnatomy) -> Vec<String> {
     for one in arm.ways.iter().filter(|one| !one.hops.is_empty()) {
         lines.push(String::new());
         lines.push(format!("  {}: {}", way(one.way), of_whole(one)));
+        if !one.places.is_empty() {
+            lines.extend(layout::hanging("  through ", &one.places.join(" → ")));
+        }
         for hop in &one.hops {
             lines.push(hop_line(&hop.key.place, &hop.words, hop.ns, longest));
         }
+    }
+    lines.extend(arm.programs.iter().flat_map(of_programs));
+    lines
+}
+
+/// What is said above the eBPF programs of an arm.
+pub(super) fn counting(counted: &CountedPrograms) -> String {
+    let round_trips = effect(counted.effect.as_ref());
+    let round_trips = if round_trips.is_empty() {
+        round_trips
+    } else {
+        format!("; what that did to round trips{round_trips}")
+    };
+    format!("eBPF programs, as the kernel timed their runs in slices of their own{round_trips}")
+}
+
+/// Nanoseconds of a program's run, and their interval.
+pub(super) fn each(program: &ProgramAnatomy) -> (String, String) {
+    let Some(ns) = program.ns else {
+        return (number::UNKNOWN.to_owned(), String::new());
+    };
+    let whole = |ns: f64| format!("{ns:.0}");
+    let interval = ns
+        .interval
+        .map(|interval| format!("[{}, {}]", whole(interval.low), whole(interval.high)));
+    (whole(ns.median), interval.unwrap_or_default())
+}
+
+fn of_programs(counted: &CountedPrograms) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    lines.extend(layout::hanging("  ", &counting(counted)));
+    let column = |width, side| Column { width, side };
+    let columns = [
+        column(10, Side::Left),
+        column(22, Side::Left),
+        column(14, Side::Right),
+        column(8, Side::Right),
+        column(14, Side::Left),
+    ];
+    let head = ["place", "program", "runs", "ns a run", "95 %"].map(str::to_owned);
+    let rows = counted.programs.iter().map(|program| {
+        let (ns, interval) = each(program);
+        [
+            program.place.clone(),
+            program.program.clone(),
+            number::count(program.runs),
+            ns,
+            interval,
+        ]
+    });
+    for cells in std::iter::once(head).chain(rows) {
+        let row = layout::row(&columns, &cells, |_, text| text.to_owned());
+        lines.extend(row.into_iter().map(|line| format!("  {line}")));
     }
     lines
 }

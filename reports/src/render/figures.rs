@@ -2,9 +2,11 @@
 //! method.
 
 mod anatomy;
+mod claim;
 mod curve;
 mod forest;
 mod grid;
+mod heat;
 mod history;
 mod programming;
 mod ratio;
@@ -21,9 +23,11 @@ use super::palette::Mark;
 use super::svg::Drawing;
 
 pub(super) use anatomy::{hop_differences, longest_way, waterfall};
+pub(super) use claim::claim;
 pub(super) use curve::curves;
 pub(super) use forest::forest;
 pub(super) use grid::grid;
+pub(super) use heat::heat;
 pub(super) use history::{MOST_DRAWN, history, legend_words};
 pub(super) use programming::programming;
 pub(super) use rounds::rounds;

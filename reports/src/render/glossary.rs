@@ -1,6 +1,6 @@
 //! What verdicts, figures and words mean: the texts that every report shares.
 
-use crate::model::Verdict;
+use crate::model::{ClaimVerdict, Verdict};
 
 /// Every verdict with what it means.
 pub(super) const VERDICTS: [(Verdict, &str); 6] = [
@@ -28,6 +28,40 @@ pub(super) const VERDICTS: [(Verdict, &str); 6] = [
     (
         Verdict::Invalid,
         "the measurement isn't what it claims to be; its figures must not be used",
+    ),
+];
+
+/// How claims are judged.
+pub(super) const CLAIM_RULE: &str = "A claim is judged for each baseline and workload by the exact interval of the paired change, never by the \
+     estimate: it holds where the whole 95 % interval lies within what is claimed. All comparisons of one claim are \
+     judged together (Holm), so that chance makes any false statement about it in at most one of twenty campaigns";
+
+/// Every verdict on a claim with what it means.
+pub(super) const CLAIMS: [(ClaimVerdict, &str); 6] = [
+    (
+        ClaimVerdict::Holds,
+        "proved: the whole interval of the change lies within what is claimed",
+    ),
+    (
+        ClaimVerdict::HoldsInPart,
+        "the change is proved to lie outside of what is claimed, but in the claimed direction: smaller or larger than claimed. \
+         Of several comparisons: it holds, in full or in part, for some",
+    ),
+    (
+        ClaimVerdict::DoesNotHold,
+        "the change is proved to lie outside of what is claimed, and not proved to have its direction",
+    ),
+    (
+        ClaimVerdict::Undecided,
+        "none of these was proved: the interval lies across an end of what is claimed, or there are too few rounds",
+    ),
+    (
+        ClaimVerdict::Untested,
+        "an arm of the comparison can't run here",
+    ),
+    (
+        ClaimVerdict::Invalid,
+        "an arm isn't what it declares; nothing is said",
     ),
 ];
 
@@ -74,12 +108,17 @@ pub(super) const METHOD: [(&str, &str); 7] = [
 ];
 
 /// Words of this report.
-pub(super) const GLOSSARY: [(&str, &str); 16] = [
+pub(super) const GLOSSARY: [(&str, &str); 18] = [
     (
         "arm",
         "one configuration under comparison, such as one way to carry packets",
     ),
     ("reference", "the arm that the others are compared with"),
+    (
+        "claim",
+        "a statement of folklore that the scenario tests, with a verdict for each baseline",
+    ),
+    ("baseline", "the arm that a claim compares another one with"),
     ("workload", "the traffic that is sent"),
     ("slice", "one arm measured once with one workload"),
     (

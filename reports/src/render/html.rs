@@ -2,10 +2,12 @@
 
 mod anatomy;
 mod basis;
+mod claims;
 mod first;
 mod gate;
 mod history;
 mod matrix;
+mod mesh;
 mod method;
 mod parts;
 mod pictures;
@@ -21,6 +23,7 @@ use crate::model::{Analysis, Renderer, SlicePoint};
 pub use anatomy::anatomy_page;
 pub use gate::GatePage;
 pub use history::history_page;
+pub use mesh::mesh_page;
 
 /// Renders one self-contained HTML page: light and dark, for a desk, a phone and paper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,6 +68,7 @@ fn page(analysis: &Analysis) -> Markup {
                 (first::header(analysis))
                 main {
                     (first::answer(analysis))
+                    (claims::section(analysis, &legend))
                     (matrix::section(analysis, &legend))
                     div.pair {
                         (first::compared(analysis, &legend))
@@ -111,6 +115,7 @@ fn contents(analysis: &Analysis) -> Markup {
     let has_scalings = !analysis.scalings.is_empty();
     let has_cells = !analysis.cells.is_empty();
     let sections = [
+        ("claims", "Claims", !analysis.claims.is_empty()),
         ("scaling", "With the number of services", has_scalings),
         ("verdicts", "Verdicts", has_cells),
         ("installs", "Over installs", has_installs),

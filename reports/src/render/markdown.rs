@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::matrix::{Entry, Matrix};
-use super::{glossary, layout, number, paths, remarks, table, words};
+use super::{claims, glossary, layout, number, paths, remarks, table, words};
 use crate::model::{Analysis, Cell, Renderer, Verdict};
 
 /// Renders Markdown as GitHub understands it.
@@ -14,6 +14,7 @@ impl Renderer for Markdown {
     fn render(&self, analysis: &Analysis) -> Vec<u8> {
         let mut text = String::new();
         head(&mut text, analysis);
+        claims::markdown(&mut text, analysis);
         glance(&mut text, analysis);
         arms(&mut text, analysis);
         for workload in &analysis.workloads {

@@ -4,6 +4,7 @@ use tollgate_results::arm::{
     Access, Datapath, Family, Name, Offloads, Outside, Place, Pods, Position, Service, SweepPoint,
     Wire,
 };
+use tollgate_results::cluster_path::ClusterPath;
 use tollgate_results::standing::Standing;
 
 use super::number;
@@ -103,8 +104,31 @@ pub(super) fn shared(analysis: &Analysis) -> Vec<String> {
         .collect()
 }
 
+/// What is known of a path through a cluster: nothing of it was built.
+fn on_cluster(path: &ClusterPath, family: Family) -> Vec<String> {
+    let mut facets = vec![
+        path.path.words().to_owned(),
+        self::family(family).to_owned(),
+    ];
+    let context = path.context.as_ref();
+    facets.extend(context.map(|context| format!("in the cluster of context {context}")));
+    let declares = path.declares.iter();
+    facets.extend(declares.map(|(aspect, value)| format!("declared {}: {value}", aspect.label())));
+    facets
+}
+
+const fn family(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    }
+}
+
 /// Each dimension of a path in words.
 fn facets(path: &Datapath) -> Vec<String> {
+    if let Some(cluster) = &path.cluster {
+        return on_cluster(cluster, path.family);
+    }
     let pods = match path.pods {
         Pods::Bridge => "pods on a Linux bridge",
         Pods::Routed => "pods with a route each, no bridge",
@@ -131,10 +155,7 @@ fn facets(path: &Datapath) -> Vec<String> {
         Service::Ipvs => translated(path, "kube-proxy's IPVS mode"),
     };
     let service = path.outside.map_or(service, from_outside);
-    let family = match path.family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    };
+    let family = family(path.family);
     let offloads = match path.offloads {
         Offloads::On => "segmentation offloads on",
         Offloads::Off => "segmentation offloads off",

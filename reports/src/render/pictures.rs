@@ -80,6 +80,8 @@ pub enum PictureErrorKind {
 pub fn pictures(analysis: &Analysis) -> Vec<Picture> {
     let legend = Legend::of(analysis);
     let mut all: Vec<Figure> = figures::grid(analysis, &legend).into_iter().collect();
+    let claims = analysis.claims.iter();
+    all.extend(claims.filter_map(|claim| figures::claim(&legend, claim)));
     for workload in &analysis.workloads {
         all.extend(figures::forest(analysis, &legend, workload));
         all.extend(figures::curves(analysis, &legend, workload));
@@ -269,8 +271,19 @@ fn coloured(text: &str) -> String {
 }
 
 /// The light colour of a variable: the style sheet sets it first.
-fn light(name: &str) -> &'static str {
-    let colour = STYLE
+pub(super) fn light(name: &str) -> &'static str {
+    colour(STYLE, name)
+}
+
+/// The dark colour of a variable.
+pub(super) fn dark(name: &str) -> &'static str {
+    let dark = STYLE.split_once("prefers-color-scheme: dark");
+    colour(dark.map_or("", |(_, dark)| dark), name)
+}
+
+/// The first colour that a style sheet gives a variable.
+fn colour(style: &'static str, name: &str) -> &'static str {
+    let colour = style
         .split_once(&format!("{name}: "))
         .and_then(|(_, rest)| rest.split_once(';').map(|(colour, _)| colour));
     colour.unwrap_or("#000000")
@@ -289,5 +302,7 @@ mod tests {
     fn variables_become_colours() {
         assert_eq!(coloured("fill=\"var(--surface)\""), "fill=\"#ffffff\"");
         assert_eq!(light("--a1"), "#c44e00");
+        assert_eq!(dark("--a1"), "#ff9550");
+        assert_ne!(light("--page"), dark("--page"));
     }
 }

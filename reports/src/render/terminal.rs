@@ -1,8 +1,9 @@
 //! The report for a terminal of 80 columns: the answer, the verdicts, and what they rest on.
 
 use super::layout::{self, Column, Side, WIDTH};
-use super::{number, table, words};
-use crate::model::{Analysis, Answer, AnswerKind, Renderer, ScalingVerdict, Verdict};
+use super::{claims, glossary, number, table, words};
+use crate::model::{Analysis, Answer, AnswerKind, ClaimVerdict, Renderer, ScalingVerdict, Verdict};
+use crate::split::SplitVerdict;
 
 /// Renders plain text of at most 80 columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +24,7 @@ impl Renderer for Terminal {
     fn render(&self, analysis: &Analysis) -> Vec<u8> {
         let mut lines = self.head(analysis);
         lines.extend(self.answers(analysis));
+        lines.extend(self.claims(analysis));
         for workload in &analysis.workloads {
             let rows = table::rows(analysis, workload);
             if !rows.is_empty() {
@@ -68,6 +70,23 @@ impl Terminal {
                 };
                 lines.push(format!("{first} {rest}"));
             }
+        }
+        lines
+    }
+
+    fn claims(self, analysis: &Analysis) -> Vec<String> {
+        let mut lines = Vec::new();
+        for claim in &analysis.claims {
+            let heading = format!("Claim “{}”: {}", claim.about, claim.verdict);
+            lines.push(String::new());
+            lines.extend(
+                layout::wrap(&heading, WIDTH)
+                    .iter()
+                    .map(|line| self.bold(line)),
+            );
+            lines.extend(claims::rows(claim, |verdict, text| {
+                self.paint(text, claim_colour(verdict))
+            }));
         }
         lines
     }
@@ -187,6 +206,9 @@ impl Terminal {
             ("Margin", margin),
             ("Machine", words::machine(&subject.facts)),
         ];
+        if !analysis.claims.is_empty() {
+            facts.push(("Claims", glossary::CLAIM_RULE.to_owned()));
+        }
         facts.extend(words::notes(analysis).map(|note| ("Note", note.to_owned())));
         let failures = analysis.conduct.failures.len();
         if let Some(first) = analysis.conduct.failures.first() {
@@ -247,8 +269,22 @@ fn symbol(answer: &Answer) -> (&'static str, &'static str) {
         AnswerKind::Scaling(ScalingVerdict::Grows) => ("↗", "33"),
         AnswerKind::Scaling(ScalingVerdict::Falls) => ("↘", "36"),
         AnswerKind::Scaling(ScalingVerdict::Flat) => ("→", "32"),
-        AnswerKind::Scaling(_) => ("?", ""),
+        AnswerKind::Scaling(_) | AnswerKind::Split(SplitVerdict::Insufficient) => ("?", ""),
+        AnswerKind::Claim(verdict) => (words::claim_symbol(verdict), claim_colour(verdict)),
+        AnswerKind::Split(SplitVerdict::AsDeclared) => ("✓", "32"),
+        AnswerKind::Split(SplitVerdict::Off) => ("✕", "33"),
         AnswerKind::Warning => ("!", "1;31"),
+    }
+}
+
+/// The ANSI style of a verdict on a claim.
+const fn claim_colour(verdict: ClaimVerdict) -> &'static str {
+    match verdict {
+        ClaimVerdict::Holds => "32",
+        ClaimVerdict::HoldsInPart => "36",
+        ClaimVerdict::DoesNotHold => "33",
+        ClaimVerdict::Undecided | ClaimVerdict::Untested => "",
+        ClaimVerdict::Invalid => "1;31",
     }
 }
 

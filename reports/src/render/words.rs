@@ -8,9 +8,10 @@ use tollgate_results::workload::{Traffic, Workload};
 
 use super::number;
 use crate::model::{
-    Analysis, Cell, Direction, Estimate, Fate, Floor, FloorBasis, Flows, Interval, Judgement,
-    Metric, Responses, Scaling, Steal, Typical, Unit, Verdict,
+    Analysis, Cell, ClaimVerdict, Direction, Estimate, Fate, Floor, FloorBasis, Flows, Interval,
+    Judgement, Metric, Responses, Scaling, Steal, TestedClaim, Typical, Unit, Verdict,
 };
+use crate::stats::real64;
 use crate::words;
 
 mod traffic;
@@ -86,7 +87,32 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
 pub(super) fn beside_verdicts(analysis: &Analysis, workload: &Name) -> Vec<String> {
     let mut lines = responses(analysis, workload);
     lines.extend(flows(analysis, workload));
+    lines.extend(backends(analysis, workload));
     lines
+}
+
+/// Says how long each backend of a split took, where that was kept.
+fn backends(analysis: &Analysis, workload: &Name) -> Vec<String> {
+    let of_workload = analysis.splits.iter().filter(|of| of.workload == *workload);
+    let timed = of_workload.filter(|of| !of.latencies.is_empty());
+    let lines = timed.map(|of| {
+        let each = of.latencies.iter().map(|backend| {
+            format!(
+                "{} p50 {}, p99 {} ({} replies)",
+                backend.name,
+                number::duration(real64(backend.p50_ns)),
+                number::duration(real64(backend.p99_ns)),
+                words::count(backend.replies)
+            )
+        });
+        let each: Vec<String> = each.collect();
+        format!(
+            "Backends of {}, connecting left out: {}.",
+            of.arm,
+            each.join("; ")
+        )
+    });
+    lines.collect()
 }
 
 /// Says what an arm's responses were, where they tell something: error statuses, a split between backends.
@@ -235,7 +261,11 @@ pub(super) fn notes(analysis: &Analysis) -> impl Iterator<Item = &str> {
 
 /// Says on how many rounds cells rest: `n = 10 rounds`, `n = 9 to 10 rounds`.
 pub(super) fn rounds_compared<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> String {
-    let rounds = cells.into_iter().map(|cell| cell.rounds);
+    rounds_between(cells.into_iter().map(|cell| cell.rounds))
+}
+
+/// The same for any numbers of rounds.
+pub(super) fn rounds_between(rounds: impl Iterator<Item = u32>) -> String {
     let (least, most) = rounds.fold((u32::MAX, 0), |(least, most), n| {
         (least.min(n), most.max(n))
     });
@@ -255,6 +285,30 @@ pub(super) const fn symbol(verdict: Verdict) -> &'static str {
         Verdict::Inconclusive | Verdict::Insufficient => "?",
         Verdict::Invalid => "✕",
     }
+}
+
+/// The symbol of a verdict on a claim, for who doesn't see its colour.
+pub(super) const fn claim_symbol(verdict: ClaimVerdict) -> &'static str {
+    match verdict {
+        ClaimVerdict::Holds => "✓",
+        ClaimVerdict::HoldsInPart => "○",
+        ClaimVerdict::DoesNotHold => "≠",
+        ClaimVerdict::Undecided | ClaimVerdict::Untested => "?",
+        ClaimVerdict::Invalid => "✕",
+    }
+}
+
+/// Says what a claim says, and how many comparisons were judged together.
+pub(super) fn claimed(claim: &TestedClaim) -> String {
+    let together = match claim.comparisons {
+        0 | 1 => String::new(),
+        many => format!(" {many} comparisons were judged together."),
+    };
+    format!(
+        "Claimed is a change of the {}, arm against baseline: {}.{together}",
+        metric(claim.metric),
+        claim.claimed
+    )
 }
 
 /// Writes the result with no round dropped, where rounds were: `slower +24.8 % [24.5, 26.6] (12 rounds)`.
@@ -352,8 +406,21 @@ pub(super) fn rounds(analysis: &Analysis) -> String {
         "{} of {} rounds count",
         conduct.kept, conduct.planned
     )];
+    // A command that switches a cluster between the arms leaves only one of them at a time.
+    let switched = analysis
+        .arms
+        .iter()
+        .any(|arm| arm.dimensions.cluster.is_some() && !arm.change.apply.is_empty());
+    let order = if switched {
+        format!(
+            "each of {} installs has its rounds of all {arms} arms one arm after the other, in random order",
+            analysis.subject.installs
+        )
+    } else {
+        format!("each measures all {arms} arms back to back in random order")
+    };
     said.push(format!(
-        "each measures all {arms} arms back to back in random order, {} per slice",
+        "{order}, {} per slice",
         analysis.subject.rounds.slice.words()
     ));
     said.push(match conduct.dropped {

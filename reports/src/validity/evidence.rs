@@ -1,5 +1,6 @@
 //! Whether the packets took the declared datapath (DESIGN §4.7).
 
+mod declared;
 mod expected;
 mod outside;
 mod pods;
@@ -22,6 +23,7 @@ use crate::analysis::values::{Observation, Observations};
 use crate::model::{Check, EvidenceSummary, Judgement};
 use crate::words;
 
+const DECLARED: &str = "cluster's network";
 const PATH: &str = "path";
 const PLACE: &str = "place";
 const ENCAPSULATION: &str = "encapsulation";
@@ -35,7 +37,8 @@ const LINE: &str = "line";
 const TABLE: &str = "connection-tracking table";
 
 /// What is looked at, in the order in which it is told.
-const ABOUT: [&str; 14] = [
+const ABOUT: [&str; 15] = [
+    DECLARED,
     PATH,
     PLACE,
     ENCAPSULATION,
@@ -286,8 +289,11 @@ fn judge(
     }
     if run.target != TargetKind::Lab {
         // Nothing was built, so that nothing is declared but the address: what lies between is not observable.
+        // Of a cluster something may be declared, which its API tells about.
         let path = path(&evidence.counters, expected);
-        return vec![path, connection(Service::None, &evidence.translation)];
+        let mut findings = vec![path, connection(Service::None, &evidence.translation)];
+        findings.extend(declared::judge(run, arm, observation.slice.record.install));
+        return findings;
     }
     let service = arm.datapath.service;
     let mut findings = vec![match arm.datapath.place {
@@ -410,6 +416,14 @@ fn packets(
         let text = "the packets that were translated could not be counted".to_owned();
         return Some(Finding::unknown(PACKETS, text));
     };
+    // The odd packet that a closed connection left behind is nobody's.
+    if translations.forgotten > expected.stray() {
+        let text = format!(
+            "the connection table was full: {} packets of open connections met another endpoint, or none",
+            words::count(translations.forgotten)
+        );
+        return Some(Finding::of(PACKETS, false, text));
+    }
     let text = format!(
         "declared tc-lb, but only {} packets were translated where at least {} must",
         words::count(translations.forward),

@@ -18,6 +18,7 @@
 //! | S10 pooled percentiles | `pooled` |
 //! | S11 change points | `changes` |
 //! | S13 weighted splits | `split` |
+//! | S14 outlying nodes of a mesh | `mesh` |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(
@@ -32,6 +33,7 @@ mod coverage;
 mod gate;
 mod goldens;
 mod hdr;
+mod mesh;
 mod otava;
 mod pooled;
 mod split;

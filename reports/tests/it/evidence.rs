@@ -319,3 +319,31 @@ fn a_slice_that_tells_nothing_does_not_outweigh_those_that_do() {
         evidence.translation
     );
 }
+
+#[test]
+fn a_full_connection_table_that_lost_open_connections_is_no_balancer() {
+    for (forgotten, expected) in [(10, Judgement::Ok), (1_000_000, Judgement::Contradicts)] {
+        let mut synthetic = Synthetic::quickstart();
+        synthetic.rounds = 1;
+        synthetic.arms.truncate(2);
+        synthetic.workloads.truncate(1);
+        let balanced = datapath(Wire::Native, Service::TcLb, Some(10));
+        synthetic.arms[1].arm.datapath = balanced.clone();
+        synthetic.arms[1].carried = balanced;
+        let mut campaign = synthetic.campaign();
+        let full = |measured: &mut Measured| {
+            if let Some(packets) = &mut measured.evidence.counters.tc_lb {
+                (packets.displaced, packets.forgotten) = (200_000, forgotten);
+            }
+        };
+        change(&mut campaign, |_, _| true, full);
+        let evidence = analyse(&campaign).arms[1].evidence.clone();
+        assert_eq!(evidence.judgement, expected, "{:#?}", evidence.checks);
+        let told = evidence.checks.iter().any(|check| {
+            check
+                .text
+                .starts_with("the connection table was full: 1,000,000")
+        });
+        assert_eq!(told, expected == Judgement::Contradicts);
+    }
+}

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod analysis;
+mod claims;
 mod description;
 mod evidence;
 mod files;
@@ -13,6 +14,8 @@ mod gate_render;
 mod history;
 mod html;
 mod import;
+mod lab;
+mod mesh;
 mod open;
 mod outside;
 mod pairs;

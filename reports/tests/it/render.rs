@@ -1,6 +1,6 @@
 //! Every renderer: what it writes for campaigns that went well and for those that didn't.
 
-use tollgate_reports::model::{Analysis, Renderer};
+use tollgate_reports::model::{Analysis, Metric, Renderer};
 use tollgate_reports::render::{CellsCsv, Html, Json, Markdown, RoundsCsv, Terminal, pictures};
 use tollgate_reports::synthetic::{self, Synthetic, SyntheticArm};
 use tollgate_reports::{analyse, describe};
@@ -78,6 +78,7 @@ fn campaigns() -> Vec<(&'static str, Campaign)> {
         ("hostile", hostile()),
         ("broken", broken()),
         ("lossy", lossy()),
+        ("claims", crate::claims::campaign()),
     ]
 }
 
@@ -99,6 +100,15 @@ fn hostile() -> Campaign {
     HOSTILE.clone_into(&mut campaign.run.plan.about);
     HOSTILE.clone_into(&mut campaign.run.facts.cpu_model);
     HOSTILE.clone_into(&mut campaign.run.version);
+    let mut claim = crate::claims::claim(
+        Metric::P50,
+        (None, Some(0.0)),
+        &long,
+        &["native"],
+        &["tcp-rr"],
+    );
+    HOSTILE.clone_into(&mut claim.about);
+    campaign.run.plan.claims.push(claim);
     campaign.run.plan.skipped.push(Skipped {
         arm: synthetic::name("skipped"),
         reason: HOSTILE.to_owned(),

@@ -50,11 +50,14 @@ pub struct AnatomyRecord {
     pub event_cost: Nanoseconds,
     /// What the clock costs for each packet beside its events, as stated.
     pub packet_cost: Nanoseconds,
+    /// Whether arms with eBPF programs have slices in which the kernel counts their runs.
+    #[serde(default)]
+    pub programs: bool,
     /// Slices in the order in which they were measured.
     pub slices: Vec<AnatomySlice>,
 }
 
-/// One arm measured once, with the clock or without.
+/// One arm measured once: with the clock, without, or while the runs of eBPF programs are counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AnatomySlice {
     /// 0 is discarded.
@@ -63,6 +66,10 @@ pub struct AnatomySlice {
     pub arm: Name,
     /// What was followed, or would have been.
     pub followed: Followed,
+    /// Runs of the arm's own eBPF programs that the kernel counted meanwhile: none but in slices for that. `None` for an arm
+    /// that has no programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_runs: Option<u64>,
     /// What came of it.
     pub outcome: SliceOutcome,
 }
@@ -78,11 +85,31 @@ pub enum SliceOutcome {
     },
     /// Measured with it.
     Clocked(Box<Clocked>),
+    /// Measured without it, while the kernel counted and timed the runs of eBPF programs, which slows them down.
+    Counted {
+        /// Round trips, the price of counting among them.
+        latency: Histogram,
+        /// The arm's own programs.
+        programs: Vec<ProgramCost>,
+    },
     /// Not measured.
     Failed {
         /// Why, in one line.
         reason: String,
     },
+}
+
+/// What one eBPF program did in a slice, its warm-up among it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProgramCost {
+    /// Where it is: `node a`, `node b` or `client`.
+    pub place: String,
+    /// Its function's name.
+    pub program: String,
+    /// Times that it ran.
+    pub runs: u64,
+    /// Nanoseconds that it ran in all, the reading of the clock among them.
+    pub time_ns: u64,
 }
 
 /// What the clock saw in a slice.
@@ -115,6 +142,9 @@ pub struct ClockedWay {
     pub shapes: u64,
     /// Events of the most frequent one.
     pub events: u32,
+    /// Places that it leads through, both ends among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<String>,
     /// From end to end, user space included: of the trips with the most frequent sequence.
     pub whole: Histogram,
     /// Its hops, in order. Their times are the clock's: its cost is in them.

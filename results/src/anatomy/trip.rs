@@ -57,6 +57,20 @@ pub struct SiteDevice {
     pub name: String,
     /// What the kernel says it is (`veth`, `bridge`, `vxlan`).
     pub kind: String,
+    /// eBPF programs at it, in the order in which they run.
+    #[serde(default)]
+    pub programs: Vec<SiteProgram>,
+}
+
+/// An eBPF program at a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteProgram {
+    /// Its function's name.
+    pub name: String,
+    /// Whether it sees what the device sends; else what it takes in.
+    pub sends: bool,
+    /// Whether it sends what it is for on by itself, past the stack of its namespace.
+    pub redirects: bool,
 }
 
 /// Records of the clock that cannot be read.

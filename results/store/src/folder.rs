@@ -146,6 +146,6 @@ fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Returns whether a name is that of a file in the folder itself.
-fn is_plain(name: &str) -> bool {
+pub(crate) fn is_plain(name: &str) -> bool {
     !name.starts_with('.') && Path::new(name).file_name().is_some_and(|file| file == name)
 }

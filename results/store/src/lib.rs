@@ -13,6 +13,7 @@
 //! - [`CampaignDir`]: a folder to read and to put reports into
 //! - [`Recording`]: a folder that a campaign is being written to, by one writer at a time
 //! - [`HistoryDb`]: what campaigns said, one after the other, in one file
+//! - [`MeshDir`]: all pairs of a cluster's nodes
 //! - [`StoreError`]: what went wrong, where, and how to mend it
 
 mod assemble;
@@ -22,6 +23,7 @@ mod folder;
 mod history;
 mod hlog;
 mod lines;
+mod mesh;
 mod recording;
 
 pub use atomic::write as write_whole;
@@ -29,6 +31,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use folder::CampaignDir;
 pub use history::{Added, HistoryDb, Kept};
 pub use lines::SliceLine;
+pub use mesh::{MESH, Mesh, MeshDir, MeshRecording, PAIRS};
 pub use recording::Recording;
 
 /// Name of the run record in a campaign folder.

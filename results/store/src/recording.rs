@@ -195,12 +195,12 @@ fn remove_records(path: &Path) {
 }
 
 /// Makes a file that must not be there yet.
-fn create(path: &Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 /// Takes the folder for this process until the file is closed.
-fn lock(slices: &File, path: &Path) -> Result<(), StoreError> {
+pub(crate) fn lock(slices: &File, path: &Path) -> Result<(), StoreError> {
     slices.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => StoreError::new("record to", path, StoreErrorKind::InUse),
         TryLockError::Error(error) => StoreError::io("lock", path)(error),
@@ -208,7 +208,7 @@ fn lock(slices: &File, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Appends all bytes or none, and returns where they start.
-fn append(file: &mut File, bytes: &[u8]) -> io::Result<u64> {
+pub(crate) fn append(file: &mut File, bytes: &[u8]) -> io::Result<u64> {
     let start = file.stream_position()?;
     file.write_all(bytes).inspect_err(|_| {
         let _ = cut_at(file, start);
@@ -216,7 +216,7 @@ fn append(file: &mut File, bytes: &[u8]) -> io::Result<u64> {
     Ok(start)
 }
 
-fn cut(file: &mut File, end: usize) -> io::Result<()> {
+pub(crate) fn cut(file: &mut File, end: usize) -> io::Result<()> {
     cut_at(file, end as u64)
 }
 

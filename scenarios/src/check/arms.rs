@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use tollgate_results::arm::{
     Access, Arm, Datapath, Name, Place, Pods, Service, Services, SweepPoint, Wire,
 };
+use tollgate_results::cluster_path::Path;
 use tollgate_results::standing::Standing;
 
-use super::{change, kernel, range};
+use super::{change, cluster, kernel, range};
 use crate::document::Document;
 use crate::fault::suggestion;
 use crate::file::{ArmTable, Counts, File, ServicesTable, WorkloadTable};
@@ -68,6 +69,7 @@ impl Checked<'_, '_> {
         self.impossible_points();
         let workloads = self.workloads(file, workloads);
         let change = change::check(self.document, self.name, self.table);
+        let cluster = cluster::check(self.document, self.name, self.table);
         let standing = self.standing();
         let kernel = kernel::kernel(self.document, self.name, self.table);
         let line = kernel::line(self.document, self.name, self.table);
@@ -90,6 +92,7 @@ impl Checked<'_, '_> {
                     datapath: Datapath {
                         kernel: kernel.clone(),
                         line,
+                        cluster: cluster.clone(),
                         ..self.datapath(services, standing)
                     },
                     workloads: workloads.clone(),
@@ -109,7 +112,11 @@ impl Checked<'_, '_> {
 
     fn datapath(&self, services: Option<Services>, standing: Standing) -> Datapath {
         Datapath {
-            pods: self.table.pods,
+            // A cluster's pods are as they are.
+            pods: match self.table.cluster {
+                Some(_) => Pods::Host,
+                None => self.table.pods,
+            },
             wire: self.table.wire,
             service: self.table.service,
             services,
@@ -262,7 +269,11 @@ impl Checked<'_, '_> {
 
     /// Notes workloads without a port: it is all that a service's address answers on.
     fn has_ports(&mut self, file: &File, workloads: &[Name], key: &[&str]) {
+        let path = self.table.cluster.as_ref().and_then(|table| table.path);
         let mend = match (self.table.service, self.table.outside) {
+            (Service::None, None) if path.is_some_and(Path::is_translated) => {
+                "write path = \"pod-ip\""
+            }
             (Service::None, None) => return,
             (_, None) => "write service = \"none\"",
             (_, Some(_)) => "remove the key `outside`",

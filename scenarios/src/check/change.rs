@@ -1,7 +1,7 @@
 //! What is done to an arm beyond its datapath: commands that can be run, and a toll that can be planted.
 
 use tollgate_results::arm::Name;
-use tollgate_results::change::{Change, Command, MOST_PLANTED};
+use tollgate_results::change::{Change, Command, MOST_PLANTED, Place};
 use tollgate_results::units::Nanoseconds;
 
 use super::range;
@@ -30,9 +30,10 @@ pub(super) fn check(document: &mut Document<'_>, arm: &Name, table: &ArmTable) -
         );
         faults.push(("apply", message));
     }
+    let on_cluster = table.cluster.is_some();
     let mut apply = Vec::new();
     for (number, command) in table.apply.iter().enumerate() {
-        match checked(command) {
+        match checked(command, on_cluster) {
             Ok(command) => apply.push(command),
             Err(wrong) => {
                 let numbered = wrong.iter().map(|wrong| {
@@ -43,7 +44,11 @@ pub(super) fn check(document: &mut Document<'_>, arm: &Name, table: &ArmTable) -
             }
         }
     }
-    let ready = table.ready.as_ref().map(checked).and_then(|ready| {
+    let ready = table
+        .ready
+        .as_ref()
+        .map(|command| checked(command, on_cluster));
+    let ready = ready.and_then(|ready| {
         ready
             .map_err(|wrong| faults.extend(wrong.into_iter().map(|wrong| ("ready", wrong))))
             .ok()
@@ -64,12 +69,29 @@ pub(super) fn check(document: &mut Document<'_>, arm: &Name, table: &ArmTable) -
 }
 
 /// Returns the command, or everything that is wrong with it.
-fn checked(table: &CommandTable) -> Result<Command, Vec<String>> {
+fn checked(table: &CommandTable, on_cluster: bool) -> Result<Command, Vec<String>> {
     let mut faults = Vec::new();
-    if table.on.is_none() {
-        let places = "client, server, client-node or server-node";
-        faults.push(format!("`on` is missing; write {places}"));
-    }
+    let places = "client, server, client-node or server-node";
+    let on = match (table.on, on_cluster) {
+        (None | Some(Place::Runner), true) => Some(Place::Runner),
+        (Some(other), true) => {
+            faults.push(format!(
+                "{other} is a place of a lab, and commands of a cluster's arm run on the runner's machine; remove `on`"
+            ));
+            None
+        }
+        (None, false) => {
+            faults.push(format!("`on` is missing; write {places}"));
+            None
+        }
+        (Some(Place::Runner), false) => {
+            faults.push(format!(
+                "runner is the place of a cluster's arm; write {places}"
+            ));
+            None
+        }
+        (on, false) => on,
+    };
     if table.run.first().is_none_or(String::is_empty) {
         let example = "run = [\"sysctl\", \"-w\", \"net.core.busy_poll=50\"]";
         faults.push(format!(
@@ -92,7 +114,7 @@ fn checked(table: &CommandTable) -> Result<Command, Vec<String>> {
         ));
     }
     faults.extend(range(table.within, WITHIN).map(|wrong| format!("within: {wrong}")));
-    match table.on.filter(|_| faults.is_empty()) {
+    match on.filter(|_| faults.is_empty()) {
         Some(on) => Ok(Command {
             on,
             run: table.run.clone(),

@@ -1,10 +1,13 @@
 //! Scenario files as people write them: what is refused and how, what a plan becomes, what is shipped.
 
 mod arms;
+mod claims;
+mod cluster;
 mod faults;
 mod outside;
 mod resolve;
 mod shipped;
+mod split;
 
 use tollgate_results::arm::Name;
 use tollgate_scenarios::Scenario;

@@ -34,10 +34,14 @@ fn unpacked(archive: &[u8]) -> BTreeMap<String, (u32, Vec<u8>)> {
 #[test]
 fn an_archive_leads_from_its_index_to_the_program() {
     let elf = program(62, 1);
-    let archive = build(&elf, "tollgate-probe", "amd64", "tollgate-probe:1").unwrap();
+    let programs = ["tollgate-probe", "second"].map(|file| Program {
+        file: file.to_owned(),
+        bytes: elf.clone(),
+    });
+    let archive = build(&programs, "amd64", "tollgate-probe:1").unwrap();
     assert_eq!(
         archive,
-        build(&elf, "tollgate-probe", "amd64", "tollgate-probe:1").unwrap()
+        build(&programs, "amd64", "tollgate-probe:1").unwrap()
     );
     let files = unpacked(&archive);
     let blob = |descriptor: &Value| {
@@ -67,7 +71,10 @@ fn an_archive_leads_from_its_index_to_the_program() {
         config["rootfs"]["diff_ids"][0],
         format!("sha256:{}", digest(&layer))
     );
-    assert_eq!(unpacked(&layer)["tollgate-probe"], (0o755, elf));
+    let layer = unpacked(&layer);
+    assert_eq!(layer.len(), 2);
+    assert_eq!(layer["tollgate-probe"], (0o755, elf.clone()));
+    assert_eq!(layer["second"], (0o755, elf));
 }
 
 #[test]
@@ -83,11 +90,26 @@ fn only_static_programs_are_packed() {
     ] {
         let file = dir.path().join("tollgate-probe");
         fs::write(&file, bytes).unwrap();
-        let packed = pack(&file, &archive, None);
+        let packed = pack(&[&file], &archive, None);
         match part {
             "" => assert!(packed.unwrap().contains("linux/arm64")),
             part => assert!(packed.unwrap_err().to_string().contains(part), "{part}"),
         }
     }
-    assert!(pack(&dir.path().join("none"), &archive, None).is_err());
+    assert!(pack(&[&dir.path().join("none")], &archive, None).is_err());
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    fs::write(&one, program(62, 1)).unwrap();
+    fs::write(&other, program(183, 1)).unwrap();
+    let told = pack(&[&one, &other], &archive, None)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("for linux/arm64, the one before for linux/amd64"),
+        "{told}"
+    );
+    assert!(
+        pack(&[&one, &one], &archive, None)
+            .unwrap()
+            .contains(": one:")
+    );
 }

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Cluster, ClusterError, ClusterErrorKind, status_code};
 use crate::objects::{
-    FIELD_MANAGER, OWNER, Object, PART_OF, RUN, Run, Settings, of_run, owner, token,
+    FIELD_MANAGER, OWNER, Object, PART_OF, RUN, Run, Settings, mesh, of_run, owner, token,
 };
 
 /// How long the end of a run's pods is waited for: they have a second to go, and nodes are busy.
@@ -75,16 +75,24 @@ impl Cluster {
     /// # Errors
     ///
     /// When the server refuses an object; it says which and why.
-    pub async fn make(&self, mut settings: Settings, secret: &str) -> Result<Made, ClusterError> {
-        let made = self.apply(&owner(&settings)).await?;
-        let uid = made
-            .pointer("/metadata/uid")
-            .and_then(Value::as_str)
-            .map(ToOwned::to_owned);
-        settings.run = settings.run.map(|run| Run { owner: uid, ..run });
-        self.apply(&token(&settings, secret)).await?;
+    pub async fn make(&self, settings: Settings, secret: &str) -> Result<Made, ClusterError> {
+        self.make_of(settings, secret, &of_run).await
+    }
+
+    /// As [`Self::make`], of other objects than the usual ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::make`].
+    pub async fn make_of(
+        &self,
+        settings: Settings,
+        secret: &str,
+        objects: &(dyn Fn(&Settings) -> Vec<Object> + Sync),
+    ) -> Result<Made, ClusterError> {
+        let settings = self.begin(settings, secret).await?;
         let mut services = BTreeMap::new();
-        for object in of_run(&settings) {
+        for object in objects(&settings) {
             let mut made = self.apply(&object).await?;
             if let Some(same) = same_node_ports(&object, &made) {
                 made = self.apply(&same).await?;
@@ -94,6 +102,36 @@ impl Cluster {
             }
         }
         Ok(Made { settings, services })
+    }
+
+    /// Makes a mesh: owner and token, and a probe on each of these nodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::make`].
+    pub async fn make_mesh(
+        &self,
+        settings: Settings,
+        secret: &str,
+        nodes: &[String],
+    ) -> Result<(), ClusterError> {
+        let settings = self.begin(settings, secret).await?;
+        for object in mesh::of_mesh(&settings, nodes) {
+            self.apply(&object).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a run's owner and its token; returns the settings with the owner's uid in them.
+    async fn begin(&self, mut settings: Settings, secret: &str) -> Result<Settings, ClusterError> {
+        let made = self.apply(&owner(&settings)).await?;
+        let uid = made
+            .pointer("/metadata/uid")
+            .and_then(Value::as_str)
+            .map(ToOwned::to_owned);
+        settings.run = settings.run.map(|run| Run { owner: uid, ..run });
+        self.apply(&token(&settings, secret)).await?;
+        Ok(settings)
     }
 
     /// Applies one object on the server's side, as our field manager.

@@ -1,6 +1,9 @@
 //! Lists the objects that tell what a cluster's network is.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use tollgate_results::node::NodeFacts;
 
 use super::{Cluster, ClusterError, ClusterErrorKind, one_line, status_code};
 use crate::snapshot::Snapshot;
@@ -83,6 +86,8 @@ const CONFIG_MAPS: [(&str, &str); 6] = [
 pub struct Gathered {
     /// The objects.
     pub snapshot: Snapshot,
+    /// What the inspector saw on each node, where it runs.
+    pub nodes: BTreeMap<String, NodeFacts>,
     /// What the server refused, one line each.
     pub refused: Vec<String>,
 }
@@ -117,6 +122,7 @@ impl Cluster {
                 Err(error) => gathered.pass(self, &error, &path)?,
             }
         }
+        self.look_at_nodes(&mut gathered).await?;
         gathered.refused.dedup();
         Ok(gathered)
     }
@@ -183,7 +189,7 @@ impl Gathered {
 }
 
 /// Returns a GET request.
-fn http_get(path: &str) -> Result<http::Request<Vec<u8>>, kube::Error> {
+pub(super) fn http_get(path: &str) -> Result<http::Request<Vec<u8>>, kube::Error> {
     http::Request::get(path)
         .body(Vec::new())
         .map_err(kube::Error::HttpError)

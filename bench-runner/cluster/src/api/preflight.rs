@@ -8,8 +8,9 @@ use kube::Api;
 use kube::api::PostParams;
 use serde_json::Value;
 
+use super::survey::unable;
 use super::{Cluster, ClusterError, status_code};
-use crate::objects::rights::RIGHTS;
+use crate::objects::rights::{RIGHTS, Right};
 use crate::objects::{OWNER, Settings, of_run};
 
 /// What was found before a run.
@@ -32,23 +33,57 @@ impl Cluster {
     ///
     /// When the server can't be reached, or doesn't know us.
     pub async fn preflight(&self, settings: &Settings) -> Result<Preflight, ClusterError> {
+        self.preflight_with(settings, &RIGHTS).await
+    }
+
+    /// As [`Self::preflight`], with all rights that are needed.
+    pub(super) async fn preflight_with(
+        &self,
+        settings: &Settings,
+        rights: &[Right],
+    ) -> Result<Preflight, ClusterError> {
+        let objects = of_run(settings);
+        let pods = objects.iter().filter(|object| object.kind == "Pod").count();
+        let mut found = self.look(settings, rights, pods).await?;
+        self.nodes_suffice(settings, &mut found).await;
+        Ok(found)
+    }
+
+    /// Looks for everything that stands against a run of so many pods, but for its nodes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::preflight`].
+    pub async fn preflight_for(
+        &self,
+        settings: &Settings,
+        pods: usize,
+    ) -> Result<Preflight, ClusterError> {
+        self.look(settings, &RIGHTS, pods).await
+    }
+
+    async fn look(
+        &self,
+        settings: &Settings,
+        rights: &[Right],
+        pods: usize,
+    ) -> Result<Preflight, ClusterError> {
         let mut found = Preflight::default();
         let version = self.client.apiserver_version().await;
         let version =
             version.map_err(|error| self.failed("ask for the server's version", &error))?;
         found.version = version.git_version;
-        self.rights(&mut found).await?;
+        self.rights(rights, &mut found).await?;
         self.namespace_admits(settings, &mut found).await?;
-        self.quota_admits(settings, &mut found).await;
-        self.nodes_suffice(settings, &mut found).await;
+        self.quota_admits(pods, &mut found).await;
         self.nobody_else(&mut found).await?;
         Ok(found)
     }
 
     /// Asks for each right whether we have it.
-    async fn rights(&self, found: &mut Preflight) -> Result<(), ClusterError> {
+    async fn rights(&self, rights: &[Right], found: &mut Preflight) -> Result<(), ClusterError> {
         let reviews: Api<SelfSubjectAccessReview> = Api::all(self.client.clone());
-        for right in RIGHTS {
+        for right in rights {
             let (resource, part) = match right.resource.split_once('/') {
                 Some((resource, part)) => (resource, Some(part.to_owned())),
                 None => (right.resource, None),
@@ -129,7 +164,7 @@ impl Cluster {
     }
 
     /// Checks that quotas leave room, as far as they may be read.
-    async fn quota_admits(&self, settings: &Settings, found: &mut Preflight) {
+    async fn quota_admits(&self, wanted: usize, found: &mut Preflight) {
         let path = format!("/api/v1/namespaces/{}/resourcequotas", self.namespace);
         let Ok(quotas) = self.list(&path, "").await else {
             found
@@ -137,10 +172,6 @@ impl Cluster {
                 .push("resource quotas may not be read".to_owned());
             return;
         };
-        let wanted = of_run(settings)
-            .iter()
-            .filter(|object| object.kind == "Pod")
-            .count();
         for quota in quotas {
             let Ok(quota) = serde_json::from_value::<ResourceQuota>(quota) else {
                 continue;
@@ -190,7 +221,7 @@ impl Cluster {
             .into_iter()
             .filter_map(|node| serde_json::from_value(node).ok())
             .collect();
-        let able: Vec<&Node> = nodes.iter().filter(|node| is_able(node)).collect();
+        let able: Vec<&Node> = nodes.iter().filter(|node| unable(node).is_none()).collect();
         let named = |name: &str| {
             able.iter()
                 .any(|node| node.metadata.name.as_deref() == Some(name))
@@ -252,22 +283,4 @@ impl Cluster {
         }
         Ok(())
     }
-}
-
-/// Returns whether a node is ready and takes pods.
-fn is_able(node: &Node) -> bool {
-    let spec = node.spec.as_ref();
-    let cordoned = spec.and_then(|spec| spec.unschedulable) == Some(true);
-    let mut taints = spec
-        .into_iter()
-        .flat_map(|spec| spec.taints.iter().flatten());
-    let tainted = taints.any(|taint| taint.effect != "PreferNoSchedule");
-    let conditions = node
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    let mut conditions = conditions.into_iter().flatten();
-    let ready =
-        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    ready && !cordoned && !tainted
 }

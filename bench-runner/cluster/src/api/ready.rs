@@ -35,8 +35,17 @@ pub struct Placed {
     pub node: String,
     /// Its addresses, of each family the first.
     pub addresses: Vec<IpAddr>,
-    /// Its node's address.
-    pub node_address: Option<IpAddr>,
+    /// Its node's addresses, of each family the first.
+    pub node_addresses: Vec<IpAddr>,
+}
+
+/// Probes that run, and those that don't.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settled {
+    /// Where those are that run, by their pods' names.
+    pub placed: BTreeMap<String, Placed>,
+    /// Why the others don't.
+    pub missing: BTreeMap<String, String>,
 }
 
 /// What a pod is at.
@@ -59,40 +68,90 @@ impl Cluster {
         pods: &[String],
         limit: Duration,
     ) -> Result<BTreeMap<String, Placed>, ClusterError> {
+        let states = self.states(run, pods, limit, is_decided).await?;
+        if let Some(placed) = all_ready(&states) {
+            return Ok(placed);
+        }
+        let reasons = self.reasons(&states, limit).await;
+        let reasons = reasons
+            .into_iter()
+            .map(|(pod, why)| format!("{pod}: {why}"));
+        Err(ClusterError::new(
+            "start the probes",
+            ClusterErrorKind::Probes(reasons.collect()),
+        ))
+    }
+
+    /// Waits until each pod of a run is ready or has failed; returns those that are ready, and why the others aren't.
+    ///
+    /// # Errors
+    ///
+    /// When the server can't be asked.
+    pub async fn ready_or_not(
+        &self,
+        run: &str,
+        pods: &[String],
+        limit: Duration,
+    ) -> Result<Settled, ClusterError> {
+        let states = self.states(run, pods, limit, is_settled).await?;
+        let missing = self.reasons(&states, limit).await;
+        let placed = states.into_iter().filter_map(|(pod, state)| match state {
+            State::Ready(placed) => Some((pod, placed)),
+            _ => None,
+        });
+        Ok(Settled {
+            placed: placed.collect(),
+            missing,
+        })
+    }
+
+    /// Watches pods until enough is known of them, or the limit is over.
+    async fn states(
+        &self,
+        run: &str,
+        pods: &[String],
+        limit: Duration,
+        enough: fn(&BTreeMap<String, State>) -> bool,
+    ) -> Result<BTreeMap<String, State>, ClusterError> {
         let mut states: BTreeMap<String, State> = pods
             .iter()
             .map(|pod| (pod.clone(), State::Waiting("it wasn't made".to_owned())))
             .collect();
-        let watched = timeout(limit, self.watch(run, &mut states)).await;
+        let watched = timeout(limit, self.watch(run, &mut states, enough)).await;
         if let Ok(Err(error)) = watched {
             return Err(self.failed("watch the probes", &error));
         }
-        if let Some(placed) = all_ready(&states) {
-            return Ok(placed);
-        }
-        let mut reasons = Vec::new();
-        for (pod, state) in &states {
+        Ok(states)
+    }
+
+    /// Says why pods aren't ready, with the last that was said of each.
+    async fn reasons(
+        &self,
+        states: &BTreeMap<String, State>,
+        limit: Duration,
+    ) -> BTreeMap<String, String> {
+        let mut reasons = BTreeMap::new();
+        for (pod, state) in states {
             let why = match state {
                 State::Ready(_) => continue,
                 State::Failed(why) => why.clone(),
                 State::Waiting(why) => format!("not ready after {} s: {why}", limit.as_secs()),
             };
-            reasons.push(match self.last_event(pod).await {
-                Some(event) if !why.contains(&event) => format!("{pod}: {why} ({event})"),
-                _ => format!("{pod}: {why}"),
-            });
+            let why = match self.last_event(pod).await {
+                Some(event) if !why.contains(&event) => format!("{why} ({event})"),
+                _ => why,
+            };
+            reasons.insert(pod.clone(), why);
         }
-        Err(ClusterError::new(
-            "start the probes",
-            ClusterErrorKind::Probes(reasons),
-        ))
+        reasons
     }
 
-    /// Watches until all are ready, or one has failed.
+    /// Watches until enough is known.
     async fn watch(
         &self,
         run: &str,
         states: &mut BTreeMap<String, State>,
+        enough: fn(&BTreeMap<String, State>) -> bool,
     ) -> Result<(), kube::Error> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let selector = format!("{RUN}={run}");
@@ -102,7 +161,7 @@ impl Cluster {
             for pod in &listed.items {
                 note(states, pod);
             }
-            if is_decided(states) {
+            if enough(states) {
                 return Ok(());
             }
             let params = WatchParams::default()
@@ -120,7 +179,7 @@ impl Cluster {
                     // The version is too old: list anew.
                     WatchEvent::Error(_) => break,
                 }
-                if is_decided(states) {
+                if enough(states) {
                     return Ok(());
                 }
             }
@@ -147,6 +206,12 @@ fn note(states: &mut BTreeMap<String, State>, pod: &Pod) {
     if let Some(known) = states.get_mut(&name) {
         *known = state(pod);
     }
+}
+
+/// Returns whether each pod is ready or has failed.
+fn is_settled(states: &BTreeMap<String, State>) -> bool {
+    let waits = |state: &State| matches!(state, State::Waiting(_));
+    !states.values().any(waits)
 }
 
 /// Returns whether there is nothing more to wait for.
@@ -191,17 +256,29 @@ fn state(pod: &Pod) -> State {
         let message = condition.message.as_deref().unwrap_or("no node takes it");
         return State::Waiting(one_line(message));
     }
-    let ready = conditions
-        .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready = conditions.iter().find(|known| known.type_ == "Ready");
     let addresses: Vec<IpAddr> = status
         .pod_ips
         .iter()
         .flatten()
         .filter_map(|address| address.ip.parse().ok())
         .collect();
-    if !ready || addresses.is_empty() {
-        return State::Waiting(format!("its phase is {phase}"));
+    if addresses.is_empty() || ready.is_none_or(|condition| condition.status != "True") {
+        let said = ready.and_then(|condition| condition.message.as_deref());
+        return State::Waiting(match said {
+            Some(said) => format!("its phase is {phase}, {}", one_line(said)),
+            None => format!("its phase is {phase}"),
+        });
+    }
+    let of_node = status.host_ips.iter().flatten().map(|address| &address.ip);
+    let mut node_addresses: Vec<IpAddr> = Vec::new();
+    // Servers before 1.28 tell one address of the node only.
+    for address in of_node.chain(&status.host_ip) {
+        if let Ok(address) = address.parse()
+            && !node_addresses.contains(&address)
+        {
+            node_addresses.push(address);
+        }
     }
     State::Ready(Placed {
         node: pod
@@ -210,10 +287,7 @@ fn state(pod: &Pod) -> State {
             .and_then(|spec| spec.node_name.clone())
             .unwrap_or_default(),
         addresses,
-        node_address: status
-            .host_ip
-            .as_deref()
-            .and_then(|address| address.parse().ok()),
+        node_addresses,
     })
 }
 

@@ -50,6 +50,7 @@ pub(super) fn answer(
         .get(&(place.name.clone(), port))
         .copied();
     let upgrade = hyper::upgrade::on(&mut request);
+    let down = double.down();
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let socket =
@@ -58,7 +59,10 @@ pub(super) fn answer(
             Some(to) => TcpStream::connect(to).await.ok(),
             None => None,
         };
-        carry(socket, port, connected).await;
+        tokio::select! {
+            () = carry(socket, port, connected) => {}
+            () = down => {}
+        }
     });
     let mut response = json_response(StatusCode::SWITCHING_PROTOCOLS, &serde_json::Value::Null);
     *response.body_mut() = Body::default();

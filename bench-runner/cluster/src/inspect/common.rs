@@ -6,10 +6,7 @@ use k8s_openapi::api::core::v1::Node;
 use tollgate_results::cluster::{Aspect, Finding};
 
 use super::Facts;
-use crate::snapshot::{Snapshot, name_of, text_at};
-
-/// The label that cloud providers set.
-const ZONE: &str = "topology.kubernetes.io/zone";
+use crate::snapshot::{Snapshot, ZONE, name_of, text_at};
 
 pub(super) fn find(snapshot: &Snapshot, facts: &mut Facts) {
     let nodes = &snapshot.nodes;

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pods::Role;
 use super::{ROLE, Settings, metadata};
-use crate::paths::{Path, To};
+use crate::paths::{self, Path, To, Way};
 
 /// The service in front of the probe on the other node.
 pub const FAR: &str = "tollgate-far";
@@ -21,6 +21,9 @@ pub const FAR_HEADLESS: &str = "tollgate-far-headless";
 /// The same on a port of every node.
 pub const FAR_NODE_PORT: &str = "tollgate-far-node-port";
 
+/// The same behind a load balancer of the cluster's.
+pub const FAR_LOAD_BALANCER: &str = "tollgate-far-load-balancer";
+
 /// The service in front of the probe on the client's node.
 pub const NEAR: &str = "tollgate-near";
 
@@ -29,30 +32,43 @@ pub const HAIRPIN: &str = "tollgate-hairpin";
 
 /// Returns the services of a run: each with the ports of the paths through it.
 pub(super) fn services(settings: &Settings) -> Vec<Service> {
-    let through = |name: &'static str| {
-        let paths = Path::ALL.into_iter().filter(move |path| match path.to() {
-            To::Service(service) | To::NodePort(service, _) => service == name,
-            To::Pod => false,
-        });
-        paths.map(Path::port).collect::<Vec<_>>()
-    };
-    let plain = |name, role| service(settings, name, role, &through(name));
+    let through = |name: &str| paths::ports(|way| way.to.service() == Some(name));
+    let plain = |name: &str, role| service(settings, name, role, &through(name));
     let mut node_port = plain(FAR_NODE_PORT, Role::Far);
     if let Some(spec) = &mut node_port.spec {
         spec.type_ = Some("NodePort".to_owned());
     }
     // By its name it leads to the pod's own address.
-    let mut headless = service(settings, FAR_HEADLESS, Role::Far, &[Path::PodIp.port()]);
+    let mut headless = service(
+        settings,
+        FAR_HEADLESS,
+        Role::Far,
+        &Way::of(Path::PodIp).ports(),
+    );
     if let Some(spec) = &mut headless.spec {
         spec.cluster_ip = Some("None".to_owned());
     }
-    vec![
+    let mut services = vec![
         plain(FAR, Role::Far),
         headless,
         node_port,
         plain(NEAR, Role::Near),
         plain(HAIRPIN, Role::Client),
-    ]
+    ];
+    if settings.load_balancer {
+        services.push(balanced(settings));
+    }
+    services
+}
+
+/// Returns the service behind a load balancer, which costs money in some clusters.
+pub(super) fn balanced(settings: &Settings) -> Service {
+    let ports = paths::ports(|way| matches!(way.to, To::LoadBalancer(_)));
+    let mut service = service(settings, FAR_LOAD_BALANCER, Role::Far, &ports);
+    if let Some(spec) = &mut service.spec {
+        spec.type_ = Some("LoadBalancer".to_owned());
+    }
+    service
 }
 
 fn service(settings: &Settings, name: &str, role: Role, ports: &[u16]) -> Service {
@@ -70,6 +86,8 @@ fn service(settings: &Settings, name: &str, role: Role, ports: &[u16]) -> Servic
         spec: Some(ServiceSpec {
             selector: Some([(ROLE.to_owned(), role.as_str().to_owned())].into()),
             ports: Some(ports.iter().flat_map(both).collect()),
+            // An address of each family where the cluster has both; of its only one elsewhere.
+            ip_family_policy: Some("PreferDualStack".to_owned()),
             ..ServiceSpec::default()
         }),
         ..Service::default()
@@ -111,11 +129,7 @@ pub(super) fn policy(settings: &Settings) -> NetworkPolicy {
             ..NetworkPolicyPort::default()
         })
     };
-    let ports: Vec<_> = Path::ALL
-        .map(Path::port)
-        .into_iter()
-        .flat_map(port)
-        .collect();
+    let ports: Vec<_> = paths::ports(|_| true).into_iter().flat_map(port).collect();
     NetworkPolicy {
         metadata: metadata(settings, "tollgate-probes-only"),
         spec: Some(NetworkPolicySpec {

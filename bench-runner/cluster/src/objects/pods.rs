@@ -12,13 +12,17 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{ROLE, Settings, TOKEN, metadata, rights};
-use crate::paths::Path;
+use crate::paths;
+use crate::snapshot::ZONE;
 
 /// Port of the agents, on the pod's own loopback: only a port-forward gets there.
 pub const AGENT_PORT: u16 = 7788;
 
 /// Agents in the nodes' own network keep away from those of pods that may be forwarded to the same loopback.
 const HOST_AGENT_PORT: u16 = 7798;
+
+/// The label that is different on every node.
+const NODE: &str = "kubernetes.io/hostname";
 
 /// The user that probes run as: nobody's, as in the images of the distroless project.
 const USER: i64 = 65_532;
@@ -35,6 +39,8 @@ pub enum Role {
     Near,
     /// Answers on another node.
     Far,
+    /// Answers in another zone.
+    Zone,
     /// Sends from the network of the client's node.
     HostClient,
     /// Answers in the network of the other node.
@@ -43,10 +49,11 @@ pub enum Role {
 
 impl Role {
     /// Every role of a run.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Client,
         Self::Near,
         Self::Far,
+        Self::Zone,
         Self::HostClient,
         Self::HostFar,
     ];
@@ -58,6 +65,7 @@ impl Role {
             Self::Client => "client",
             Self::Near => "near",
             Self::Far => "far",
+            Self::Zone => "zone",
             Self::HostClient => "host-client",
             Self::HostFar => "host-far",
         }
@@ -78,23 +86,18 @@ impl Role {
     /// Returns the port of its agent.
     #[must_use]
     pub const fn agent_port(self) -> u16 {
-        if self.is_host() {
-            HOST_AGENT_PORT
-        } else {
-            AGENT_PORT
-        }
+        agent_port(self.is_host())
     }
 
     /// Returns the ports that it answers on, one for each path.
     pub(super) fn ports(self) -> Vec<u16> {
-        let paths = Path::ALL.into_iter().filter(|path| path.ends().1 == self);
-        paths.map(Path::port).collect()
+        paths::ports(|way| way.server == Some(self))
     }
 
-    /// Returns whether it stands on the client's node.
+    /// Returns whether it stands on the client's node; `None` where its node is not chosen by that.
     const fn beside_client(self) -> Option<bool> {
         match self {
-            Self::Client => None,
+            Self::Client | Self::Zone => None,
             Self::Near | Self::HostClient => Some(true),
             Self::Far | Self::HostFar => Some(false),
         }
@@ -103,15 +106,39 @@ impl Role {
 
 /// Returns the probes of a run.
 pub(super) fn probes(settings: &Settings) -> Vec<Pod> {
-    let roles = Role::ALL.into_iter();
-    roles
-        .filter(|role| settings.host_network || !role.is_host())
-        .map(|role| probe(settings, role))
-        .collect()
+    settings.roles().map(|role| probe(settings, role)).collect()
 }
 
-fn probe(settings: &Settings, role: Role) -> Pod {
-    let listen = format!("127.0.0.1:{}", role.agent_port());
+/// Returns the probe of a role.
+pub(super) fn probe(settings: &Settings, role: Role) -> Pod {
+    let mut pod = agent(
+        settings,
+        &role.pod(),
+        role.as_str(),
+        role.is_host(),
+        &role.ports(),
+    );
+    if let Some(spec) = &mut pod.spec {
+        let affinity = affinity(settings, role);
+        spec.affinity = Some(affinity).filter(|found| *found != Affinity::default());
+    }
+    pod
+}
+
+/// Returns the port of the agent of a probe in its node's own network, or in one of its own.
+pub(super) const fn agent_port(is_host: bool) -> u16 {
+    if is_host { HOST_AGENT_PORT } else { AGENT_PORT }
+}
+
+/// Returns a pod with an agent, which answers on these ports.
+pub(super) fn agent(
+    settings: &Settings,
+    name: &str,
+    role: &str,
+    is_host: bool,
+    ports: &[u16],
+) -> Pod {
+    let listen = format!("127.0.0.1:{}", agent_port(is_host));
     let token_file = format!("{TOKEN_DIR}/token");
     let args = [
         "agent",
@@ -123,12 +150,11 @@ fn probe(settings: &Settings, role: Role) -> Pod {
         "--state-dir",
         TOKEN_DIR,
     ];
-    let mut pod = pod(settings, &role.pod(), role.as_str(), &args, &role.ports());
+    let mut pod = pod(settings, name, role, &args, ports);
     let Some(spec) = &mut pod.spec else {
         return pod;
     };
-    spec.host_network = role.is_host().then_some(true);
-    spec.affinity = Some(affinity(settings, role)).filter(|found| *found != Affinity::default());
+    spec.host_network = is_host.then_some(true);
     spec.volumes = Some(vec![Volume {
         name: "token".to_owned(),
         secret: Some(SecretVolumeSource {
@@ -234,8 +260,29 @@ fn container(settings: &Settings, args: &[&str], ports: &[u16]) -> Container {
 }
 
 /// Says on which node a probe is put: one that was chosen, else where the client is, or isn't.
-fn affinity(settings: &Settings, role: Role) -> Affinity {
+pub(super) fn affinity(settings: &Settings, role: Role) -> Affinity {
     let beside = role.beside_client();
+    let term = |topology_key: &str| {
+        let labels = [(ROLE.to_owned(), Role::Client.as_str().to_owned())];
+        vec![PodAffinityTerm {
+            label_selector: Some(LabelSelector {
+                match_labels: Some(labels.into()),
+                ..LabelSelector::default()
+            }),
+            topology_key: topology_key.to_owned(),
+            ..PodAffinityTerm::default()
+        }]
+    };
+    let apart = |topology_key: &str| PodAntiAffinity {
+        required_during_scheduling_ignored_during_execution: Some(term(topology_key)),
+        ..PodAntiAffinity::default()
+    };
+    if role == Role::Zone {
+        return Affinity {
+            pod_anti_affinity: Some(apart(ZONE)),
+            ..Affinity::default()
+        };
+    }
     if let Some((client, server)) = &settings.nodes {
         let node = if beside == Some(false) {
             server
@@ -247,31 +294,17 @@ fn affinity(settings: &Settings, role: Role) -> Affinity {
             ..Affinity::default()
         };
     }
-    let term = || {
-        let labels = [(ROLE.to_owned(), Role::Client.as_str().to_owned())];
-        vec![PodAffinityTerm {
-            label_selector: Some(LabelSelector {
-                match_labels: Some(labels.into()),
-                ..LabelSelector::default()
-            }),
-            topology_key: "kubernetes.io/hostname".to_owned(),
-            ..PodAffinityTerm::default()
-        }]
-    };
     Affinity {
         pod_affinity: (beside == Some(true)).then(|| PodAffinity {
-            required_during_scheduling_ignored_during_execution: Some(term()),
+            required_during_scheduling_ignored_during_execution: Some(term(NODE)),
             ..PodAffinity::default()
         }),
-        pod_anti_affinity: (beside == Some(false)).then(|| PodAntiAffinity {
-            required_during_scheduling_ignored_during_execution: Some(term()),
-            ..PodAntiAffinity::default()
-        }),
+        pod_anti_affinity: (beside == Some(false)).then(|| apart(NODE)),
         ..Affinity::default()
     }
 }
 
-fn on_node(name: &str) -> NodeAffinity {
+pub(super) fn on_node(name: &str) -> NodeAffinity {
     NodeAffinity {
         required_during_scheduling_ignored_during_execution: Some(NodeSelector {
             node_selector_terms: vec![NodeSelectorTerm {

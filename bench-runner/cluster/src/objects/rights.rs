@@ -77,6 +77,25 @@ pub const RIGHTS: [Right; 8] = [
     },
 ];
 
+/// What a runner of a split through a gateway may do besides.
+pub const GATEWAY_RIGHTS: [Right; 2] = [
+    Right {
+        group: "gateway.networking.k8s.io",
+        resource: "gateways",
+        verbs: &["create", "patch", "get"],
+        purpose: "the gateway under test",
+    },
+    Right {
+        group: "gateway.networking.k8s.io",
+        resource: "httproutes",
+        verbs: &["create", "patch", "get"],
+        purpose: "the split under test",
+    },
+];
+
+/// The role and binding of [`GATEWAY_RIGHTS`].
+const GATEWAY_RUNNER: &str = "tollgate-runner-gateway";
+
 /// Returns the account of the probes.
 pub(super) fn probe_account(settings: &Settings) -> ServiceAccount {
     account(settings, PROBE)
@@ -92,22 +111,35 @@ fn account(settings: &Settings, name: &str) -> ServiceAccount {
 
 /// Returns account, role and binding of a runner.
 pub(super) fn of_runner(settings: &Settings) -> Vec<Object> {
-    let granted = |right: &Right| PolicyRule {
+    let mut objects = vec![namespaced(account(settings, RUNNER))];
+    objects.extend(granted(settings, RUNNER, &RIGHTS));
+    objects
+}
+
+/// Returns the role and binding that a runner of a split needs beside the others.
+#[must_use]
+pub fn of_gateway(settings: &Settings) -> Vec<Object> {
+    granted(settings, GATEWAY_RUNNER, &GATEWAY_RIGHTS)
+}
+
+/// Returns a role with these rights, and what binds it to the runner's account.
+fn granted(settings: &Settings, name: &str, rights: &[Right]) -> Vec<Object> {
+    let policy = |right: &Right| PolicyRule {
         api_groups: Some(vec![right.group.to_owned()]),
         resources: Some(vec![right.resource.to_owned()]),
         verbs: right.verbs.iter().map(|&verb| verb.to_owned()).collect(),
         ..PolicyRule::default()
     };
     let role = Role {
-        metadata: metadata(settings, RUNNER),
-        rules: Some(RIGHTS.iter().map(granted).collect()),
+        metadata: metadata(settings, name),
+        rules: Some(rights.iter().map(policy).collect()),
     };
     let binding = RoleBinding {
-        metadata: metadata(settings, RUNNER),
+        metadata: metadata(settings, name),
         role_ref: RoleRef {
             api_group: "rbac.authorization.k8s.io".to_owned(),
             kind: "Role".to_owned(),
-            name: RUNNER.to_owned(),
+            name: name.to_owned(),
         },
         subjects: Some(vec![Subject {
             kind: "ServiceAccount".to_owned(),
@@ -116,9 +148,5 @@ pub(super) fn of_runner(settings: &Settings) -> Vec<Object> {
             ..Subject::default()
         }]),
     };
-    vec![
-        namespaced(account(settings, RUNNER)),
-        namespaced(role),
-        namespaced(binding),
-    ]
+    vec![namespaced(role), namespaced(binding)]
 }

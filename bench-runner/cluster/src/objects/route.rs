@@ -1,55 +1,109 @@
-//! A weighted split of requests through the Gateway API: two backends, a gateway, a route.
+//! A weighted split of requests through the Gateway API: backends, a gateway, a route.
+//!
+//! Gateways and routes are no part of Kubernetes' own types; what is needed of them is small, and the same since v1.0.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::networking::v1::{
+    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPort,
+    NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
+use tollgate_results::arm::Name;
 
-use super::pods;
-use super::{Object, PART_OF, ROLE, Settings, metadata, namespaced};
+use super::pods::{self, Role};
+use super::{Object, PART_OF, ROLE, Settings, metadata, namespaced, rights};
 use crate::paths::FIRST_PORT;
 
-/// A backend of the split: its name, which its responses carry, and its weight.
-pub const SPLIT: [(&str, u64); 2] = [("stable", 90), ("canary", 10)];
+/// Weights of backends by their names, which their responses carry.
+pub type Weights = BTreeMap<Name, u32>;
+
+/// Name of the gateway and of its route.
+pub const GATEWAY: &str = "tollgate-split";
+
+/// Group and version of gateways and routes.
+pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
 
 /// Port of the gateway and of the services behind it.
-const HTTP: u16 = 80;
+pub const HTTP: u16 = 80;
+
+/// Port that a backend answers on.
+pub const BACKEND_PORT: u16 = FIRST_PORT;
+
+/// Returns the weights of the manifests: 90 to 10.
+#[must_use]
+pub fn usual() -> Weights {
+    let weights = [("stable", 90), ("canary", 10)].into_iter();
+    weights
+        .filter_map(|(name, weight)| Some((name.parse().ok()?, weight)))
+        .collect()
+}
+
+/// Returns the pod of a backend.
+#[must_use]
+pub fn pod_of(backend: &Name) -> String {
+    format!("tollgate-{backend}")
+}
 
 /// Returns the objects of a split through a gateway of the given class.
 #[must_use]
-pub fn split(settings: &Settings, class: &str) -> Vec<Object> {
-    let mut objects = Vec::new();
-    for (name, _) in SPLIT {
+pub fn split(settings: &Settings, class: &str, weights: &Weights) -> Vec<Object> {
+    let mut objects = vec![namespaced(policy(settings, weights))];
+    for name in weights.keys() {
         objects.push(namespaced(backend(settings, name)));
         objects.push(namespaced(service(settings, name)));
     }
     objects.push(gateway(settings, class));
-    objects.push(route(settings));
+    objects.push(route(settings, weights));
     objects
 }
 
-fn backend(settings: &Settings, name: &str) -> Pod {
-    let port = FIRST_PORT.to_string();
-    let args = [
-        "serve", "--bind", "0.0.0.0", "--port", &port, "--name", name,
-    ];
-    pods::pod(
-        settings,
-        &format!("tollgate-{name}"),
-        name,
-        &args,
-        &[FIRST_PORT],
-    )
+/// Returns the objects of a run that splits requests, in the order in which they are applied.
+#[must_use]
+pub fn of_run(settings: &Settings, class: &str, weights: &Weights) -> Vec<Object> {
+    let mut objects = vec![namespaced(rights::probe_account(settings))];
+    objects.extend(split(settings, class, weights));
+    objects.push(namespaced(pods::probe(settings, Role::Client)));
+    objects
 }
 
-fn service(settings: &Settings, name: &str) -> Service {
+fn backend(settings: &Settings, name: &Name) -> Pod {
+    let port = BACKEND_PORT.to_string();
+    let args = [
+        "serve",
+        "--bind",
+        "0.0.0.0",
+        "--port",
+        &port,
+        "--name",
+        name.as_str(),
+    ];
+    let mut pod = pods::pod(
+        settings,
+        &pod_of(name),
+        name.as_str(),
+        &args,
+        &[BACKEND_PORT],
+    );
+    if let Some(spec) = &mut pod.spec {
+        // All of them on the other side: where a backend stands isn't what is compared.
+        spec.affinity = Some(pods::affinity(settings, Role::Far));
+    }
+    pod
+}
+
+fn service(settings: &Settings, name: &Name) -> Service {
     Service {
-        metadata: metadata(settings, &format!("tollgate-{name}")),
+        metadata: metadata(settings, &pod_of(name)),
         spec: Some(ServiceSpec {
-            selector: Some([(ROLE.to_owned(), name.to_owned())].into()),
+            selector: Some([(ROLE.to_owned(), name.to_string())].into()),
             ports: Some(vec![ServicePort {
                 name: Some("http".to_owned()),
                 port: i32::from(HTTP),
-                target_port: Some(IntOrString::Int(i32::from(FIRST_PORT))),
+                target_port: Some(IntOrString::Int(i32::from(BACKEND_PORT))),
                 ..ServicePort::default()
             }]),
             ..ServiceSpec::default()
@@ -58,9 +112,45 @@ fn service(settings: &Settings, name: &str) -> Service {
     }
 }
 
+/// Returns the policy: the client may send to whatever the gateway's address is, and backends answer on their port
+/// whoever asks, since a gateway's proxies stand where its controller puts them.
+fn policy(settings: &Settings, weights: &Weights) -> NetworkPolicy {
+    let client = Role::Client.as_str().to_owned();
+    let backends = weights.keys().map(Name::to_string);
+    NetworkPolicy {
+        metadata: metadata(settings, GATEWAY),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector {
+                match_expressions: Some(vec![LabelSelectorRequirement {
+                    key: ROLE.to_owned(),
+                    operator: "In".to_owned(),
+                    values: Some(std::iter::once(client).chain(backends).collect()),
+                }]),
+                ..LabelSelector::default()
+            }),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: Some(vec![NetworkPolicyIngressRule {
+                from: None,
+                ports: Some(vec![NetworkPolicyPort {
+                    port: Some(IntOrString::Int(i32::from(BACKEND_PORT))),
+                    protocol: Some("TCP".to_owned()),
+                    ..NetworkPolicyPort::default()
+                }]),
+            }]),
+            egress: Some(vec![NetworkPolicyEgressRule {
+                to: None,
+                ports: Some(vec![NetworkPolicyPort {
+                    protocol: Some("TCP".to_owned()),
+                    ..NetworkPolicyPort::default()
+                }]),
+            }]),
+        }),
+    }
+}
+
 fn gateway(settings: &Settings, class: &str) -> Object {
     let value = json!({
-        "metadata": meta(settings, "tollgate-split"),
+        "metadata": meta(settings, GATEWAY),
         "spec": {
             "gatewayClassName": class,
             "listeners": [{"name": "http", "protocol": "HTTP", "port": HTTP}],
@@ -70,14 +160,15 @@ fn gateway(settings: &Settings, class: &str) -> Object {
 }
 
 /// The route is as it was in v1.0 of the Gateway API, and still is in v1.6.
-fn route(settings: &Settings) -> Object {
-    let backends = SPLIT.map(|(name, weight)| {
-        json!({"name": format!("tollgate-{name}"), "port": HTTP, "weight": weight})
-    });
+fn route(settings: &Settings, weights: &Weights) -> Object {
+    let backends: Vec<Value> = weights
+        .iter()
+        .map(|(name, weight)| json!({"name": pod_of(name), "port": HTTP, "weight": weight}))
+        .collect();
     let value = json!({
-        "metadata": meta(settings, "tollgate-split"),
+        "metadata": meta(settings, GATEWAY),
         "spec": {
-            "parentRefs": [{"name": "tollgate-split"}],
+            "parentRefs": [{"name": GATEWAY}],
             "rules": [{"backendRefs": backends}],
         },
     });
@@ -91,11 +182,10 @@ fn meta(settings: &Settings, name: &str) -> Value {
 }
 
 fn custom(kind: &'static str, plural: &'static str, mut value: Value) -> Object {
-    let api_version = "gateway.networking.k8s.io/v1";
-    value["apiVersion"] = api_version.into();
+    value["apiVersion"] = API_VERSION.into();
     value["kind"] = kind.into();
     Object {
-        api_version,
+        api_version: API_VERSION,
         kind,
         plural,
         namespaced: true,

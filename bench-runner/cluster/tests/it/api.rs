@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tollgate_cluster::api::Cluster;
-use tollgate_cluster::double::{Double, Life};
+use tollgate_cluster::api::{Cluster, ClusterErrorKind};
+use tollgate_cluster::double::{Double, Life, Offers};
 use tollgate_cluster::inspect;
 use tollgate_cluster::objects::rights::RIGHTS;
-use tollgate_cluster::objects::{Run, Settings};
+use tollgate_cluster::objects::{Run, Settings, load_balancer};
 use tollgate_results::cluster::Aspect;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -233,6 +233,63 @@ async fn a_probe_that_comes_up_late_or_is_deleted_is_seen_at_once() {
         "{}",
         error.kind()
     );
+}
+
+#[tokio::test]
+async fn probes_that_stood_are_looked_at_again() {
+    let (double, cluster) = server(well()).await;
+    cluster.make(settings(), &"ab".repeat(32)).await.unwrap();
+    let placed = cluster.ready("test-1", &probes(), LIMIT).await.unwrap();
+    cluster.stand("test-1", &placed, LIMIT).await.unwrap();
+    let told = async || {
+        let error = cluster.stand("test-1", &placed, LIMIT).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), ClusterErrorKind::Probes(_)),
+            "{error}"
+        );
+        error.kind().to_string()
+    };
+    let mut pod = double.object("pods", "tollgate-near").unwrap();
+    pod["status"]["podIPs"] = json!([{"ip": "127.0.0.7"}]);
+    double.put("pods", pod);
+    let moved = told().await;
+    assert!(
+        moved.contains("tollgate-near: it came up again with another address"),
+        "{moved}"
+    );
+    double.remove_pod("tollgate", "tollgate-far");
+    let gone = told().await;
+    assert_eq!(
+        gone,
+        "tollgate-far: it is gone; somebody deleted it, or its node went away"
+    );
+    double.outage(true);
+    let error = cluster.stand("test-1", &placed, LIMIT).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ClusterErrorKind::Unreachable(_)),
+        "{}",
+        error.kind()
+    );
+}
+
+#[tokio::test]
+async fn a_load_balancer_s_address_is_waited_for() {
+    let (double, cluster) = server(well()).await;
+    let wanted = Settings {
+        load_balancer: true,
+        ..settings()
+    };
+    let made = cluster.make(wanted, &"ab".repeat(32)).await.unwrap();
+    let service = load_balancer(&made.settings);
+    let soon = Duration::from_millis(10);
+    assert_eq!(cluster.balanced(&service, soon).await.unwrap(), None);
+    double.offer(Offers {
+        load_balancer: Some([127, 0, 0, 9].into()),
+        ..Offers::default()
+    });
+    let given = cluster.balanced(&service, LIMIT).await.unwrap();
+    assert_eq!(given.as_deref(), Some("127.0.0.9"));
+    assert_eq!(double.faults(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -5,3 +5,4 @@
 mod api;
 mod inspect;
 mod manifests;
+mod mesh;

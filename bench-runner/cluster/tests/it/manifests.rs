@@ -6,11 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, Pod, PodSpec, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serde_json::Value;
-use tollgate_cluster::objects::{self, Object, Run, Settings, rights, route};
+use tollgate_cluster::objects::{
+    self, Object, Run, Settings, inspector, mesh, rights, route, runner,
+};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,6 +74,8 @@ fn check_schema(object: &Value) {
         "Pod" => same::<Pod>(object),
         "ConfigMap" => same::<ConfigMap>(object),
         "Secret" => same::<Secret>(object),
+        "Job" => same::<Job>(object),
+        "DaemonSet" => same::<DaemonSet>(object),
         "Gateway" | "HTTPRoute" => {}
         other => panic!("{other} has no schema here"),
     }
@@ -76,8 +83,7 @@ fn check_schema(object: &Value) {
 
 /// Checks a pod against the `restricted` Pod Security Standard.
 fn check_restricted(pod: &Value) {
-    let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
-    let spec = pod.spec.unwrap();
+    let spec: PodSpec = serde_json::from_value(pod["spec"].clone()).unwrap();
     assert_ne!(spec.host_network, Some(true));
     assert_ne!(spec.host_pid, Some(true));
     assert_ne!(spec.host_ipc, Some(true));
@@ -85,7 +91,9 @@ fn check_restricted(pod: &Value) {
     assert_eq!(security.run_as_non_root, Some(true));
     assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
     for volume in spec.volumes.into_iter().flatten() {
-        assert!(volume.secret.is_some() && volume.host_path.is_none());
+        let harmless =
+            volume.secret.is_some() || volume.config_map.is_some() || volume.empty_dir.is_some();
+        assert!(harmless && volume.host_path.is_none());
     }
     for container in spec.containers {
         let security = container.security_context.unwrap();
@@ -116,19 +124,30 @@ fn what_kustomize_renders_is_what_is_applied() {
         return;
     };
     let split = by_name(split);
-    for (name, object) in values(route::split(&settings, "cilium")) {
+    for (name, object) in values(route::split(&settings, "cilium", &route::usual())) {
         assert_eq!(split[&name], object, "{name}");
     }
     for (name, object) in &base {
         check_schema(object);
         assert_eq!(split[name], *object, "{name}");
     }
+    let Some(alone) = rendered("overlays/in-cluster-runner") else {
+        return;
+    };
+    assert_eq!(by_name(alone), values(runner::in_cluster(&settings)));
+    let Some(alone) = rendered("overlays/node-inspector") else {
+        return;
+    };
+    assert_eq!(by_name(alone), values(inspector::inspector(&settings)));
 }
 
 #[test]
 fn every_overlay_renders_to_objects_of_kubernetes() {
     let level = |objects: &BTreeMap<String, Value>| {
-        let labels = &objects["Namespace tollgate"]["metadata"]["labels"];
+        let mut namespaces = objects
+            .values()
+            .filter(|object| object["kind"] == "Namespace");
+        let labels = &namespaces.next().unwrap()["metadata"]["labels"];
         labels["pod-security.kubernetes.io/enforce"]
             .as_str()
             .map(ToOwned::to_owned)
@@ -148,11 +167,14 @@ fn every_overlay_renders_to_objects_of_kubernetes() {
                 hosts += 1;
             } else if object["kind"] == "Pod" {
                 check_restricted(object);
+            } else if object["kind"] == "Job" {
+                check_restricted(&object["spec"]["template"]);
             }
         }
         let expected = match name.as_str() {
             "restricted" => (Some("restricted".to_owned()), 0),
             "host-network" => (Some("privileged".to_owned()), 2),
+            "node-inspector" => (Some("privileged".to_owned()), 0),
             _ => (None, 0),
         };
         assert_eq!((level(&objects), hosts), expected, "{name}");
@@ -320,4 +342,142 @@ fn node_sysctls_are_set_and_put_back() {
 )]
 fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(20));
+}
+
+#[test]
+fn the_inspector_asks_for_no_more_than_three_capabilities_and_has_no_account_to_speak_of() {
+    let objects = inspector::inspector(&Settings::default());
+    let set = objects
+        .iter()
+        .find(|object| object.kind == "DaemonSet")
+        .unwrap();
+    let spec: PodSpec =
+        serde_json::from_value(set.value["spec"]["template"]["spec"].clone()).unwrap();
+    assert_eq!(spec.automount_service_account_token, Some(false));
+    assert_eq!(
+        (
+            spec.host_network,
+            spec.host_pid,
+            spec.active_deadline_seconds
+        ),
+        (Some(true), None, None)
+    );
+    for volume in spec.volumes.unwrap() {
+        assert_eq!(volume.host_path.unwrap().path, "/sys/fs/cgroup");
+    }
+    for container in spec.containers {
+        assert!(container.ports.is_none());
+        assert!(
+            container
+                .volume_mounts
+                .unwrap()
+                .iter()
+                .all(|mount| mount.read_only == Some(true))
+        );
+        let security = container.security_context.unwrap();
+        assert_eq!(security.privileged, None);
+        let capabilities = security.capabilities.unwrap();
+        assert_eq!(capabilities.drop.unwrap(), ["ALL"]);
+        assert_eq!(
+            capabilities.add.unwrap(),
+            ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"]
+        );
+    }
+    let own = objects.iter().filter(|object| !object.namespaced);
+    assert_eq!(
+        own.map(Object::name).collect::<Vec<_>>(),
+        [inspector::NAMESPACE]
+    );
+}
+
+#[test]
+fn a_run_that_splits_applies_what_the_overlay_holds() {
+    let overlay = values(route::split(&Settings::default(), "envoy", &route::usual()));
+    let settings = Settings {
+        run: Some(Run {
+            name: "gateway-split-1".to_owned(),
+            owner: Some("a-uid".to_owned()),
+        }),
+        ..Settings::default()
+    };
+    let applied = route::of_run(&settings, "envoy", &route::usual());
+    let kinds: Vec<&str> = applied.iter().map(|object| object.kind).collect();
+    for kind in ["Gateway", "HTTPRoute", "NetworkPolicy", "ServiceAccount"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+    for (name, mut object) in values(applied) {
+        check_schema(&object);
+        if object["kind"] == "Pod" {
+            check_restricted(&object);
+        }
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        assert_eq!(
+            metadata.remove("ownerReferences").unwrap()[0]["uid"],
+            "a-uid",
+            "{name}"
+        );
+        metadata["labels"]
+            .as_object_mut()
+            .unwrap()
+            .remove("tollgate.io/run");
+        // The client and its account are those of the base.
+        if let Some(same) = overlay.get(&name) {
+            assert_eq!(*same, object, "{name}");
+        }
+    }
+    let weights = &overlay["HTTPRoute tollgate-split"]["spec"]["rules"][0]["backendRefs"];
+    assert_eq!(
+        (&weights[0]["weight"], &weights[1]["weight"]),
+        (&10.into(), &90.into())
+    );
+}
+
+/// What a mesh applies differs from the manifests' daemon set in where it is put and when it ends.
+#[test]
+fn a_mesh_applies_what_its_overlay_holds() {
+    let settings = Settings {
+        run: Some(Run {
+            name: "mesh-1".to_owned(),
+            owner: Some("a-uid".to_owned()),
+        }),
+        ..Settings::default()
+    };
+    let nodes = ["node1", "node2"].map(str::to_owned);
+    let applied = values(mesh::of_mesh(&settings, &nodes));
+    let held = values(mesh::everywhere(&Settings::default()));
+    for object in applied.values().chain(held.values()) {
+        check_schema(object);
+    }
+    let daemon_set = &held["DaemonSet tollgate-mesh"];
+    let template = &daemon_set["spec"]["template"];
+    for (place, node) in nodes.iter().enumerate() {
+        let mut pod = applied[&format!("Pod tollgate-mesh-{place}")].clone();
+        check_restricted(&pod);
+        assert!(pod["spec"]["affinity"].to_string().contains(node.as_str()));
+        let spec = pod["spec"].as_object_mut().unwrap();
+        spec.remove("affinity").unwrap();
+        assert!(spec.remove("activeDeadlineSeconds").unwrap().as_i64() > Some(0));
+        assert_eq!(pod["spec"], template["spec"]);
+        assert_eq!(pod["metadata"]["labels"]["tollgate.io/run"], "mesh-1");
+        assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], "a-uid");
+    }
+    // A daemon set with a deadline, or without its own labels, is refused by the server.
+    assert_eq!(template["spec"].get("activeDeadlineSeconds"), None);
+    for (key, value) in daemon_set["spec"]["selector"]["matchLabels"]
+        .as_object()
+        .unwrap()
+    {
+        assert_eq!(template["metadata"]["labels"][key], *value);
+    }
+    let policy = "NetworkPolicy tollgate-mesh-only";
+    assert_eq!(applied[policy]["spec"], held[policy]["spec"]);
+    let Some(rendered) = rendered("overlays/mesh") else {
+        return;
+    };
+    let rendered = by_name(rendered);
+    for (name, object) in &held {
+        assert_eq!(rendered[name], *object, "{name}");
+    }
+    let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": template["spec"]});
+    check_restricted(&pod);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tollgate_results::arm::{Datapath, Offloads};
@@ -18,6 +19,9 @@ use crate::{clock, line, offloads, wireguard};
 
 /// How long the devices of a new arm may take to come up.
 const LINK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Held while an arm's namespaces are made: where there is room for some arms only, those get all of theirs.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// One of an arm's namespaces with its netlink socket.
 #[derive(Debug)]
@@ -45,10 +49,10 @@ pub(super) fn make(
     congestion: Congestion,
     notes: &mut Vec<String>,
 ) -> Result<Made, LabError> {
+    let netns = room_for(topology.sites.len())?;
     let mut sites: Vec<Namespace> = Vec::new();
     let mut settings = Settings::new(&datapath.kernel);
-    for (place, _) in &topology.sites {
-        let netns = NetNs::new()?;
+    for ((place, _), netns) in topology.sites.iter().zip(netns) {
         netns.enter(|| base::sysctls(*place, datapath.family, congestion))?;
         let netlink = Netlink::open(&netns)?;
         sites.push(Namespace {
@@ -104,6 +108,12 @@ pub(super) fn make(
         taps,
         kernel,
     })
+}
+
+/// Makes so many namespaces.
+fn room_for(count: usize) -> Result<Vec<NetNs>, LabError> {
+    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    (0..count).map(|_| NetNs::new()).collect()
 }
 
 /// Makes one end of the line between the nodes.

@@ -7,11 +7,13 @@
 //!   many stood
 //! - `lab-holder bulk ADDRESS BYTES`: sends so many bytes and reads them back
 //! - `lab-holder datagram ADDRESS BYTES [FROM]`: sends one datagram with so many bytes and waits until it comes back
+//! - `lab-holder datagram ADDRESS BYTES whole`: the same with one that must not be fragmented
 
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["connect", address, count] => connect(address, count),
         ["bulk", address, bytes] => bulk(address, bytes),
         ["datagram", address, bytes] => datagram(address, bytes, None),
+        ["datagram", address, bytes, "whole"] => whole(address, bytes),
         ["datagram", address, bytes, from] => datagram(address, bytes, Some(from)),
         _ => return tollgate_lab::holder::run(&arguments),
     };
@@ -142,8 +145,51 @@ fn connected(address: &str, from: Option<&str>) -> io::Result<UdpSocket> {
 }
 
 fn datagram(address: &str, bytes: &str, from: Option<&str>) -> io::Result<()> {
+    there_and_back(&connected(address, from)?, bytes)
+}
+
+fn whole(address: &str, bytes: &str) -> io::Result<()> {
+    let socket = connected(address, None)?;
+    never_fragment(&socket)?;
+    there_and_back(&socket, bytes)
+}
+
+/// Lets the kernel refuse what is longer than the path is known to take.
+#[expect(unsafe_code, reason = "no crate in use wraps these two options")]
+fn never_fragment(socket: &UdpSocket) -> io::Result<()> {
+    let (level, option, never) = if socket.local_addr()?.is_ipv4() {
+        (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_DO,
+        )
+    } else {
+        (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_DO,
+        )
+    };
+    let length = libc::socklen_t::try_from(size_of_val(&never)).unwrap_or(0);
+    // SAFETY: the option's value is an int that lives until the call returns.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const never).cast(),
+            length,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn there_and_back(socket: &UdpSocket, bytes: &str) -> io::Result<()> {
     let request = vec![b'x'; parse::<usize>(bytes)?.min(LARGEST)];
-    let socket = connected(address, from)?;
     socket.send(&request)?;
     let mut reply = [0; LARGEST];
     let length = socket.recv(&mut reply)?;

@@ -10,7 +10,7 @@ use tollgate_results::arm::Family;
 
 use super::privileges::Needs;
 use super::raw;
-use super::runs::ProgramRuns;
+use super::runs::{ProgramRuns, Seat};
 use crate::error::{Doing as _, LabError, LabErrorKind};
 use crate::netns::NetNs;
 
@@ -24,6 +24,8 @@ pub(crate) struct Code {
     pub(crate) objects: [&'static [u8]; 2],
     /// What loading it takes.
     pub(crate) needs: Needs,
+    /// Whether those of its programs that see what a device takes in send what they are for on by themselves, past the stack.
+    pub(crate) redirects: bool,
 }
 
 /// Embeds the objects of the C file of this name, IPv4's first, at the alignment that ELF has.
@@ -75,6 +77,8 @@ pub(crate) struct Loaded {
     code: &'static Code,
     // Before the programs that they hold.
     links: Vec<Link>,
+    /// Programs at devices, by their function's name, in the order in which they were attached.
+    seats: Vec<(String, Seat)>,
     object: Object,
 }
 
@@ -106,6 +110,7 @@ impl Loaded {
             Ok(object) => Ok(Self {
                 code,
                 links: Vec::new(),
+                seats: Vec::new(),
                 object,
             }),
             Err(error) => Err(LabError::said(
@@ -195,16 +200,24 @@ impl Loaded {
             )
         };
         // The kernel looks for the device in the caller's namespace.
-        let link = netns.enter(|| {
+        let (link, sends) = netns.enter(|| {
             let program = self
                 .program(program)
                 .ok_or_else(|| LabError::said(doing(), "the object has no program of this name"))?;
+            let sends = program.section().to_string_lossy().ends_with("egress");
             let attached = raw::attach_tcx(&program, device);
-            attached.map_err(|error| {
+            let link = attached.map_err(|error| {
                 LabError::said(doing(), self.code.needs.reason(&error.to_string()))
-            })
+            })?;
+            Ok((link, sends))
         })?;
         self.links.push(link);
+        let seat = Seat {
+            namespace: netns.number()?,
+            device,
+            sends,
+        };
+        self.seats.push((program.to_owned(), seat));
         Ok(())
     }
 
@@ -221,16 +234,27 @@ impl Loaded {
     /// # Errors
     /// The kernel refuses.
     pub(crate) fn runs(&self, place: &str) -> Result<Vec<ProgramRuns>, LabError> {
+        let links = self.links.iter().filter_map(|link| link.info().ok());
+        let linked: Vec<u32> = links.map(|link| link.prog_id).collect();
         let loaded = self.object.progs().filter(ProgramImpl::autoload);
         let runs = loaded.map(|program| {
             let name = program.name().to_string_lossy().into_owned();
-            let (runs, time_ns) =
-                raw::runs(program.as_fd()).doing(|| format!("read how often `{name}` ran"))?;
+            let info = raw::info(program.as_fd());
+            let info = info.doing(|| format!("read how often `{name}` ran"))?;
+            let seats = self.seats.iter();
+            let seats = seats
+                .filter(|(program, _)| *program == name)
+                .map(|(_, seat)| *seat)
+                .collect();
             Ok(ProgramRuns {
                 place: place.to_owned(),
                 program: name,
-                runs,
-                time_ns,
+                id: info.id,
+                attached: linked.contains(&info.id),
+                runs: info.runs,
+                time_ns: info.time_ns,
+                seats,
+                redirects: self.code.redirects,
             })
         });
         runs.collect()

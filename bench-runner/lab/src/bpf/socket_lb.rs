@@ -21,6 +21,7 @@ static CODE: Code = Code {
         capabilities: &[BPF, NET_ADMIN],
         kernel: "CONFIG_CGROUP_BPF, version 5.8 or newer",
     },
+    redirects: false,
 };
 
 /// Clients that are kept at their endpoints: the lab has one for each port of the service under test.

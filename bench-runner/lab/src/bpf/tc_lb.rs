@@ -28,6 +28,7 @@ static CODE: Code = Code {
         capabilities: &[BPF, NET_ADMIN],
         kernel: "CONFIG_NET_XGRESS, version 6.6 or newer",
     },
+    redirects: false,
 };
 
 /// A packet load balancer.

@@ -1,6 +1,6 @@
 //! The holder's requests: one thread for each connection, all on one set of arms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -15,10 +15,11 @@ use nix::sys::signal::{Signal, raise};
 use serde::Serialize;
 use tollgate_results::arm::{Datapath, Name};
 
-use super::Groups;
-use crate::arm::Arm;
+use super::{Groups, deployment};
+use crate::arm::{Arm, Wanted};
+use crate::cgroup::ArmGroup;
 use crate::error::{Doing as _, LabError};
-use crate::protocol::{Answer, Channel, CommandLine, DeployedArm, Request, Role};
+use crate::protocol::{Answer, Channel, CommandLine, DeployedArm, NewArm, Request, Role};
 use crate::{anatomy, capabilities, clock};
 
 /// Where files of the lab lie: see [`super::SCRATCH`].
@@ -119,13 +120,9 @@ impl Holder {
 
     fn answer(self: &Arc<Self>, request: Request, fds: Vec<OwnedFd>) -> Answered {
         match request {
-            Request::Deploy {
-                arm,
-                datapath,
-                seed,
-            } => self.deploy(&arm, &datapath, seed),
-            Request::Remove { arm } => {
-                self.arms().remove(&arm);
+            Request::Deploy { arms, seed } => self.deploy(arms, seed),
+            Request::Remove { arms } => {
+                self.remove(&arms);
                 plain(())
             }
             Request::Arms => plain(self.deployed()),
@@ -137,6 +134,7 @@ impl Holder {
             Request::Exec { arm, role, command } => self.exec(&arm, role, &command, fds),
             Request::Counters { arm } => plain(self.arm(&arm)?.counters()?),
             Request::Programs { arm } => plain(self.arm(&arm)?.runs()?),
+            Request::State { arm } => plain(self.arm(&arm)?.state()),
             Request::Translation { arm, flow } => plain(self.arm(&arm)?.translation(&flow)?),
             Request::Detect => plain(capabilities::find(self.groups.as_ref())),
             Request::TryKernel { kernel } => plain(capabilities::try_kernel(&kernel)),
@@ -185,32 +183,59 @@ impl Holder {
         deployed.collect()
     }
 
-    fn deploy(&self, name: &Name, datapath: &Datapath, seed: u64) -> Answered {
-        let doing = || format!("deploy the arm `{name}`");
-        if self.arms().contains_key(name) {
-            return Err(LabError::said(
-                doing(),
-                "the lab has one of this name already",
-            ));
+    /// Deploys arms; what became of each is in the answer.
+    fn deploy(&self, arms: Vec<(Name, Datapath)>, seed: u64) -> Answered {
+        let mut names = BTreeSet::new();
+        let wanted = arms.iter().map(|(name, datapath)| {
+            if self.arms().contains_key(name) || !names.insert(name) {
+                let why = "the lab has one of this name already";
+                return Err(LabError::said("name it", why));
+            }
+            Ok(Wanted {
+                name: name.clone(),
+                datapath: datapath.clone(),
+                group: self.group(name)?,
+            })
+        });
+        let stood = deployment::deploy(wanted.collect(), seed, Path::new(SCRATCH));
+        let mut answers: Vec<Result<NewArm, String>> = Vec::new();
+        for ((name, datapath), stood) in arms.into_iter().zip(stood) {
+            answers.push(match stood {
+                Ok((arm, facts)) => {
+                    let deployed = DeployedArm {
+                        name: name.clone(),
+                        datapath,
+                        endpoints: arm.endpoints(),
+                    };
+                    self.arms().insert(name, Arc::new(arm));
+                    Ok(NewArm { deployed, facts })
+                }
+                Err(error) => {
+                    let doing = format!("deploy the arm `{name}`");
+                    Err(LabError::said(doing, error.chain()).chain())
+                }
+            });
         }
-        let group = match &self.groups {
-            // Every client has one, so that arms differ in nothing but the datapath.
-            Some((hierarchy, lab)) => Some(
-                hierarchy
-                    .arm(lab, name.as_str())
-                    .doing(|| "make the client's control group")?,
-            ),
-            None => None,
+        plain(answers)
+    }
+
+    /// Makes the control group of an arm's client, where there can be one. Every client has one, so that arms differ in
+    /// nothing but the datapath.
+    fn group(&self, name: &Name) -> Result<Option<ArmGroup>, LabError> {
+        let Some((hierarchy, lab)) = &self.groups else {
+            return Ok(None);
         };
-        let (arm, facts) = Arm::deploy(name, datapath, seed, group, Path::new(SCRATCH))
-            .map_err(|error| LabError::said(doing(), error.chain()))?;
-        let deployed = DeployedArm {
-            name: name.clone(),
-            datapath: datapath.clone(),
-            endpoints: arm.endpoints(),
+        let group = hierarchy.arm(lab, name.as_str());
+        group.map(Some).doing(|| "make the client's control group")
+    }
+
+    /// Takes arms down, side by side.
+    fn remove(&self, arms: &[Name]) {
+        let taken: Vec<_> = {
+            let mut standing = self.arms();
+            arms.iter().filter_map(|arm| standing.remove(arm)).collect()
         };
-        self.arms().insert(name.clone(), Arc::new(arm));
-        plain((deployed, facts))
+        deployment::side_by_side(taken, drop);
     }
 
     fn exec(&self, arm: &Name, role: Role, line: &CommandLine, fds: Vec<OwnedFd>) -> Answered {

@@ -6,18 +6,12 @@ use nix::errno::Errno;
 use tollgate_results::arm::Services;
 use tollgate_results::outcome::Protocol;
 
-use crate::netlink::plain::{
-    self, ACKNOWLEDGE, CREATE, NESTED, Talk, attribute, find, number, request,
-};
+use crate::netlink::generic::Family;
+use crate::netlink::plain::{self, ACKNOWLEDGE, CREATE, NESTED, attribute, find, number};
 use crate::services::ServicePort;
 
-/// `GENL_ID_CTRL`, which knows all families.
-const CONTROL: u16 = 16;
-/// `CTRL_CMD_GETFAMILY`, and version 1 of the controller's messages.
-const GET_FAMILY: [u8; 4] = [3, 1, 0, 0];
-const FAMILY_ID: u16 = 1;
-const FAMILY_NAME: u16 = 2;
-
+/// `IPVS_GENL_NAME`.
+pub(super) const NAME: &str = "IPVS";
 /// `IPVS_GENL_VERSION`.
 const VERSION: u8 = 1;
 const NEW_SERVICE: u8 = 1;
@@ -54,22 +48,11 @@ const PERSISTENT: u32 = 1;
 /// kube-proxy's default scheduler: in turn.
 const IN_TURN: &[u8] = b"rr\0";
 
-/// The number that the kernel has given IPVS.
+/// Writes IPVS's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Family(u16);
+pub(super) struct Writer(pub(super) Family);
 
-impl Family {
-    /// Asks for it; the kernel loads its module where it may.
-    pub(super) fn find(talk: &Talk) -> Result<Self, Errno> {
-        let mut name = Vec::new();
-        attribute(&mut name, FAMILY_NAME, b"IPVS\0");
-        let answer = talk.ask(&request(CONTROL, 0, GET_FAMILY, &name))?;
-        let attributes = plain::read(&answer)?.attributes;
-        let id = find(attributes, FAMILY_ID).and_then(|id| number(id, 0));
-        id.map(|id| Self(u16::from_ne_bytes(id)))
-            .ok_or(Errno::EBADMSG)
-    }
-
+impl Writer {
     /// Adds a virtual server at an address.
     pub(super) fn add_server(self, port: &ServicePort, asked: SocketAddr) -> Vec<u8> {
         let (flags, timeout_s) = if port.affinity {
@@ -127,7 +110,7 @@ impl Family {
         for (kind, part) in parts {
             attribute(&mut attributes, kind | NESTED, part);
         }
-        request(self.0, flags, [command, VERSION, 0, 0], &attributes)
+        self.0.request((command, VERSION), flags, &attributes)
     }
 }
 
@@ -203,7 +186,7 @@ mod tests {
     #[test]
     fn a_server_is_written_as_the_kernel_reads_it() {
         let port = port();
-        let mut message = Family(33).add_server(&port, port.address);
+        let mut message = Writer(Family(33)).add_server(&port, port.address);
         acknowledge(&mut message);
         assert_eq!(u16::from_ne_bytes([message[6], message[7]]), 1 | 4 | 0x600);
         assert_eq!(message[16..20], [NEW_SERVICE, 1, 0, 0]);
@@ -225,7 +208,7 @@ mod tests {
             find(server, SERVICE_FLAGS).unwrap()[..4],
             1_u32.to_ne_bytes()
         );
-        let message = Family(33).add_endpoint(&port, port.address, port.endpoints[0]);
+        let message = Writer(Family(33)).add_endpoint(&port, port.address, port.endpoints[0]);
         let answer = plain::read(&message).unwrap();
         let to = find(answer.attributes, DESTINATION).unwrap();
         assert_eq!(
@@ -242,7 +225,7 @@ mod tests {
         attribute(&mut statistics, CONNECTIONS, &77_u64.to_ne_bytes());
         attribute(&mut server, SERVICE_STATISTICS | NESTED, &statistics);
         attribute(&mut all, SERVICE | NESTED, &server);
-        let answer = request(33, 0, [NEW_SERVICE, 1, 0, 0], &all);
+        let answer = plain::request(33, 0, [NEW_SERVICE, 1, 0, 0], &all);
         assert_eq!(connections(&answer), Ok(77));
         assert_eq!(connections(&answer[..24]), Err(Errno::EBADMSG));
     }

@@ -18,8 +18,16 @@ const ANSWER_BYTES: usize = 16_384;
 const HEADER: usize = 16;
 /// Length of the header behind it, in both families.
 const FAMILY_HEADER: usize = 4;
+/// Room for a part of a list: the kernel makes none longer than 32 KiB.
+const LIST_BYTES: usize = 65_536;
 /// `NLMSG_ERROR`: a refusal, or with 0 an acknowledgement.
 const ERROR: u16 = 2;
+/// `NLMSG_DONE`: the end of a list.
+const DONE: u16 = 3;
+/// `NLM_F_DUMP_INTR`: what is listed was changed meanwhile.
+const INTERRUPTED: u16 = 0x10;
+/// How often a list that was changed meanwhile is asked for.
+const TRIES: u32 = 5;
 
 /// `NLM_F_REQUEST`.
 pub(crate) const REQUEST: u16 = 1;
@@ -27,6 +35,8 @@ pub(crate) const REQUEST: u16 = 1;
 pub(crate) const ACKNOWLEDGE: u16 = 4;
 /// `NLM_F_EXCL` and `NLM_F_CREATE`.
 pub(crate) const CREATE: u16 = 0x200 | 0x400;
+/// `NLM_F_DUMP`: all that there are.
+pub(crate) const DUMP: u16 = 0x100 | 0x200;
 /// Marks an attribute that holds attributes.
 pub(crate) const NESTED: u16 = 1 << 15;
 
@@ -61,6 +71,44 @@ impl Talk {
         let length = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
         buffer.truncate(length);
         Ok(buffer)
+    }
+
+    /// Asks for a list and reads it to its end, with what `each` adds to it for each message. A list that somebody changed
+    /// meanwhile is read again from its start.
+    pub(crate) fn list<T: Default>(
+        &self,
+        request: &[u8],
+        mut each: impl FnMut(&mut T, &[u8]),
+    ) -> Result<T, Errno> {
+        for _ in 0..TRIES {
+            let mut list = T::default();
+            if self.list_once(request, |message| each(&mut list, message))? {
+                return Ok(list);
+            }
+        }
+        Err(Errno::EINTR)
+    }
+
+    /// Reads a list, and says whether it is whole.
+    fn list_once(&self, request: &[u8], mut each: impl FnMut(&[u8])) -> Result<bool, Errno> {
+        send(self.0.as_raw_fd(), request, MsgFlags::empty())?;
+        let mut buffer = vec![0; LIST_BYTES];
+        let mut whole = true;
+        loop {
+            let length = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            let mut rest = &buffer[..length];
+            while !rest.is_empty() {
+                let (message, others) = first(rest).ok_or(Errno::EBADMSG)?;
+                rest = others;
+                let flags = number::<2>(message, 6).map_or(0, u16::from_ne_bytes);
+                whole &= flags & INTERRUPTED == 0;
+                match number::<2>(message, 4).map(u16::from_ne_bytes) {
+                    // Both end with the error's number; a list that came to its end has 0.
+                    Some(DONE | ERROR) => return refusal(message).map_or(Ok(whole), Err),
+                    _ => each(message),
+                }
+            }
+        }
     }
 }
 
@@ -106,11 +154,35 @@ pub(crate) fn read(message: &[u8]) -> Result<Answer<'_>, Errno> {
             Some(errno) => Err(Errno::from_raw(errno)),
         };
     }
-    let attributes = message.get(HEADER + FAMILY_HEADER..);
+    let length = number::<4>(message, 0).map(u32::from_ne_bytes);
+    let length = usize::try_from(length.unwrap_or(0)).unwrap_or(0);
+    // Others may follow.
+    let attributes = message.get(HEADER + FAMILY_HEADER..length);
     Ok(Answer {
         kind,
         attributes: attributes.ok_or(Errno::EBADMSG)?,
     })
+}
+
+/// Returns the address family that a message of netfilter is about.
+pub(crate) fn family(message: &[u8]) -> Option<u8> {
+    message.get(HEADER).copied()
+}
+
+/// Splits the first message of several off.
+fn first(messages: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = u32::from_ne_bytes(number(messages, 0)?);
+    let length = usize::try_from(length).ok()?;
+    let message = messages.get(..length)?;
+    let others = messages.get(length.next_multiple_of(4)..);
+    (length >= HEADER).then(|| (message, others.unwrap_or_default()))
+}
+
+/// Returns the error that a list ends with, if it ends with one.
+fn refusal(message: &[u8]) -> Option<Errno> {
+    let errno = i32::from_ne_bytes(number(message, HEADER)?);
+    let errno = errno.checked_neg().filter(|errno| *errno != 0)?;
+    Some(Errno::from_raw(errno))
 }
 
 /// Returns the value of the first attribute of a kind.
@@ -160,9 +232,26 @@ mod tests {
         assert_eq!(find(answer.attributes, 8), None);
     }
 
+    #[test]
+    fn messages_are_split_and_a_lists_end_may_be_a_refusal() {
+        let mut messages = request(77, 0, [2, 0, 0, 0], b"odd");
+        messages.resize(messages.len().next_multiple_of(4), 0);
+        messages.extend(request(DONE, 0, [0; 4], &[]));
+        let (message, others) = first(&messages).unwrap();
+        assert_eq!((family(message), message.len()), (Some(2), 23));
+        let (end, nothing) = first(others).unwrap();
+        assert!(nothing.is_empty() && refusal(end).is_none());
+        let mut end = end.to_vec();
+        end[HEADER..].copy_from_slice(&(-libc::EINTR).to_ne_bytes());
+        assert_eq!(refusal(&end), Some(Errno::EINTR));
+        assert_eq!(first(&messages[..20]), None);
+    }
+
     proptest! {
         #[test]
         fn no_answer_makes_the_reader_panic(message: Vec<u8>) {
+            let _ = first(&message);
+            let _ = refusal(&message);
             if let Ok(answer) = read(&message) {
                 let _ = find(answer.attributes, 3);
             }

@@ -23,12 +23,14 @@ static ENTRY: Code = Code {
     what: "the entry node's programs",
     objects: objects!("entry"),
     needs: NEEDS,
+    redirects: true,
 };
 
 static DIRECT_RETURN: Code = Code {
     what: "the programs for direct server return",
     objects: objects!("direct_return"),
     needs: NEEDS,
+    redirects: false,
 };
 
 /// Connections that each table holds; the oldest give way. One client address has 28,232 source ports by default, for TCP and for

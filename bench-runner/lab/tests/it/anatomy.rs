@@ -3,7 +3,7 @@
 use tollgate_lab::{ClockEnd, ClockSpec, Lab};
 use tollgate_results::anatomy::Point::{self, DataReady, NetifRx, Queue, Receive};
 use tollgate_results::anatomy::{Followed, Hook, Site, Trip, Way};
-use tollgate_results::arm::{Datapath, Family, Pods};
+use tollgate_results::arm::{Datapath, Family, Outside, Pods};
 use tollgate_results::outcome::Protocol;
 
 use crate::harness::{capabilities, echo, lab, name, native, ping, vxlan};
@@ -256,6 +256,50 @@ fn a_redirected_packet_meets_no_netfilter_and_one_backlog_less() {
             points.filter(|place| place.0 == NetifRx).count()
         };
         assert_eq!(backlogs(&redirected) + 1, backlogs(&bridged));
+    }
+}
+
+#[test]
+fn a_direct_reply_never_meets_the_entry_node_and_its_programs_are_known() {
+    let Some(lab) = lab_with_clock(&[]) else {
+        return;
+    };
+    for kind in [Outside::SnatEbpf, Outside::Dsr] {
+        let datapath = Datapath {
+            outside: Some(kind),
+            ..native()
+        };
+        if let Some(why) = capabilities().missing(&datapath) {
+            return eprintln!("SKIPPED, NOTHING WAS TESTED: {why}");
+        }
+        let seen = follow(&lab, &datapath, &spec(Followed::TcpRr));
+        assert_eq!(seen.end, ClockEnd::default());
+        let entered = |way| seen.shape(way).iter().any(|place| place.1 == "node A");
+        assert!(entered(Way::Request));
+        assert_eq!(entered(Way::Reply), kind == Outside::SnatEbpf);
+        let mut programs = Vec::new();
+        for site in &seen.sites {
+            for device in &site.devices {
+                programs.extend(device.programs.iter().map(|program| {
+                    let name = program.name.as_str();
+                    (
+                        site.place.as_str(),
+                        device.name.as_str(),
+                        name,
+                        program.redirects,
+                    )
+                }));
+            }
+        }
+        programs.sort_unstable();
+        let entry = ("node A", "eth0", "at_entry", true);
+        let direct = [
+            ("node B", "eth0", "from_pods", false),
+            ("node B", "eth0", "to_pods", false),
+        ];
+        let mut expected = vec![entry];
+        expected.extend(direct.into_iter().filter(|_| kind == Outside::Dsr));
+        assert_eq!(programs, expected);
     }
 }
 

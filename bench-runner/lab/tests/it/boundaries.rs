@@ -1,7 +1,7 @@
-//! A datagram as large as the path's MTU goes in one piece; one a byte larger does not.
+//! A datagram as large as the path's MTU goes in one piece; one a byte larger does not, and is refused where it must.
 
 use tollgate_lab::{Lab, Role};
-use tollgate_results::arm::{Datapath, Family, Name, Wire};
+use tollgate_results::arm::{Datapath, Family, Name, Pods, Wire};
 
 use crate::harness::{echo, holder, lab, name, possible, run};
 
@@ -30,17 +30,21 @@ fn fragments(lab: &Lab, arm: &Name, role: Role, family: Family) -> u64 {
     made.unwrap()
 }
 
+/// Length of the headers in front of a datagram's payload.
+const fn headers(family: Family) -> u32 {
+    match family {
+        Family::Ipv4 => 20 + 8,
+        Family::Ipv6 => 40 + 8,
+    }
+}
+
 /// Sends one datagram that makes an IP packet of `bytes`, and returns the fragments that the client's namespace and
 /// all of the arm's made meanwhile.
 fn fragments_of(lab: &Lab, arm: &Name, family: Family, bytes: u32) -> (u64, u64) {
     let roles = [Role::Client, Role::NodeA, Role::NodeB, Role::Server];
     let made = || roles.map(|role| fragments(lab, arm, role, family));
-    let headers = match family {
-        Family::Ipv4 => 20 + 8,
-        Family::Ipv6 => 40 + 8,
-    };
     let target = lab.endpoints(arm).unwrap().target.to_string();
-    let payload = (bytes - headers).to_string();
+    let payload = (bytes - headers(family)).to_string();
     let before = made();
     let argv = [holder(), "datagram", &target, &payload];
     let (well, printed) = run(lab, arm, Role::Client, &argv);
@@ -55,8 +59,13 @@ fn fragments_of(lab: &Lab, arm: &Name, family: Family, bytes: u32) -> (u64, u64)
 }
 
 fn whole_up_to_the_mtu(wire: Wire, family: Family) {
+    of_pods(Pods::Bridge, wire, family);
+}
+
+fn of_pods(pods: Pods, wire: Wire, family: Family) {
     let Some(lab) = lab() else { return };
     let datapath = Datapath {
+        pods,
         wire,
         family,
         ..Datapath::default()
@@ -75,6 +84,18 @@ fn whole_up_to_the_mtu(wire: Wire, family: Family) {
         assert_eq!(
             anywhere, 0,
             "{datapath}: {bytes} bytes where the MTU is {mtu}"
+        );
+    }
+    // Where nobody may cut it, the smallest that doesn't fit doesn't leave.
+    for (bytes, goes) in [(mtu - 1, true), (mtu, true), (mtu + 1, false)] {
+        let target = lab.endpoints(&arm).unwrap().target.to_string();
+        let payload = (bytes - headers(family)).to_string();
+        let argv = [holder(), "datagram", &target, &payload, "whole"];
+        let (well, printed) = run(&lab, &arm, Role::Client, &argv);
+        assert_eq!(well, goes, "{datapath}: {bytes} of {mtu} bytes: {printed}");
+        assert!(
+            goes || printed.contains("too long"),
+            "{datapath}: {printed}"
         );
     }
     let (client, _) = fragments_of(&lab, &arm, family, mtu + 1);
@@ -120,4 +141,20 @@ fn ipip() {
 fn wireguard() {
     whole_up_to_the_mtu(Wire::Wireguard, Family::Ipv4);
     whole_up_to_the_mtu(Wire::Wireguard, Family::Ipv6);
+}
+
+#[test]
+fn vxlan_by_ebpf() {
+    for pods in [Pods::Bridge, Pods::Routed, Pods::Ebpf] {
+        of_pods(pods, Wire::VxlanEbpf, Family::Ipv4);
+        of_pods(pods, Wire::VxlanEbpf, Family::Ipv6);
+    }
+}
+
+#[test]
+fn redirected_pods() {
+    for wire in [Wire::Native, Wire::Vxlan] {
+        of_pods(Pods::Ebpf, wire, Family::Ipv4);
+        of_pods(Pods::Ebpf, wire, Family::Ipv6);
+    }
 }

@@ -9,6 +9,8 @@ mod datapaths;
 #[cfg(test)]
 mod exhaustion;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod kept;
@@ -28,6 +30,8 @@ mod places;
 mod pods;
 #[cfg(test)]
 mod services;
+#[cfg(test)]
+mod show;
 mod traces;
 #[cfg(test)]
 mod use_of_an_arm;

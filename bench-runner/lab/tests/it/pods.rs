@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tollgate_lab::{Lab, Role};
-use tollgate_results::arm::{Datapath, Family, Name, Pods, Service, Wire};
+use tollgate_results::arm::{Datapath, Family, Name, Pods, Service, Services, Wire};
 use tollgate_results::evidence::{DatapathCounters, FROM_POD, FROM_WIRE, TO_TUNNEL, Translation};
 use tollgate_results::outcome::Protocol;
 
@@ -242,6 +242,59 @@ fn services_work_without_a_bridge() {
             _ => false,
         };
         assert!(expected, "{arm}: {translation:?}");
+    }
+}
+
+/// Cilium where sockets are not translated: each packet is balanced as it leaves the pod, and then redirected.
+#[test]
+fn a_packet_balancer_stands_before_the_redirection() {
+    let Some(lab) = lab() else { return };
+    for (wire, family) in [
+        (Wire::Native, Family::Ipv4),
+        (Wire::Native, Family::Ipv6),
+        (Wire::VxlanEbpf, Family::Ipv4),
+    ] {
+        let services = Services {
+            endpoints: 3,
+            ..few()
+        };
+        let datapath = Datapath {
+            pods: Pods::Ebpf,
+            wire,
+            family,
+            ..with_service(Service::TcLb, services)
+        };
+        if skipped(&datapath) {
+            return;
+        }
+        let arm = name(&format!("{wire}-{family}"));
+        deploy(&lab, &arm, &datapath);
+        let _echo = echo(&lab, &arm);
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let before = lab.counters(&arm).unwrap();
+            let flow = ping(&lab, &arm, 100, protocol);
+            assert_eq!(flow.remote, lab.endpoints(&arm).unwrap().target, "{arm}");
+            let seen = lab.counters(&arm).unwrap().since(&before);
+            let known = lab.translation(&arm, &flow).unwrap();
+            assert_eq!(known, Translation::Untracked, "{arm}");
+            let balanced = seen.tc_lb.unwrap();
+            assert!(
+                (100..320).contains(&balanced.forward),
+                "{arm}: {balanced:?}"
+            );
+            assert!((100..320).contains(&balanced.back), "{arm}: {balanced:?}");
+            assert_eq!((balanced.connections, balanced.forgotten), (1, 0), "{arm}");
+            for node in ["a", "b"] {
+                let left = seen.carried(node, &FROM_POD);
+                let came = seen.carried(node, &[FROM_WIRE]);
+                assert!(left >= 100 && came >= 100, "{arm}, {node}: {seen:?}");
+            }
+        }
+        let target = lab.endpoints(&arm).unwrap().target.to_string();
+        let bulk = [holder(), "bulk", &target, "3000000"];
+        let (well, printed) = run(&lab, &arm, Role::Client, &bulk);
+        assert!(well, "{arm}: {printed}");
+        lab.remove(&arm).unwrap();
     }
 }
 

@@ -1,4 +1,5 @@
-//! The rounds of an anatomy: every arm with the clock and without, back to back, in random order.
+//! The rounds of an anatomy: every arm with the clock and without, and where it has eBPF programs while their runs are counted,
+//! back to back, in random order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tollgate_results::anatomy::{AnatomyRecord, AnatomySlice, Followed, SliceOutc
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::slice::{Pinned, SliceKey};
 
-use super::slice::{Live, Settings};
+use super::slice::{Live, Settings, Watched};
 use crate::clock::Clock;
 use crate::exit::EnvironmentError;
 use crate::progress::Progress;
@@ -33,15 +34,29 @@ pub(super) struct Campaign<'a, C> {
 struct Next {
     followed: Followed,
     arm: Name,
-    clocked: bool,
+    watched: Watched,
 }
 
 /// Returns the time that all rounds will take.
 pub(super) fn estimate(record: &AnatomyRecord) -> Duration {
     let slice = record.slice.duration() + record.warmup.duration() + AROUND;
-    let per_round = 2 * record.arms.len() * record.followed.len();
-    let slices = u32::try_from(per_round).unwrap_or(u32::MAX);
+    let slices = u32::try_from(per_round(record)).unwrap_or(u32::MAX);
     slice.saturating_mul(slices.saturating_mul(record.rounds + 1))
+}
+
+/// Returns how many slices a round has.
+fn per_round(record: &AnatomyRecord) -> usize {
+    let of_arms = record.arms.iter().map(|arm| watched(record, arm).len());
+    of_arms.sum::<usize>() * record.followed.len()
+}
+
+/// Returns the slices that an arm has in each round.
+fn watched(record: &AnatomyRecord, arm: &Arm) -> Vec<Watched> {
+    let mut watched = vec![Watched::Nothing, Watched::Clock];
+    if record.programs && arm.datapath.has_programs() {
+        watched.push(Watched::Statistics);
+    }
+    watched
 }
 
 impl<C: Clock> Campaign<'_, C> {
@@ -57,7 +72,7 @@ impl<C: Clock> Campaign<'_, C> {
     ) -> anyhow::Result<()> {
         let mut arms = self.deploy(target, record).await?;
         let started_ns = self.clock.now_ns();
-        let all = 2 * arms.len() * record.followed.len() * (record.rounds as usize + 1);
+        let all = per_round(record) * (record.rounds as usize + 1);
         let mut done = 0;
         for round in 0..=record.rounds {
             let mut slices = Vec::new();
@@ -85,14 +100,23 @@ impl<C: Clock> Campaign<'_, C> {
     ) -> anyhow::Result<BTreeMap<Name, Live>> {
         let mut live = BTreeMap::new();
         let arms: Vec<Arm> = record.arms.clone();
-        for (number, arm) in arms.iter().enumerate() {
-            self.progress.deploying(&arm.name, number, arms.len());
-            let deployed = target.deploy(arm).await;
+        let started_ns = self.clock.now_ns();
+        let progress = &mut *self.progress;
+        let mut told = |number: usize| {
+            if let Some(arm) = arms.get(number) {
+                progress.deploying(&arm.name, number, arms.len());
+            }
+        };
+        let stood = target.deploy_all(&arms, &mut told).await;
+        for (arm, deployed) in arms.iter().zip(stood) {
             let deployment = deployed.map_err(|error| {
                 EnvironmentError(format!("`{}` could not be deployed: {error:#}", arm.name))
             })?;
             live.insert(arm.name.clone(), Live::new(deployment, arm));
         }
+        let took_ns = self.clock.now_ns().saturating_sub(started_ns);
+        self.progress
+            .deployed(live.len(), Duration::from_nanos(took_ns));
         Ok(live)
     }
 
@@ -113,24 +137,21 @@ impl<C: Clock> Campaign<'_, C> {
             warmup: record.warmup,
             seed: record.seed ^ u64::from(round) << 32,
         };
-        let measured = if next.clocked {
-            arm.clocked(&settings).await
-        } else {
-            arm.plain(&settings).await
-        };
-        let outcome = measured.unwrap_or_else(|error| {
+        let measured = arm.slice(next.watched, &settings).await;
+        let (outcome, counted_runs) = measured.unwrap_or_else(|error| {
             arm.forget_agents();
             let reason = format!("{error:#}");
             self.progress.note(&format!(
                 "round {round}, {} on {}: {reason}",
                 next.followed, next.arm
             ));
-            SliceOutcome::Failed { reason }
+            (SliceOutcome::Failed { reason }, None)
         });
         Ok(AnatomySlice {
             round,
             arm: next.arm,
             followed: next.followed,
+            counted_runs,
             outcome,
         })
     }
@@ -141,10 +162,9 @@ impl<C: Clock> Campaign<'_, C> {
         next: &Next,
         (done, all, left): (usize, usize, Duration),
     ) -> anyhow::Result<()> {
-        let clock = if next.clocked { "-clocked" } else { "" };
         let key = SliceKey {
             round,
-            workload: format!("{}{clock}", next.followed).parse()?,
+            workload: format!("{}{}", next.followed, next.watched.suffix()).parse()?,
             arm: next.arm.clone(),
         };
         self.progress.measuring(&key, done, all, left);
@@ -152,8 +172,8 @@ impl<C: Clock> Campaign<'_, C> {
     }
 }
 
-/// Returns the slices of a round in their order: by what is followed, each with all arms, with the clock and without,
-/// mixed. Every second round is the mirror of the one before, so that each comes before each other equally often.
+/// Returns the slices of a round in their order: by what is followed, each with all arms, with the clock, without, and
+/// counted, mixed. Every second round is the mirror of the one before, so that each comes before each other equally often.
 fn order(record: &AnatomyRecord, round: u32) -> Vec<Next> {
     let pair = u64::from(round.div_ceil(2));
     let mut followed = record.followed.clone();
@@ -164,10 +184,11 @@ fn order(record: &AnatomyRecord, round: u32) -> Vec<Next> {
             .arms
             .iter()
             .flat_map(|arm| {
-                [false, true].map(|clocked| Next {
+                let watched = watched(record, arm).into_iter();
+                watched.map(move |watched| Next {
                     followed,
                     arm: arm.name.clone(),
-                    clocked,
+                    watched,
                 })
             })
             .collect();

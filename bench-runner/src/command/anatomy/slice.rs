@@ -1,13 +1,15 @@
-//! One slice of an anatomy: with the packet clock, or without it and anything else beside the traffic.
+//! One slice of an anatomy: with the packet clock, without it and anything else beside the traffic, or while the kernel counts the
+//! runs of eBPF programs.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use tollgate_lab::ClockSpec;
+use tollgate_lab::bpf::{ProgramRuns, count_runs};
 use tollgate_reports::anatomy::{Seen, assemble};
 use tollgate_results::agent::{Exchanges, Job, Log, Serve, Turns};
-use tollgate_results::anatomy::{Followed, Hook, SliceOutcome};
-use tollgate_results::arm::{Arm, Pods};
+use tollgate_results::anatomy::{Followed, Hook, ProgramCost, SliceOutcome};
+use tollgate_results::arm::Arm;
 use tollgate_results::histogram::Histogram;
 use tollgate_results::outcome::{JobReport, Timed};
 use tollgate_results::slice::Pinned;
@@ -27,6 +29,31 @@ const TIMEOUT: Nanoseconds = Nanoseconds(1_000_000_000);
 
 /// Longest that control may take around a slice's own time.
 const CONTROL_LIMIT: Duration = Duration::from_secs(15);
+
+/// What watches the traffic of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Watched {
+    /// Nothing: the headline.
+    Nothing,
+    /// The packet clock.
+    Clock,
+    /// The kernel's own statistics of how often programs run and for how long.
+    Statistics,
+}
+
+impl Watched {
+    /// Returns what is added to the name of what is followed, in progress.
+    pub(super) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Clock => "-clocked",
+            Self::Statistics => "-counted",
+        }
+    }
+}
+
+/// What a slice came to, and how many runs of the arm's own programs the kernel counted meanwhile; `None` where it has none.
+pub(super) type Came = (SliceOutcome, Option<u64>);
 
 /// What a slice is to be.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +98,7 @@ impl Settings<'_> {
 pub(super) struct Live {
     deployment: LabDeployment,
     planted: Option<Nanoseconds>,
-    by_ebpf: bool,
+    has_programs: bool,
     agents: Option<Agents>,
 }
 
@@ -85,7 +112,7 @@ impl Live {
         Self {
             deployment,
             planted: arm.change.planted,
-            by_ebpf: arm.datapath.pods == Pods::Ebpf,
+            has_programs: arm.datapath.has_programs(),
             agents: None,
         }
     }
@@ -95,8 +122,43 @@ impl Live {
         self.agents = None;
     }
 
+    /// Measures a slice. Runs that the kernel counted in one that is not for that slowed it down, and are told.
+    pub(super) async fn slice(
+        &mut self,
+        watched: Watched,
+        settings: &Settings<'_>,
+    ) -> anyhow::Result<Came> {
+        let before = self.programs().await?;
+        let counting = (watched == Watched::Statistics).then(count_runs);
+        let counting = counting.transpose()?;
+        let measured = match watched {
+            Watched::Clock => self.clocked(settings).await,
+            Watched::Nothing | Watched::Statistics => self.plain(settings).await,
+        };
+        drop(counting);
+        let outcome = measured?;
+        let counted = ProgramRuns::between(&before, self.programs().await?);
+        let runs = self.has_programs.then(|| total(&counted));
+        let outcome = match (watched, outcome) {
+            (Watched::Statistics, SliceOutcome::Plain { latency }) => SliceOutcome::Counted {
+                latency,
+                programs: counted.into_iter().map(cost).collect(),
+            },
+            (_, outcome) => outcome,
+        };
+        Ok((outcome, runs))
+    }
+
+    async fn programs(&self) -> anyhow::Result<Vec<ProgramRuns>> {
+        if self.has_programs {
+            self.deployment.programs().await
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
     /// Measures round trips, and nothing else.
-    pub(super) async fn plain(&mut self, settings: &Settings<'_>) -> anyhow::Result<SliceOutcome> {
+    async fn plain(&mut self, settings: &Settings<'_>) -> anyhow::Result<SliceOutcome> {
         let job = self.job(settings);
         let serve = self.serve(settings);
         let agents = self.agents().await?;
@@ -112,10 +174,7 @@ impl Live {
     }
 
     /// Measures round trips while their packets are followed.
-    pub(super) async fn clocked(
-        &mut self,
-        settings: &Settings<'_>,
-    ) -> anyhow::Result<SliceOutcome> {
+    async fn clocked(&mut self, settings: &Settings<'_>) -> anyhow::Result<SliceOutcome> {
         let job = self.job(settings);
         let serve = self.serve(settings);
         self.agents().await?;
@@ -138,7 +197,6 @@ impl Live {
         );
         let clocked = assemble(Seen {
             followed: settings.followed,
-            by_ebpf: self.by_ebpf,
             sites: &sites,
             trips: &trips,
             exchanges: &exchanges,
@@ -191,6 +249,20 @@ impl Live {
             },
         };
         Ok(self.agents.insert(agents))
+    }
+}
+
+fn total(programs: &[ProgramRuns]) -> u64 {
+    let runs = programs.iter().map(|program| program.runs);
+    runs.fold(0, u64::saturating_add)
+}
+
+fn cost(program: ProgramRuns) -> ProgramCost {
+    ProgramCost {
+        place: program.place,
+        program: program.program,
+        runs: program.runs,
+        time_ns: program.time_ns,
     }
 }
 

@@ -1,38 +1,38 @@
-//! A cluster on which a campaign stands: found, looked at, and with probes in it.
+//! Clusters on which a campaign stands: found, looked at, and with probes in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail};
 use tollgate_cluster::api::{Cluster, ClusterError, ClusterErrorKind, Preflight};
-use tollgate_cluster::inspect;
+use tollgate_cluster::inspect::{inspect, with_nodes};
 use tollgate_cluster::objects::{Run, Settings};
-use tollgate_cluster::paths::Path;
-use tollgate_results::arm::{Arm, Datapath, Family, Name, Pods};
-use tollgate_results::change::Change;
 use tollgate_results::cluster::ClusterFacts;
-use tollgate_results::facts::Facts;
+use tollgate_results::cluster_path::{ClusterPath, Path};
 use tollgate_results::plan::Plan;
 use tollgate_results::run::ClusterRun;
-use tollgate_results::workload::Cpu;
-use tollgate_scenarios::{Scenario, estimate};
+use tollgate_scenarios::estimate;
 
 use crate::cli::ClusterArgs;
-use crate::command::hosts::{environment, runtime};
+use crate::command::hosts::{environment, resolve, runtime};
 use crate::exit::EnvironmentError;
 use crate::output;
 use crate::placement::Placement;
-use crate::target::cluster::{ClusterTarget, Ends};
+use crate::target::cluster::{ClusterTarget, Ends, Met, Outside};
+use crate::target::hosts::invitations;
 
 /// What a campaign may take beyond its plan until its probes end by themselves, in seconds: dropped rounds that are
 /// replaced, and a runner that is slow.
 const BEYOND: i64 = 1_800;
 
-/// A cluster with the probes of a campaign.
+/// The clusters of a campaign, with its probes.
 pub(in crate::command) struct Stood {
     pub(in crate::command) target: ClusterTarget,
     pub(in crate::command) ends: Ends,
     pub(in crate::command) cluster: ClusterRun,
 }
+
+/// Clusters by the contexts that arms name; `None` is the campaign's own.
+type Clusters = BTreeMap<Option<String>, (Cluster, Settings)>;
 
 impl Stood {
     /// Returns the CPUs of both nodes.
@@ -58,89 +58,48 @@ impl Drop for Stood {
     }
 }
 
-/// Puts the paths in the place of a scenario's arms.
-pub(in crate::command) fn over(
-    mut scenario: Scenario,
-    args: &ClusterArgs,
-    reference: Option<&Name>,
-) -> anyhow::Result<Scenario> {
-    let paths = Path::ALL
-        .into_iter()
-        .filter(|path| args.host_network || *path != Path::Host);
-    let names: Vec<Name> = paths
-        .map(|path| path.as_str().parse())
-        .collect::<Result<_, _>>()?;
-    let reference = match reference {
-        Some(reference) => reference.clone(),
-        None => Path::PodIp.as_str().parse()?,
-    };
-    ensure!(
-        names.contains(&reference),
-        "--reference: no path is named `{reference}`; there are {}",
-        names
-            .iter()
-            .map(Name::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
-    let workloads: Vec<Name> = scenario
-        .workloads
-        .iter()
-        .map(|workload| workload.name.clone())
-        .collect();
-    let arm = |name: Name| Arm {
-        reference: (name != reference).then(|| reference.clone()),
-        name,
-        datapath: Datapath {
-            pods: Pods::Host,
-            family: Family::Ipv4,
-            ..Datapath::default()
-        },
-        change: Change::default(),
-        workloads: workloads.clone(),
-        sweep: None,
-    };
-    scenario.arms = names.into_iter().map(arm).collect();
-    for workload in &mut scenario.workloads {
-        // Whose CPUs they are is the cluster's to say.
-        workload.cpu = Cpu::Free;
-    }
-    scenario.reference = reference;
-    Ok(scenario)
-}
-
 /// Looks for all that stands against a new campaign, and sets its probes up.
 pub(in crate::command) fn reach(args: &ClusterArgs, plan: &Plan) -> anyhow::Result<Stood> {
-    let settings = settings(args, plan)?;
+    let outside = outside(args, plan)?;
     runtime()?.block_on(async {
-        let cluster = connect(args).await?;
-        let found = cluster
-            .preflight(&settings)
-            .await
-            .map_err(|error| unwell(&error))?;
-        for note in &found.notes {
-            output::note(&format!("note: {note}"));
+        let clusters = clusters(args, plan).await?;
+        let mut all = Preflight::default();
+        for (context, (cluster, settings)) in &clusters {
+            let of = |line: &String| match context {
+                Some(context) => format!("context {context}: {line}"),
+                None => line.clone(),
+            };
+            let found = cluster.preflight(settings).await;
+            let found = found.map_err(|error| unwell(&error))?;
+            for note in found.notes.iter().map(of) {
+                output::note(&format!("note: {note}"));
+            }
+            all.problems.extend(found.problems.iter().map(of));
         }
-        refused(&found)?;
-        let network = network(&cluster).await?;
-        stand(cluster, settings, args.context.clone(), network, plan).await
+        refused(&all)?;
+        stand(args, clusters, outside, plan).await
     })
 }
 
 /// Sets the probes of a campaign up that goes on: they are new ones.
 pub(in crate::command) fn reach_again(run: &ClusterRun, plan: &Plan) -> anyhow::Result<Stood> {
-    let args = ClusterArgs {
+    reach(&again(run), plan)
+}
+
+/// Returns what the command line said of a campaign's cluster.
+pub(in crate::command) fn again(run: &ClusterRun) -> ClusterArgs {
+    ClusterArgs {
         context: run.context.clone(),
         namespace: run.namespace.clone(),
         image: Some(run.image.clone()),
         pull_secrets: run.pull_secrets.clone(),
         nodes: run.nodes.clone().map(Into::into),
-        host_network: run
-            .paths
-            .keys()
-            .any(|name| name.as_str() == Path::Host.as_str()),
-    };
-    reach(&args, plan)
+        // The plan says which are needed.
+        host_network: false,
+        load_balancer: false,
+        external: run.external.clone(),
+        gateway_class: None,
+    }
 }
 
 /// Finds the cluster.
@@ -152,10 +111,15 @@ pub(super) async fn connect(args: &ClusterArgs) -> anyhow::Result<Cluster> {
 /// Reads what the cluster's network is, as far as it may be read.
 pub(super) async fn network(cluster: &Cluster) -> anyhow::Result<ClusterFacts> {
     let gathered = cluster.gather().await.map_err(|error| unwell(&error))?;
-    for refused in &gathered.refused {
+    unread(&gathered.refused);
+    Ok(with_nodes(inspect(&gathered.snapshot), gathered.nodes))
+}
+
+/// Tells what may not be read.
+fn unread(refused: &[String]) {
+    for refused in refused {
         output::note(&format!("note: {refused}: what it would tell is unknown"));
     }
-    Ok(inspect(&gathered.snapshot))
 }
 
 /// Turns all problems into one error, a line each.
@@ -177,14 +141,13 @@ pub(super) fn wanted(args: &ClusterArgs) -> Settings {
         pull_secrets: args.pull_secrets.clone(),
         nodes: args.nodes.clone().map(Into::into),
         host_network: args.host_network,
-        deadline_seconds: default.deadline_seconds,
-        run: None,
-        node_addresses: Vec::new(),
+        load_balancer: args.load_balancer,
+        ..Settings::default()
     }
 }
 
 /// Says what a run's objects are like.
-fn settings(args: &ClusterArgs, plan: &Plan) -> anyhow::Result<Settings> {
+pub(super) fn settings(args: &ClusterArgs, plan: &Plan) -> anyhow::Result<Settings> {
     let seconds = estimate(plan).duration().as_secs();
     let deadline_seconds = i64::try_from(seconds)?
         .saturating_mul(2)
@@ -199,45 +162,116 @@ fn settings(args: &ClusterArgs, plan: &Plan) -> anyhow::Result<Settings> {
     })
 }
 
+/// Adds what the paths through one cluster need.
+fn with_paths(settings: Settings, plan: &Plan, context: Option<&String>) -> Settings {
+    let paths = plan
+        .arms
+        .iter()
+        .filter_map(|arm| arm.datapath.cluster.as_ref());
+    let own: BTreeSet<Path> = paths
+        .filter(|path| path.context.as_ref() == context)
+        .map(|path| path.path)
+        .collect();
+    Settings {
+        host_network: own.contains(&Path::Host),
+        other_zone: own.contains(&Path::OtherZone),
+        load_balancer: own.contains(&Path::LoadBalancer),
+        ..settings
+    }
+}
+
 /// Makes a name fit for a label: 63 characters of letters, digits, `-`, `.` and `_`, the seed's digits among them.
 fn label(name: &str) -> String {
     let fit = |c: char| if c == '@' { '-' } else { c };
     name.chars().take(40).map(fit).collect()
 }
 
+/// Finds the clusters of a plan's arms.
+async fn clusters(args: &ClusterArgs, plan: &Plan) -> anyhow::Result<Clusters> {
+    let paths = plan
+        .arms
+        .iter()
+        .filter_map(|arm| arm.datapath.cluster.as_ref());
+    let named = paths.filter_map(|path| path.context.clone()).map(Some);
+    let contexts: BTreeSet<Option<String>> = std::iter::once(None).chain(named).collect();
+    if contexts.len() > 1 && args.nodes.is_some() {
+        bail!("--nodes: names nodes of one cluster, and the arms are of several; leave it out");
+    }
+    let mut clusters = Clusters::new();
+    for context in contexts {
+        let leads = ClusterArgs {
+            context: context.clone().or_else(|| args.context.clone()),
+            ..args.clone()
+        };
+        let cluster = connect(&leads).await?;
+        let mut others = clusters.values();
+        if others.any(|(other, _)| other.server() == cluster.server()) {
+            bail!(
+                "context {} leads to the cluster of another arm's ({}), where one namespace holds one run; arms of one \
+                 cluster name one context",
+                leads.context.as_deref().unwrap_or("(the current one)"),
+                cluster.server()
+            );
+        }
+        let settings = with_paths(settings(args, plan)?, plan, context.as_ref());
+        clusters.insert(context, (cluster, settings));
+    }
+    Ok(clusters)
+}
+
+/// Finds the machine outside the cluster, where an arm leads to one.
+fn outside(args: &ClusterArgs, plan: &Plan) -> anyhow::Result<Option<Outside>> {
+    let leads_there = |path: &ClusterPath| path.path == Path::External;
+    let mut arms = plan.arms.iter();
+    let arm = arms.find(|arm| arm.datapath.cluster.as_ref().is_some_and(leads_there));
+    let Some(arm) = arm else { return Ok(None) };
+    let name = args.external.as_deref().with_context(|| {
+        format!(
+            "arm `{}` leads to a machine outside the cluster; name a joined one with --external (`tollgate join` makes it \
+             known)",
+            arm.name
+        )
+    })?;
+    let invitation = invitations::find(name)?;
+    let address = resolve(&invitation.address)?;
+    Ok(Some(Outside {
+        invitation: Box::new(invitation),
+        address,
+    }))
+}
+
 async fn stand(
-    cluster: Cluster,
-    settings: Settings,
-    context: Option<String>,
-    network: ClusterFacts,
+    args: &ClusterArgs,
+    clusters: Clusters,
+    outside: Option<Outside>,
     plan: &Plan,
 ) -> anyhow::Result<Stood> {
-    let record = ClusterRun {
-        context,
-        server: cluster.server().to_owned(),
-        namespace: cluster.namespace().to_owned(),
-        image: settings.image.clone(),
-        pull_secrets: settings.pull_secrets.clone(),
-        nodes: settings.nodes.clone(),
-        placed: BTreeMap::new(),
-        paths: BTreeMap::new(),
-        network,
-        server_facts: Facts::default(),
-    };
-    let mut target = ClusterTarget::new(cluster, settings)?;
-    output::note(&format!(
-        "Setting probes up in namespace {}",
-        record.namespace
-    ));
-    let met = async {
-        let ends = target.meet().await?;
-        let cluster = ClusterRun {
-            placed: target.nodes(),
-            paths: target.paths(plan.arms.iter().map(|arm| &arm.name))?,
-            server_facts: ends.server.facts.clone(),
-            ..record
+    let mut records: BTreeMap<Option<String>, ClusterRun> = BTreeMap::new();
+    for (context, (cluster, settings)) in &clusters {
+        let leads = context.as_ref().or(args.context.as_ref());
+        let record = ClusterRun {
+            context: leads.cloned(),
+            server: cluster.server().to_owned(),
+            namespace: cluster.namespace().to_owned(),
+            image: settings.image.clone(),
+            pull_secrets: settings.pull_secrets.clone(),
+            nodes: settings.nodes.clone(),
+            external: outside.as_ref().and(args.external.clone()),
+            ..ClusterRun::default()
         };
-        anyhow::Ok((ends, cluster))
+        output::note(&match context {
+            Some(context) => format!(
+                "Setting probes up in namespace {}, context {context}",
+                record.namespace
+            ),
+            None => format!("Setting probes up in namespace {}", record.namespace),
+        });
+        records.insert(context.clone(), record);
+    }
+    let mut target = ClusterTarget::new(clusters, outside)?;
+    let met = async {
+        let met = target.meet().await?;
+        recorded(&target, records, met, plan)
     };
     match met.await {
         Ok((ends, cluster)) => Ok(Stood {
@@ -254,6 +288,40 @@ async fn stand(
             Err(environment(&error))
         }
     }
+}
+
+/// Writes down what was met: the campaign's own cluster, with the others beside it.
+fn recorded(
+    target: &ClusterTarget,
+    mut records: BTreeMap<Option<String>, ClusterRun>,
+    met: BTreeMap<Option<String>, Met>,
+    plan: &Plan,
+) -> anyhow::Result<(Ends, ClusterRun)> {
+    let mut own = None;
+    let mut beside = Vec::new();
+    for (context, met) in met {
+        let record = records.remove(&context);
+        let record = record.context("every cluster has a record")?;
+        unread(&met.refused);
+        let arms = plan.arms.iter().filter(|arm| {
+            let path = arm.datapath.cluster.as_ref();
+            path.is_some_and(|path| path.context == context)
+        });
+        let record = ClusterRun {
+            placed: met.placed,
+            paths: target.paths(arms),
+            network: met.network,
+            server_facts: met.ends.server.facts.clone(),
+            client_facts: context.is_some().then(|| met.ends.client.facts.clone()),
+            ..record
+        };
+        match context {
+            None => own = Some((met.ends, record)),
+            Some(_) => beside.push(record),
+        }
+    }
+    let (ends, record) = own.context("the campaign has a cluster of its own")?;
+    Ok((ends, ClusterRun { beside, ..record }))
 }
 
 /// What a cluster doesn't do is the environment's fault; a way that isn't known is the caller's.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::time::{sleep, timeout};
 use tollgate_cluster::api::{Cluster, Forward};
-use tollgate_cluster::objects::pods::Role;
 use tollgate_results::door::{Knock, Secret};
 
 use crate::agent::door;
@@ -24,7 +23,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone)]
 pub struct PodAgent {
     cluster: Cluster,
-    role: Role,
+    pod: String,
+    port: u16,
     token: Secret,
 }
 
@@ -35,12 +35,13 @@ enum Entered {
 }
 
 impl PodAgent {
-    /// Names an agent; nothing is reached yet.
+    /// Names an agent, by its pod and the port that it listens on there; nothing is reached yet.
     #[must_use]
-    pub const fn new(cluster: Cluster, role: Role, token: Secret) -> Self {
+    pub const fn new(cluster: Cluster, pod: String, port: u16, token: Secret) -> Self {
         Self {
             cluster,
-            role,
+            pod,
+            port,
             token,
         }
     }
@@ -51,7 +52,7 @@ impl PodAgent {
     ///
     /// When the pod is gone, nobody listens in it, or the agent doesn't let us in.
     pub async fn connect(&self, runner: [u8; 16]) -> anyhow::Result<Box<dyn ByteStream>> {
-        let context = || format!("agent in {}", self.role.pod());
+        let context = || format!("agent in {}", self.pod);
         let mut tries = 1;
         loop {
             let entered = timeout(LIMIT, self.enter(runner)).await;
@@ -71,11 +72,10 @@ impl PodAgent {
     }
 
     async fn enter(&self, runner: [u8; 16]) -> anyhow::Result<Entered> {
-        let pod = self.role.pod();
         let Forward {
             mut stream,
             mut refusal,
-        } = self.cluster.forward(&pod, self.role.agent_port()).await?;
+        } = self.cluster.forward(&self.pod, self.port).await?;
         let knock = Knock::new(runner, self.token.clone());
         tokio::select! {
             Some(why) = &mut refusal => return Ok(Entered::Refused(why)),

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read as _, pipe};
+use std::io::{PipeReader, Read as _, pipe};
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
-use tollgate_lab::{ArmEndpoints, Lab, Role};
+use tollgate_lab::{ArmEndpoints, Lab, Program, Role};
 use tollgate_results::arm::Name;
 use tollgate_results::line::Line;
 use tollgate_results::path_mtu::{ArmMtus, PathMtu};
@@ -38,47 +38,66 @@ pub(super) fn can_be_found(line: &Line) -> bool {
     line.loss_ppm == 0 && line.rate.is_none() && longest <= LONGEST_DELAY
 }
 
-/// Looks between client and server, and between their nodes, both ways. What can't be found out is left out: it is a
-/// fact about the path, and no reason not to measure it.
+/// Looks between client and server, and between their nodes, both ways at once. What can't be found out is left out: it is
+/// a fact about the path, and no reason not to measure it.
 pub(super) fn find(
     lab: &Lab,
     arm: &Name,
     endpoints: &ArmEndpoints,
     probe: &Path,
 ) -> Option<ArmMtus> {
-    // To one's own address there is no path.
-    let ask = |role, from: IpAddr, to: IpAddr| {
-        (from != to)
-            .then(|| ask(lab, arm, role, (probe, to)))
-            .flatten()
-    };
     let [node_a, node_b] = endpoints.nodes;
     let (client, server) = (endpoints.client, endpoints.server);
+    let searches = [
+        (Role::Client, client, server),
+        (Role::Server, server, client),
+        (Role::NodeA, node_a, node_b),
+        (Role::NodeB, node_b, node_a),
+    ];
+    // All are under way before the first is waited for. To one's own address there is no path.
+    let searches = searches.map(|(role, from, to)| {
+        (from != to)
+            .then(|| Search::start(lab, arm, role, (probe, to)))
+            .flatten()
+    });
+    let [there, back, node_there, node_back] = searches.map(|search| search?.found());
     let found = ArmMtus {
-        there: ask(Role::Client, client, server),
-        back: ask(Role::Server, server, client),
-        node_there: ask(Role::NodeA, node_a, node_b),
-        node_back: ask(Role::NodeB, node_b, node_a),
+        there,
+        back,
+        node_there,
+        node_back,
     };
     (found != ArmMtus::default()).then_some(found)
 }
 
-fn ask(lab: &Lab, arm: &Name, role: Role, (probe, to): (&Path, IpAddr)) -> Option<PathMtu> {
-    let mut argv = vec![OsString::from(probe)];
-    argv.extend(PROBE.map(OsString::from));
-    argv.push(to.to_string().into());
-    let null = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .ok()?;
-    let (reader, writer) = pipe().ok()?;
-    let stdio = [null.as_fd(), writer.as_fd(), null.as_fd()];
-    let program = lab.exec_start(arm, role, &argv, stdio).ok()?;
-    drop(writer);
-    // A pipe holds more than the probe says, so that it ends without a reader.
-    let status = program.wait_for(LIMIT).ok()??;
-    let mut said = String::new();
-    reader.take(LONGEST).read_to_string(&mut said).ok()?;
-    status.success().then(|| serde_json::from_str(&said).ok())?
+/// A probe that searches.
+struct Search {
+    program: Program,
+    /// What it says.
+    reader: PipeReader,
+}
+
+impl Search {
+    fn start(lab: &Lab, arm: &Name, role: Role, (probe, to): (&Path, IpAddr)) -> Option<Self> {
+        let mut argv = vec![OsString::from(probe)];
+        argv.extend(PROBE.map(OsString::from));
+        argv.push(to.to_string().into());
+        let null = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .ok()?;
+        let (reader, writer) = pipe().ok()?;
+        let stdio = [null.as_fd(), writer.as_fd(), null.as_fd()];
+        let program = lab.exec_start(arm, role, &argv, stdio).ok()?;
+        Some(Self { program, reader })
+    }
+
+    fn found(self) -> Option<PathMtu> {
+        // A pipe holds more than the probe says, so that it ends without a reader.
+        let status = self.program.wait_for(LIMIT).ok()??;
+        let mut said = String::new();
+        self.reader.take(LONGEST).read_to_string(&mut said).ok()?;
+        status.success().then(|| serde_json::from_str(&said).ok())?
+    }
 }

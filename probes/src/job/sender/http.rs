@@ -122,11 +122,11 @@ fn one<D: Begin>(job: &Job, http: &Http, dial: D, tally: &Rc<Tally>, life: &Life
             life.drive_http(crowd, tally);
         }
         Connections::Kept => {
-            let get = Get::new(ask, true, shared);
+            let get = Get::new(ask, true, shared).by_backend(http.by_backend);
             life.drive_http(Kept::new(dial, get, Monotonic), tally);
         }
         Connections::New => {
-            let get = Get::new(ask, false, shared);
+            let get = Get::new(ask, false, shared).by_backend(http.by_backend);
             life.drive_http(Fresh::new(dial, get, Monotonic), tally);
         }
     }

@@ -29,6 +29,8 @@ pub(crate) struct Get {
     received: u64,
     /// Whether the last response was whole and its connection stays.
     stays: bool,
+    /// Whether latency is kept for each backend.
+    by_backend: bool,
 }
 
 impl Get {
@@ -43,7 +45,14 @@ impl Get {
             first_byte: None,
             received: 0,
             stays: false,
+            by_backend: false,
         }
+    }
+
+    /// Has latency kept for each backend.
+    pub(crate) fn by_backend(mut self, by_backend: bool) -> Self {
+        self.by_backend = by_backend;
+        self
     }
 
     /// Receives a whole response.
@@ -85,12 +94,17 @@ impl Exchange for Get {
         self.first_byte = None;
         self.stays = false;
         self.reader.reset();
+        let started = self.by_backend.then(|| patience.clock.now());
         send_all(link, &self.request, patience)?;
         let response = self.receive(link, patience)?;
         self.tally.responded(response.status);
         self.stays = response.stays;
         self.ask.judge(&response).map_err(Fault::Failed)?;
         self.tally.replied(&response);
+        if let Some(started) = started {
+            let took = patience.clock.now().since(started);
+            self.tally.took(&response, took);
+        }
         self.received += response.body;
         Ok(response.stays)
     }

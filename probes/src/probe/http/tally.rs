@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use tollgate_results::histogram::Histogram;
+use tollgate_results::http::Packed;
 use tollgate_results::outcome::{Failure, HttpOutcome};
 
 use super::response::Response;
@@ -24,6 +26,8 @@ pub(crate) struct Tally {
     backends: RefCell<Vec<(Box<[u8]>, u64)>>,
     others: Cell<u64>,
     fault: RefCell<Option<String>>,
+    /// Latencies by the place of the name, where they are asked for.
+    latencies: RefCell<Vec<Histogram>>,
 }
 
 impl Default for Tally {
@@ -33,6 +37,7 @@ impl Default for Tally {
             backends: RefCell::new(Vec::with_capacity(HttpOutcome::MOST_BACKENDS)),
             others: Cell::new(0),
             fault: RefCell::new(None),
+            latencies: RefCell::default(),
         }
     }
 }
@@ -75,6 +80,24 @@ impl Tally {
         }
     }
 
+    /// Keeps how long a reply took, by who gave it. Allocates for a name that is new.
+    pub(crate) fn took(&self, response: &Response, ns: u64) {
+        let Some(Backend(place)) = response.backend else {
+            return;
+        };
+        let place = usize::from(place);
+        if place >= HttpOutcome::MOST_TIMED {
+            return;
+        }
+        let mut latencies = self.latencies.borrow_mut();
+        if latencies.len() <= place {
+            latencies.resize_with(place + 1, Histogram::new);
+        }
+        if let Some(histogram) = latencies.get_mut(place) {
+            histogram.record(ns);
+        }
+    }
+
     /// Keeps why something failed, unless there is a reason already; gives the failure back.
     pub(crate) fn fail(&self, failure: Failure, why: impl FnOnce() -> String) -> Failure {
         self.fault.borrow_mut().get_or_insert_with(why);
@@ -88,6 +111,14 @@ impl Tally {
             let visible = |&byte: &u8| if byte.is_ascii_graphic() { byte } else { b'?' };
             name.iter().map(visible).map(char::from).collect::<String>()
         };
+        let mut latencies = std::collections::BTreeMap::new();
+        let mut timed = self.latencies.borrow_mut();
+        for ((name, _), histogram) in self.backends.borrow().iter().zip(timed.iter_mut()) {
+            if !histogram.is_empty() {
+                latencies.insert(text(name), Packed::of(histogram));
+                histogram.clear();
+            }
+        }
         let mut backends = std::collections::BTreeMap::new();
         for (name, count) in self
             .backends
@@ -104,6 +135,7 @@ impl Tally {
                 .collect(),
             backends,
             other_backends: self.others.take(),
+            latencies,
             fault: self.fault.take(),
         }
     }
@@ -143,6 +175,25 @@ mod tests {
         let tally = Tally::default();
         tally.replied(&reply(tally.backend(b"a\x1b\xffb")));
         assert_eq!(tally.take().backends, [("a??b".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn latencies_are_kept_by_name_until_they_are_taken() {
+        let tally = Tally::default();
+        let (one, other) = (tally.backend(b"stable"), tally.backend(b"canary"));
+        for (backend, ns) in [(one, 1_000), (one, 3_000), (other, 9_000)] {
+            tally.took(&reply(backend), ns);
+        }
+        let taken = tally.take().latencies;
+        let of = |name: &str| taken[name].unpacked().unwrap();
+        assert_eq!((of("stable").len(), of("canary").len()), (2, 1));
+        assert!(of("canary").min_ns() > of("stable").max_ns());
+        assert!(tally.take().latencies.is_empty());
+        for number in 0..100 {
+            let name = format!("pod-{number}");
+            tally.took(&reply(tally.backend(name.as_bytes())), 1);
+        }
+        assert!(tally.take().latencies.len() <= HttpOutcome::MOST_TIMED);
     }
 
     #[test]

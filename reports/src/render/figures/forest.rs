@@ -10,7 +10,7 @@ use super::{Figure, WIDTH, ratio, shortened};
 use crate::model::{Analysis, Cell, Direction, Estimate, Floor, Metric};
 
 /// Height of a row in pixels.
-const ROW: f64 = 19.0;
+pub(super) const ROW: f64 = 19.0;
 
 /// More rows than this, and only the workload's main metric is drawn.
 const MANY_ROWS: usize = 60;
@@ -171,7 +171,7 @@ fn draw_arm(plot: &Plot<'_, '_>, legend: &Legend, cell: &Cell, change: &Estimate
 }
 
 /// Draws the 95 % interval; an end beyond the axis is an arrow.
-fn bar(plot: &Plot<'_, '_>, change: &Estimate, lane: f64, ink: Ink) {
+pub(super) fn bar(plot: &Plot<'_, '_>, change: &Estimate, lane: f64, ink: Ink) {
     let (low, high) = (1.0 + change.interval95.low, 1.0 + change.interval95.high);
     let from = plot.at(low.max(f64::MIN_POSITIVE), lane);
     let to = plot.at(high.min(f64::MAX), lane);
@@ -192,7 +192,7 @@ fn bar(plot: &Plot<'_, '_>, change: &Estimate, lane: f64, ink: Ink) {
     clippy::cast_sign_loss,
     reason = "the height of at most a few hundred rows"
 )]
-fn height(pixels: f64) -> u32 {
+pub(super) fn height(pixels: f64) -> u32 {
     pixels.round() as u32
 }
 

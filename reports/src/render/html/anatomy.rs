@@ -7,7 +7,7 @@ use super::super::anatomy as text;
 use super::super::figures::{self, Figure};
 use super::super::number;
 use super::{head, parts};
-use crate::anatomy::{Anatomy, ArmAnatomy, Judged, WayAnatomy};
+use crate::anatomy::{Anatomy, ArmAnatomy, CountedPrograms, Judged, WayAnatomy};
 
 /// Writes an anatomy as one page that needs nothing else.
 #[must_use]
@@ -125,14 +125,40 @@ fn traffic(anatomy: &Anatomy, followed: Followed) -> Markup {
             @for arm in arms {
                 h3 { (arm.arm) }
                 p.about { (arm.description) ". " (text::followed(arm)) "." }
+                @for way in arm.ways.iter().filter(|way| !way.places.is_empty()) {
+                    p.about { (text::way(way.way)) ": " (way.places.join(" → ")) }
+                }
                 (parts::gallery(&waterfalls(anatomy, arm)))
                 details {
                     summary { "Every hop in figures" }
                     @for way in arm.ways.iter().filter(|way| !way.hops.is_empty()) { (hops(arm, way)) }
                 }
+                @if let Some(counted) = &arm.programs { (programs(arm, counted)) }
             }
         }
     }
+}
+
+fn programs(arm: &ArmAnatomy, counted: &CountedPrograms) -> Markup {
+    let inner = html! {
+        thead {
+            tr { th { "place" } th { "program" } th.n { "runs" } th.n { "ns a run" } th.n { "95 % interval" } }
+        }
+        tbody {
+            @for program in &counted.programs {
+                @let (ns, interval) = text::each(program);
+                tr {
+                    th { (program.place) }
+                    td { code { (program.program) } }
+                    td.n { (number::count(program.runs)) }
+                    td.n { (ns) }
+                    td.n { (interval) }
+                }
+            }
+        }
+    };
+    let title = format!("{}, {}: {}", arm.arm, arm.followed, text::counting(counted));
+    parts::table(&title, &inner)
 }
 
 fn waterfalls(anatomy: &Anatomy, arm: &ArmAnatomy) -> Vec<Figure> {
@@ -237,6 +263,14 @@ fn method(anatomy: &Anatomy) -> Markup {
                         "Round trips are measured with the clock and without it, in random order, in every round: the headline is "
                         "the one without. The stated cost is taken off each hop that it falls into. The sum of all hops, both ways, "
                         "less that cost must be within 5 % of the round trips without the clock, else the hops are invalid."
+                    }
+                }
+                div {
+                    h3 { "What eBPF programs cost" }
+                    p {
+                        "Where an arm has eBPF programs, the kernel counts and times their runs (BPF_ENABLE_STATS) in slices of their own: "
+                        "timing slows every program down, so that no other figure comes from them. The kernel's reading of its clock, twice "
+                        "a run, is in the nanoseconds. In all other slices it counted not one run of these programs, else the arm is invalid."
                     }
                 }
                 div {

@@ -56,6 +56,8 @@ fn sentences(analysis: &Analysis, answers: &[Answer]) -> Markup {
                         @match answer.kind {
                             AnswerKind::Verdict(verdict) => (parts::verdict(verdict)),
                             AnswerKind::Scaling(verdict) => (parts::scaling(verdict)),
+                            AnswerKind::Claim(verdict) => (parts::claim(verdict)),
+                            AnswerKind::Split(verdict) => (parts::split(verdict)),
     AnswerKind::Warning if damns(answer) => (parts::badge("invalid", "✕", "invalid")),
                             AnswerKind::Warning => (parts::badge("warning", "!", "note")),
                         }

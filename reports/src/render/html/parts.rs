@@ -6,7 +6,8 @@ use tollgate_results::arm::Name;
 use super::super::figures::Figure;
 use super::super::legend::Legend;
 use super::super::{paths, svg};
-use crate::model::{Analysis, Judgement, ScalingVerdict, Verdict};
+use crate::model::{Analysis, ClaimVerdict, Judgement, ScalingVerdict, Verdict};
+use crate::split::SplitVerdict;
 
 /// A verdict as a coloured word with a symbol, since not everybody sees the colour.
 pub(super) fn verdict(verdict: Verdict) -> Markup {
@@ -24,6 +25,31 @@ pub(super) fn scaling(verdict: ScalingVerdict) -> Markup {
         ScalingVerdict::Invalid => ("invalid", "✕"),
     };
     badge(class, symbol, verdict.as_str())
+}
+
+/// A verdict on a claim.
+pub(super) fn claim(verdict: ClaimVerdict) -> Markup {
+    let class = match verdict {
+        ClaimVerdict::Holds => "equivalent",
+        ClaimVerdict::HoldsInPart => "warning",
+        ClaimVerdict::DoesNotHold => "slower",
+        ClaimVerdict::Undecided | ClaimVerdict::Untested => "inconclusive",
+        ClaimVerdict::Invalid => "invalid",
+    };
+    badge(
+        class,
+        super::super::words::claim_symbol(verdict),
+        verdict.as_str(),
+    )
+}
+
+/// A verdict on a split.
+pub(super) fn split(verdict: SplitVerdict) -> Markup {
+    match verdict {
+        SplitVerdict::AsDeclared => badge("equivalent", "✓", "as declared"),
+        SplitVerdict::Off => badge("slower", "✕", "off"),
+        SplitVerdict::Insufficient => badge("inconclusive", "?", "insufficient"),
+    }
 }
 
 /// The style sheet's class of a verdict.

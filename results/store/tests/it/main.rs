@@ -5,6 +5,7 @@
 mod damage;
 mod folder;
 mod history;
+mod mesh;
 mod torn;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,7 @@ fn run() -> RunRecord {
                 beside: None,
             }],
             skipped: Vec::new(),
+            claims: Vec::new(),
         },
         facts: Facts::default(),
         hosts: None,
@@ -79,6 +81,7 @@ fn run() -> RunRecord {
             first_round: 0,
             order: vec![name("vxlan"), name("native")],
             arms: BTreeMap::new(),
+            reason: None,
         }],
     }
 }
@@ -141,6 +144,7 @@ fn slice(n: u32) -> Slice {
             install: 0,
             position: n % 2,
             started_unix_ms: 1_700_000_000_000 + u64::from(n) * 1_234,
+            control_ns: None,
             result,
         },
         histograms,

@@ -27,7 +27,7 @@ fn a_probe_that_runs_has_a_place() {
     };
     assert_eq!(placed.node, "node1");
     assert_eq!(placed.addresses.len(), 2);
-    assert_eq!(placed.node_address, Some([192, 0, 2, 1].into()));
+    assert_eq!(placed.node_addresses, [IpAddr::from([192, 0, 2, 1])]);
 }
 
 #[test]

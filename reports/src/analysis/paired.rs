@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tollgate_results::arm::{Arm, Name};
 
+use super::installs;
 use crate::analysis::context::Context;
 use crate::analysis::values::{self, Observation, RoundKey};
 use crate::model::{Direction, Estimate, Metric, Pair};
@@ -28,6 +29,8 @@ pub(super) struct Paired {
     pub(super) missing: usize,
     /// Samples beyond the percentile, in the typical slice of the poorer arm.
     pub(super) beyond: Option<f64>,
+    /// Whether each pair stands for an install, of which the rounds are not independent.
+    by_install: bool,
 }
 
 impl Paired {
@@ -58,24 +61,46 @@ impl Paired {
             .quantile()
             .zip(median(&samples))
             .map(|(quantile, samples)| samples * (1.0 - quantile));
+        let missing = rounds.len() - pairs.len();
+        let by_install = context.campaign.run.plan.reconfigures();
+        if by_install {
+            pairs = installs::of_pairs(metric, &pairs);
+        }
         Self {
             metric,
             scale: match metric {
                 Metric::Loss => Scale::Difference,
                 _ => Scale::Ratio,
             },
-            missing: rounds.len() - pairs.len(),
+            missing,
             pairs,
             beyond,
+            by_install,
         }
     }
 
-    /// Returns the inference, or why there is none.
+    /// Returns the inference on the oriented effect, or why there is none.
     pub(super) fn inference(&self) -> Result<Inference, String> {
+        self.infer(self.scale, |pair| self.effect(pair))
+    }
+
+    /// Returns the inference on ln(arm / reference), whichever way is worse, or why there is none.
+    pub(super) fn change(&self) -> Result<Inference, String> {
+        self.infer(Scale::Ratio, |pair| pair.arm.ln() - pair.reference.ln())
+    }
+
+    fn infer(&self, scale: Scale, effect: impl Fn(&Pair) -> f64) -> Result<Inference, String> {
         if self.pairs.len() < FEWEST {
             return Err(format!(
                 "{} of both arms: an interval needs at least {FEWEST}",
-                words::plural(self.pairs.len(), "valid round")
+                words::plural(
+                    self.pairs.len(),
+                    if self.by_install {
+                        "valid install"
+                    } else {
+                        "valid round"
+                    }
+                )
             ));
         }
         if let Some(beyond) = self.beyond.filter(|beyond| *beyond < FEWEST_BEYOND) {
@@ -85,13 +110,13 @@ impl Paired {
                 self.metric
             ));
         }
-        let effects: Vec<f64> = self.pairs.iter().map(|pair| self.effect(pair)).collect();
+        let effects: Vec<f64> = self.pairs.iter().map(effect).collect();
         if effects.iter().any(|effect| effect.is_nan()) {
             return Err(
                 "in some rounds neither arm has a finite value (loss-limited): see loss".to_owned(),
             );
         }
-        Inference::of(&effects, self.scale).ok_or_else(|| "too many rounds".to_owned())
+        Inference::of(&effects, scale).ok_or_else(|| "too many rounds".to_owned())
     }
 
     /// The oriented effect on the scale of the inference.
@@ -117,7 +142,8 @@ impl Paired {
     }
 }
 
-fn pair(metric: Metric, round: RoundKey, arm: f64, reference: f64) -> Pair {
+/// Makes a pair of one round's values, or of an install's.
+pub(super) fn pair(metric: Metric, round: RoundKey, arm: f64, reference: f64) -> Pair {
     let effect = match (metric, metric.direction()) {
         (Metric::Loss, _) => arm - reference,
         (_, Direction::LargerIsWorse) => arm / reference,

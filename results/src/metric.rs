@@ -1,10 +1,15 @@
 //! What can be compared, in which unit, and which way is worse.
 
+mod of_workload;
+
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tollgate_results::outcome::Timed;
+
+pub use of_workload::{all_metrics, metrics};
+
+use crate::outcome::Timed;
 
 /// A figure of one slice.
 #[derive(

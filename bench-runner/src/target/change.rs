@@ -1,33 +1,29 @@
-//! The user's own commands, run in an arm of a lab.
+//! The user's own commands: run in order, then a check that is repeated until it succeeds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::time::sleep;
-use tollgate_lab::{Lab, Ran, Role};
-use tollgate_results::arm::Name;
-use tollgate_results::change::{Applied, Change, Command, Place};
+use tollgate_lab::Ran;
+use tollgate_results::change::{Applied, Change, Command};
 
-use super::blocking;
 use crate::clock::{Clock as _, SystemClock};
 
 /// How often a ready check is repeated.
 const READY_EVERY: Duration = Duration::from_millis(100);
 
-/// Runs the commands of a change in order, then waits until its check succeeds.
+/// Runs the commands of a change in order, then waits until its check succeeds. `run` runs one of them within a time.
 ///
 /// # Errors
 ///
 /// With the first command that fails or takes too long, or when the check does not succeed in time.
 pub(super) async fn apply(
-    lab: &Arc<Lab>,
-    arm: &Name,
     change: &Change,
+    run: impl AsyncFn(&Command, Duration) -> anyhow::Result<Ran>,
 ) -> anyhow::Result<Vec<Applied>> {
     let mut applied = Vec::new();
     for command in &change.apply {
-        let ran = run(lab, arm, command, command.within.duration())
+        let ran = run(command, command.within.duration())
             .await
             .with_context(|| format!("apply ({command})"))?;
         ensure!(
@@ -38,20 +34,23 @@ pub(super) async fn apply(
         applied.push(record(command, ran));
     }
     if let Some(check) = &change.ready {
-        applied.push(ready(lab, arm, check).await?);
+        applied.push(ready(check, run).await?);
     }
     Ok(applied)
 }
 
 /// Repeats a check until it succeeds.
-async fn ready(lab: &Arc<Lab>, arm: &Name, check: &Command) -> anyhow::Result<Applied> {
+async fn ready(
+    check: &Command,
+    run: impl AsyncFn(&Command, Duration) -> anyhow::Result<Ran>,
+) -> anyhow::Result<Applied> {
     let clock = SystemClock::start();
     let start_ns = clock.now_ns();
     let waited_ns = || clock.now_ns().saturating_sub(start_ns);
     let limit = check.within.duration();
     loop {
         let left = limit.saturating_sub(Duration::from_nanos(waited_ns()));
-        let mut ran = run(lab, arm, check, left)
+        let mut ran = run(check, left)
             .await
             .with_context(|| format!("ready ({check})"))?;
         if ran.status.success() {
@@ -69,16 +68,6 @@ async fn ready(lab: &Arc<Lab>, arm: &Name, check: &Command) -> anyhow::Result<Ap
     }
 }
 
-async fn run(
-    lab: &Arc<Lab>,
-    arm: &Name,
-    command: &Command,
-    within: Duration,
-) -> anyhow::Result<Ran> {
-    let (arm, argv, role) = (arm.clone(), command.run.clone(), role(command.on));
-    blocking(lab, move |lab| lab.run(&arm, role, &argv, within)).await
-}
-
 fn record(command: &Command, ran: Ran) -> Applied {
     Applied {
         on: command.on,
@@ -93,14 +82,5 @@ fn ended(ran: &Ran) -> String {
     match &ran.said {
         Some(said) => format!("{}: {said}", ran.status),
         None => ran.status.to_string(),
-    }
-}
-
-const fn role(place: Place) -> Role {
-    match place {
-        Place::Client => Role::Client,
-        Place::Server => Role::Server,
-        Place::ClientNode => Role::NodeA,
-        Place::ServerNode => Role::NodeB,
     }
 }

@@ -1,0 +1,289 @@
+//! One cluster of a campaign: the probes in it, and the addresses of its paths.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+use tokio::time::{sleep, timeout};
+use tollgate_cluster::api::{Cluster, ClusterErrorKind, Made, Placed};
+use tollgate_cluster::inspect::{inspect, with_nodes};
+use tollgate_cluster::objects::pods::Role;
+use tollgate_cluster::objects::{Settings, load_balancer, policy};
+use tollgate_cluster::paths::{Path, To, Way};
+use tollgate_results::arm::Family;
+use tollgate_results::cluster::ClusterFacts;
+use tollgate_results::door::Secret;
+
+use super::PodAgent;
+use crate::target::hosts::{Host, drawn};
+
+/// How long probes may take to come up: an image of 10 MB over a slow line, on nodes that are busy.
+pub(crate) const COME_UP: Duration = Duration::from_secs(180);
+
+/// How long a load balancer may take to have an address: clouds take half a minute.
+const BALANCED: Duration = Duration::from_secs(60);
+
+/// How long probes that stopped being ready may take to be so again: a container is started anew within seconds.
+const COME_BACK: Duration = Duration::from_secs(60);
+
+/// How long an API server may be gone: longer than it takes to replace one.
+const OUTAGE: Duration = Duration::from_secs(180);
+
+/// How often a server that is gone is looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// One cluster of a campaign.
+#[derive(Debug)]
+pub(super) struct Member {
+    cluster: Cluster,
+    settings: Settings,
+    /// The machine outside the cluster that answers, where there is one.
+    outside: Option<IpAddr>,
+    stand: Option<Stand>,
+}
+
+/// Probes that run.
+#[derive(Debug)]
+struct Stand {
+    made: Made,
+    placed: BTreeMap<String, Placed>,
+    token: Secret,
+    /// What the cluster's network was as they were made.
+    network: ClusterFacts,
+    /// What of it may not be read.
+    refused: Vec<String>,
+    /// Zones of the nodes that have one.
+    zones: BTreeMap<String, String>,
+    /// The address that a load balancer gave.
+    balanced: Option<IpAddr>,
+}
+
+impl Member {
+    /// Takes a cluster; nothing is made yet.
+    pub(super) const fn new(cluster: Cluster, settings: Settings, outside: Option<IpAddr>) -> Self {
+        Self {
+            cluster,
+            settings,
+            outside,
+            stand: None,
+        }
+    }
+
+    /// Connects anew: connections end with the runtime in which they were made.
+    pub(super) fn reconnect(&mut self) -> anyhow::Result<()> {
+        self.cluster = self.cluster.again()?;
+        Ok(())
+    }
+
+    /// Makes the run's objects where they don't stand, and waits for the probes. What was made is removed on an error.
+    pub(super) async fn stand_up(&mut self) -> anyhow::Result<()> {
+        if self.stand.is_some() {
+            return Ok(());
+        }
+        match self.make().await {
+            Ok(stand) => {
+                self.stand = Some(stand);
+                Ok(())
+            }
+            Err(error) => match self.remove().await {
+                Ok(()) => Err(error),
+                Err(left) => Err(error.context(format!("its objects are left behind: {left:#}"))),
+            },
+        }
+    }
+
+    async fn make(&self) -> anyhow::Result<Stand> {
+        let gathered = self.cluster.gather().await?;
+        let zones = gathered.snapshot.zones();
+        let several = zones.values().collect::<BTreeSet<_>>().len() > 1;
+        let settings = Settings {
+            other_zone: self.settings.other_zone && several,
+            ..self.settings.clone()
+        };
+        let token = Secret::new(drawn()?);
+        let made = self.cluster.make(settings, &token.reveal()).await?;
+        let pods: Vec<String> = made.settings.roles().map(Role::pod).collect();
+        let placed = self.cluster.ready(self.run()?, &pods, COME_UP).await?;
+        let balanced = self.balanced(&made.settings).await?;
+        // Through a node port packets come from a node's address: only now it is known which nodes these are.
+        let nodes = placed.values().flat_map(|placed| &placed.node_addresses);
+        let beyond = self.outside.iter().chain(&balanced);
+        let admitted: BTreeSet<IpAddr> = nodes.chain(beyond).copied().collect();
+        let admitting = Settings {
+            node_addresses: admitted.iter().map(IpAddr::to_string).collect(),
+            ..made.settings.clone()
+        };
+        self.cluster.apply(&policy(&admitting)).await?;
+        Ok(Stand {
+            made,
+            placed,
+            token,
+            network: with_nodes(inspect(&gathered.snapshot), gathered.nodes),
+            refused: gathered.refused,
+            zones,
+            balanced,
+        })
+    }
+
+    /// Waits for a load balancer's address, where one is wanted.
+    async fn balanced(&self, settings: &Settings) -> anyhow::Result<Option<IpAddr>> {
+        if !settings.load_balancer {
+            return Ok(None);
+        }
+        let service = load_balancer(settings);
+        let Some(given) = self.cluster.balanced(&service, BALANCED).await? else {
+            return Ok(None);
+        };
+        if let Ok(address) = given.parse() {
+            return Ok(Some(address));
+        }
+        // Some give a name; what can't be resolved is no address.
+        let found = tokio::net::lookup_host((given.as_str(), 0)).await.ok();
+        Ok(found
+            .and_then(|mut all| all.next())
+            .map(|address| address.ip()))
+    }
+
+    /// Removes the run's objects. Returns when its pods are gone.
+    pub(super) async fn remove(&mut self) -> anyhow::Result<()> {
+        self.stand = None;
+        let cleaned = self.cluster.clean().await?;
+        ensure!(
+            cleaned.left == 0,
+            "{} pods of the run are still going; look with `kubectl -n {} get pods`",
+            cleaned.left,
+            self.cluster.namespace()
+        );
+        Ok(())
+    }
+
+    /// Removes the probes where they stand.
+    pub(super) async fn clear(&mut self) -> anyhow::Result<()> {
+        match self.stand {
+            Some(_) => self.remove().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Says why the probes don't stand any more; `None` where they do. Waits for a server that is gone.
+    pub(super) async fn fallen(&self) -> Option<String> {
+        let stand = self.stand.as_ref()?;
+        let run = self.run().ok()?;
+        let mut last = String::new();
+        let looked = timeout(OUTAGE, async {
+            loop {
+                let stands = self.cluster.stand(run, &stand.placed, COME_BACK).await;
+                let Err(error) = stands else { return None };
+                if matches!(error.kind(), ClusterErrorKind::Probes(_)) {
+                    return Some(error.kind().to_string());
+                }
+                last = format!("{error}: {}", error.kind());
+                sleep(LOOK).await;
+            }
+        });
+        let looked = looked.await;
+        looked.unwrap_or_else(|_| Some(format!("{last} (for {} s)", OUTAGE.as_secs())))
+    }
+
+    fn run(&self) -> anyhow::Result<&str> {
+        let run = self.settings.run.as_ref();
+        Ok(&run.context("the settings name the run")?.name)
+    }
+
+    fn stand(&self) -> anyhow::Result<&Stand> {
+        self.stand.as_ref().context("the probes don't stand")
+    }
+
+    fn placed(&self, role: Role) -> anyhow::Result<&Placed> {
+        let placed = self.stand()?.placed.get(&role.pod());
+        placed.with_context(|| match role {
+            Role::Zone => {
+                "the nodes don't stand in two zones or more (label topology.kubernetes.io/zone)"
+                    .to_owned()
+            }
+            _ => format!("there is no pod {}", role.pod()),
+        })
+    }
+
+    /// Returns a probe as a host.
+    pub(super) fn host(&self, role: Role) -> anyhow::Result<Host> {
+        self.placed(role)?;
+        Ok(Host::Pod(Box::new(PodAgent::new(
+            self.cluster.clone(),
+            role.pod(),
+            role.agent_port(),
+            self.stand()?.token.clone(),
+        ))))
+    }
+
+    /// Returns the node of each probe.
+    pub(super) fn nodes(&self) -> BTreeMap<String, String> {
+        let placed = self.stand.iter().flat_map(|stand| &stand.placed);
+        placed
+            .map(|(pod, placed)| (pod.clone(), placed.node.clone()))
+            .collect()
+    }
+
+    /// Says where a probe is: its node, with its zone where that has one.
+    pub(super) fn place(&self, role: Option<Role>) -> String {
+        let Some(role) = role else {
+            return "a machine outside the cluster".to_owned();
+        };
+        let Ok(placed) = self.placed(role) else {
+            return "no node".to_owned();
+        };
+        let stand = self.stand.as_ref();
+        match stand.and_then(|stand| stand.zones.get(&placed.node)) {
+            Some(zone) => format!("{} (zone {zone})", placed.node),
+            None => placed.node.clone(),
+        }
+    }
+
+    /// Returns what the cluster's network was as the probes were made, and what of it may not be read.
+    pub(super) fn network(&self) -> (ClusterFacts, Vec<String>) {
+        let known = self.stand.as_ref();
+        let known = known.map(|stand| (stand.network.clone(), stand.refused.clone()));
+        known.unwrap_or_default()
+    }
+
+    /// Returns where a path's client connects to.
+    pub(super) fn target(&self, path: Path, family: Family) -> anyhow::Result<SocketAddr> {
+        let way = Way::of(path);
+        let port = way.port(family);
+        let stand = self.stand()?;
+        let (addresses, port, what) = match (way.to, way.server) {
+            (To::Server, Some(role)) => (self.placed(role)?.addresses.clone(), port, "the pod"),
+            (To::Server, None) => {
+                let outside: Vec<IpAddr> = self.outside.into_iter().collect();
+                (outside, port, "the machine outside the cluster")
+            }
+            (To::Service(name), _) => (stand.made.service_addresses(name), port, "the service"),
+            (To::NodePort(name, on), _) => {
+                let drawn = stand.made.node_port(name, port);
+                let drawn = drawn.context("the service has no node port")?;
+                (self.placed(on)?.node_addresses.clone(), drawn, "the node")
+            }
+            (To::LoadBalancer(_), _) => {
+                let address = stand.balanced.with_context(|| {
+                    format!(
+                        "no load balancer gave the service an address within {} s; is there a controller for services of \
+                         type LoadBalancer?",
+                        BALANCED.as_secs()
+                    )
+                })?;
+                (vec![address], port, "the load balancer")
+            }
+        };
+        let fits = |address: &IpAddr| match family {
+            Family::Ipv4 => address.is_ipv4(),
+            Family::Ipv6 => address.is_ipv6(),
+        };
+        let address = addresses.into_iter().find(fits);
+        let address = address.ok_or_else(|| match family {
+            Family::Ipv4 => anyhow!("{what} has no IPv4 address"),
+            Family::Ipv6 => anyhow!("{what} has no IPv6 address; is the cluster dual-stack?"),
+        })?;
+        Ok(SocketAddr::new(address, port))
+    }
+}

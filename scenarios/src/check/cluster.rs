@@ -1,0 +1,152 @@
+//! Arms that are paths through a Kubernetes cluster.
+
+use std::collections::BTreeMap;
+
+use tollgate_results::arm::{Arm, Name};
+use tollgate_results::cluster::Aspect;
+use tollgate_results::cluster_path::{ClusterPath, declarable};
+
+use crate::document::Document;
+use crate::fault::suggestion;
+use crate::file::{ArmTable, ClusterTable};
+
+/// Keys that build an arm of a lab: on a cluster there is nothing to build.
+const LAB_KEYS: [&str; 10] = [
+    "pods", "wire", "service", "services", "offloads", "standing", "kernel", "line", "place",
+    "outside",
+];
+
+/// Longest name of a context, in characters: as long as names of Kubernetes are.
+const LONGEST_CONTEXT: usize = 253;
+
+/// Longest value that is declared, in characters.
+const LONGEST_VALUE: usize = 100;
+
+/// Checks what an arm's table says of a cluster; `None` for an arm of a lab.
+pub(super) fn check(
+    document: &mut Document<'_>,
+    arm: &Name,
+    table: &ArmTable,
+) -> Option<ClusterPath> {
+    let cluster = table.cluster.as_ref()?;
+    let mut faults: Vec<(Vec<&str>, String)> = Vec::new();
+    for key in LAB_KEYS {
+        if document.has(&["arm", arm.as_str(), key]) {
+            let message = "builds an arm of a lab, and this one is a path through a cluster; remove the key, or say \
+                           in cluster.declares what the cluster is to be";
+            faults.push((vec![key], message.to_owned()));
+        }
+    }
+    faults.extend(
+        of_table(cluster)
+            .into_iter()
+            .map(|(below, message)| ([&["cluster"], below.as_slice()].concat(), message)),
+    );
+    for (below, message) in faults {
+        if !document.is_broken(&["arm", arm.as_str()]) {
+            let path = [&["arm", arm.as_str()], below.as_slice()].concat();
+            document.fault(&path, message);
+        }
+    }
+    Some(ClusterPath {
+        context: cluster.context.clone(),
+        declares: cluster.declares.clone(),
+        ..ClusterPath::of(cluster.path?)
+    })
+}
+
+/// Returns what is wrong with the table itself, by its keys.
+fn of_table(table: &ClusterTable) -> Vec<(Vec<&'static str>, String)> {
+    let mut faults = Vec::new();
+    if table.path.is_none() {
+        let message = "`path` is missing; write for example path = \"pod-ip\"";
+        faults.push((vec![], message.to_owned()));
+    }
+    let good = |text: &str, longest: usize| {
+        !text.is_empty() && text.chars().count() <= longest && !text.chars().any(char::is_control)
+    };
+    if let Some(context) = &table.context
+        && !good(context, LONGEST_CONTEXT)
+    {
+        let message = format!(
+            "is no name of a context: write 1 to {LONGEST_CONTEXT} characters, as `kubectl config get-contexts` lists \
+             them"
+        );
+        faults.push((vec!["context"], message));
+    }
+    for (aspect, value) in &table.declares {
+        let Some(values) = declarable(*aspect) else {
+            let message = format!(
+                "`{aspect}` is no matter of the datapath; declare {}",
+                listed()
+            );
+            faults.push((vec!["declares", aspect.as_str()], message));
+            continue;
+        };
+        let known = values.is_empty() || values.contains(&value.as_str());
+        if !good(value, LONGEST_VALUE) || !known {
+            let known = suggestion(value, values.iter().copied());
+            let message = format!("`{}` is no {aspect}{known}", value.escape_debug());
+            faults.push((vec!["declares", aspect.as_str()], message));
+        }
+    }
+    faults
+}
+
+fn listed() -> String {
+    let all = Aspect::ALL.iter();
+    let names: Vec<&str> = all
+        .filter(|aspect| declarable(**aspect).is_some())
+        .map(|aspect| aspect.as_str())
+        .collect();
+    names.join(", ")
+}
+
+/// Checks what arms of clusters must satisfy together.
+pub(super) fn together(document: &mut Document<'_>, arms: &[Arm]) {
+    let paths = || {
+        arms.iter()
+            .filter_map(|arm| Some((arm, arm.datapath.cluster.as_ref()?)))
+    };
+    let Some((first, _)) = paths().next() else {
+        return;
+    };
+    for arm in arms {
+        let table = ["arm", arm.name.as_str()];
+        let says = document.has(&[table[0], table[1], "cluster"]) || document.is_broken(&table);
+        if arm.datapath.cluster.is_none() && !says {
+            let message = format!(
+                "is an arm of a lab, and `{}` is one of a cluster; give it a `cluster` too, or a scenario of its own",
+                first.name
+            );
+            document.fault(&table, message);
+        }
+    }
+    let mut by_context: BTreeMap<Option<&str>, &Name> = BTreeMap::new();
+    for (arm, path) in paths() {
+        if !arm.change.apply.is_empty() {
+            by_context
+                .entry(path.context.as_deref())
+                .or_insert(&arm.name);
+        }
+    }
+    let mut seen = BTreeMap::new();
+    for (arm, path) in paths() {
+        let table = ["arm", arm.name.as_str()];
+        let other = by_context.get(&path.context.as_deref());
+        if let (Some(other), true) = (other, arm.change.apply.is_empty()) {
+            let message = format!(
+                "`{other}` changes the configuration of this cluster, and nothing says what this arm's is; give it \
+                 `apply` too"
+            );
+            document.fault(&table, message);
+        }
+        let same = (path.context.as_deref(), path.path, arm.datapath.family);
+        if let (Some(twin), None) = (seen.insert(same, &arm.name), other) {
+            let message = format!(
+                "is the same path as `{twin}`, through the same cluster; remove one, or let `apply` make the difference"
+            );
+            document.fault(&table, message);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The table of an arm that is a path through a Kubernetes cluster.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tollgate_results::cluster::Aspect;
+use tollgate_results::cluster_path::Path;
+
+/// A path through a Kubernetes cluster, for `--target cluster`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table"
+)]
+pub(crate) struct ClusterTable {
+    /// The path: between which ends, and to which address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub(crate) path: Option<Path>,
+    /// Context of the kubeconfig that leads to the cluster; the campaign's where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub(crate) context: Option<String>,
+    /// What the cluster's datapath is to be, in the words of `tollgate cluster inspect --json`: where it is found to be
+    /// something else, the arm is invalid.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) declares: BTreeMap<Aspect, String>,
+}
