@@ -295,7 +295,7 @@ fn bulk_down(
         while now < end && !watcher.is_over(now) {
             let mut offset = 0;
             while offset < size {
-                offset += bulk.send(peer.stream(), offset).map_err(|_| Gone)?;
+                offset += peer.send(&mut bulk, offset)?;
             }
             now = Monotonic.now();
             sampler.sample(peer.stream(), now);

@@ -10,7 +10,7 @@ use super::sessions::Sessions;
 use super::toll::Toll;
 use super::turns::Turns;
 use super::watch::Slot;
-use crate::bulk::{BUFFER, Blocks};
+use crate::bulk::{BUFFER, Blocks, Bulk};
 use crate::wire::WireError;
 
 /// What one thread reads into and writes from; its memory is taken by the system only when it is used.
@@ -145,6 +145,15 @@ impl<'a> Peer<'a> {
             have += self.read(&mut buffer[have..])?;
         }
         Ok(())
+    }
+
+    /// Sends what is left of a block; returns how much went out, nothing where the kernel has no room right now.
+    #[inline]
+    pub(super) fn send(&self, bulk: &mut Bulk, offset: usize) -> Result<usize, Gone> {
+        match bulk.send(self.stream, offset) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+            sent => sent.map_err(|_| Gone),
+        }
     }
 
     /// Writes everything.

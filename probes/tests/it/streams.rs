@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -348,6 +349,39 @@ fn bulk_data_goes_either_way_however_it_is_sent() {
                 assert_eq!(seen, (0..lanes).collect::<Vec<_>>(), "{context}");
             }
         }
+    }
+}
+
+#[test]
+fn a_sender_without_room_for_pages_under_way_waits_for_it() {
+    const INSIDE: &str = "TOLLGATE_TEST_LITTLE_LOCKED";
+    let name = "streams::a_sender_without_room_for_pages_under_way_waits_for_it";
+    if std::env::var_os(INSIDE).is_none() {
+        // Pages that are sent without a copy are locked; root may lock as many as it wants.
+        let limit = "ulimit -l 64; [ $(id -u) != 0 ] || set -- setpriv --bounding-set=-all --inh-caps=-all \"$@\"; \
+                     exec \"$@\"";
+        let output = Command::new("sh")
+            .args(["-c", limit, "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    let (_responder, target) = responder("127.0.0.1");
+    for direction in DIRECTIONS {
+        let options = TcpOptions {
+            direction,
+            send: Sending::Zerocopy,
+            ..TcpOptions::default()
+        };
+        let mut job = job(tcp(2, 32 << 10, options), target);
+        job.duration = Nanoseconds(100 * MILLISECOND);
+        let outcome = measure(&job).outcome;
+        assert!(outcome.failures.is_empty(), "{outcome:?}");
+        assert!(outcome.replied > 0, "{outcome:?}");
     }
 }
 
