@@ -12,7 +12,7 @@ bench: setup-bench build ## Set up, build, run the quickstart, print the table a
 
 test: setup-test lint ## Set up, run all checks and tests
 	cargo build --locked -p tollgate -p tollgate-probes
-	cargo nextest run --workspace --locked
+	cargo nextest run --workspace --locked --no-fail-fast
 	cargo test --doc --workspace --locked -q
 	cargo xtask schema --check
 	$(MAKE) --no-print-directory html-check

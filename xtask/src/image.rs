@@ -94,6 +94,21 @@ fn mega(bytes: usize) -> f64 {
     bytes as f64 / 1e6
 }
 
+/// Returns an image's name with all that a kubelet adds before it looks for one, and its tag: the registry, the folder and the
+/// tag that a short name leaves out (`splitDockerDomain` of github.com/distribution/reference).
+fn full_name(name: &str) -> (String, &str) {
+    let (path, tag) = match name.rsplit_once(':') {
+        Some((path, tag)) if !tag.contains('/') => (path, tag),
+        _ => (name, "latest"),
+    };
+    let domain = match path.split_once('/') {
+        None => "docker.io/library/",
+        Some((first, _)) if first == "localhost" || first.contains(['.', ':']) => "",
+        Some(_) => "docker.io/",
+    };
+    (format!("{domain}{path}:{tag}"), tag)
+}
+
 /// Returns the archive's bytes.
 fn build(programs: &[Program], machine: &str, name: &str) -> io::Result<Vec<u8>> {
     let mut layer = tar::Builder::new(Vec::new());
@@ -128,9 +143,9 @@ fn build(programs: &[Program], machine: &str, name: &str) -> io::Result<Vec<u8>>
     let mut listed = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
     listed["platform"] = json!({"architecture": machine, "os": "linux"});
     // The first is what containerd goes by, the second what the specification says: the tag alone.
-    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let (full, tag) = full_name(name);
     listed["annotations"] = json!({
-        "io.containerd.image.name": name,
+        "io.containerd.image.name": full,
         "org.opencontainers.image.ref.name": tag,
     });
     let index = text(&json!({

@@ -56,7 +56,7 @@ fn an_archive_leads_from_its_index_to_the_program() {
     let listed = &json(&files["index.json"].1)["manifests"][0];
     assert_eq!(
         listed["annotations"]["io.containerd.image.name"],
-        "tollgate-probe:1"
+        "docker.io/library/tollgate-probe:1"
     );
     let manifest = json(&blob(listed));
     let config = json(&blob(&manifest["config"]));
@@ -75,6 +75,20 @@ fn an_archive_leads_from_its_index_to_the_program() {
     assert_eq!(layer.len(), 2);
     assert_eq!(layer["tollgate-probe"], (0o755, elf.clone()));
     assert_eq!(layer["second"], (0o755, elf));
+}
+
+#[test]
+fn a_name_is_completed_as_a_kubelet_does() {
+    for (name, full, tag) in [
+        ("probe", "docker.io/library/probe:latest", "latest"),
+        ("probe:1", "docker.io/library/probe:1", "1"),
+        ("us/probe:1", "docker.io/us/probe:1", "1"),
+        ("localhost/probe:1", "localhost/probe:1", "1"),
+        ("registry.example/us/probe:1", "registry.example/us/probe:1", "1"),
+        ("registry:5000/probe", "registry:5000/probe:latest", "latest"),
+    ] {
+        assert_eq!(full_name(name), (full.to_owned(), tag), "{name}");
+    }
 }
 
 #[test]
