@@ -84,8 +84,16 @@ fn a_name_is_completed_as_a_kubelet_does() {
         ("probe:1", "docker.io/library/probe:1", "1"),
         ("us/probe:1", "docker.io/us/probe:1", "1"),
         ("localhost/probe:1", "localhost/probe:1", "1"),
-        ("registry.example/us/probe:1", "registry.example/us/probe:1", "1"),
-        ("registry:5000/probe", "registry:5000/probe:latest", "latest"),
+        (
+            "registry.example/us/probe:1",
+            "registry.example/us/probe:1",
+            "1",
+        ),
+        (
+            "registry:5000/probe",
+            "registry:5000/probe:latest",
+            "latest",
+        ),
     ] {
         assert_eq!(full_name(name), (full.to_owned(), tag), "{name}");
     }
