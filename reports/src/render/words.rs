@@ -448,7 +448,7 @@ pub(super) fn machine(facts: &Facts) -> String {
     };
     let rights = match facts.privilege {
         Privilege::Root => "as root",
-        Privilege::Rootless => "without root, in a user namespace",
+        Privilege::Rootless => "without root",
     };
     let memory = number::three_digits(to_f64(facts.memory_mib) / 1024.0);
     format!(
