@@ -28,6 +28,7 @@ use tollgate_results::node::{
 };
 
 use self::links::Link;
+use crate::clock::WallClock;
 
 /// Most links that are looked at: a node takes 250 pods or so, and each has one.
 const MOST_LINKS: usize = 4_096;
@@ -61,10 +62,12 @@ const SYSCTLS: [&str; 18] = [
 #[must_use]
 pub fn node() -> NodeFacts {
     let mut seen = Seen::default();
+    let looked_unix_ms = Some(WallClock::now_ns() / 1_000_000);
     let links = seen.or_nothing("links", links::all());
     seen.programs(&links);
     let rules = seen.rules(&links);
     NodeFacts {
+        looked_unix_ms,
         links: grouped(&links),
         conntrack: conntrack(),
         rules,

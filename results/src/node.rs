@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// What there are many of is counted together, so that a node with hundreds of pods stays a few lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NodeFacts {
+    /// When it was looked at, by the node's own clock, in milliseconds since 1970: tells one look from the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_unix_ms: Option<u64>,
     /// Links but loopback, those that are alike together.
     pub links: Vec<Links>,
     /// The table of tracked connections; `None` where connection tracking isn't there.

@@ -118,13 +118,10 @@ fn clean(args: &ClusterArgs) -> anyhow::Result<Exit> {
         let cleaned = cluster.clean().await;
         cleaned.map_err(|error| stand::unwell(&error))
     })?;
-    let text = match (cleaned.runs.as_slice(), cleaned.left) {
+    let text = match (cleaned.runs.as_slice(), cleaned.still_going()) {
         ([], _) => format!("No run stands in namespace {}.\n", args.namespace),
-        (runs, 0) => format!("Removed {}.\n", runs.join(", ")),
-        (runs, left) => format!(
-            "Removed {}; {left} pods are still going, and end by themselves.\n",
-            runs.join(", ")
-        ),
+        (runs, None) => format!("Removed {}.\n", runs.join(", ")),
+        (runs, Some(left)) => format!("Removed {}; {left}.\n", runs.join(", ")),
     };
     output::result(text.as_bytes())?;
     Ok(Exit::Done)

@@ -185,6 +185,9 @@ impl Target for ClusterTarget {
             member.clear().await?;
         }
         let applied = change::apply(&arm.change, runner::run).await?;
+        if !applied.is_empty() {
+            member.switched().await?;
+        }
         member.stand_up().await?;
         let target = member.target(path.path, arm.datapath.family)?;
         let near = member.host(way.client)?;
@@ -235,7 +238,7 @@ impl Target for ClusterTarget {
 
     async fn fallen(&mut self) -> Option<String> {
         for (context, member) in &self.members {
-            if let Some(why) = member.fallen().await {
+            if let Some(why) = member.fallen(self.runner).await {
                 return Some(match context {
                     Some(context) => format!("context {context}: {why}"),
                     None => why,

@@ -132,12 +132,8 @@ impl SplitTarget {
     pub async fn remove(&mut self) -> anyhow::Result<()> {
         self.stand = None;
         let cleaned = self.cluster.clean().await?;
-        if cleaned.left > 0 {
-            bail!(
-                "{} pods of the run are still going; look with `kubectl -n {} get pods`",
-                cleaned.left,
-                self.cluster.namespace()
-            );
+        if let Some(left) = cleaned.still_going() {
+            bail!(left);
         }
         Ok(())
     }

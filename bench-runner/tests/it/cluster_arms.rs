@@ -17,7 +17,7 @@ use crate::on_cluster::{World, pause, running};
 use crate::support::{ended, probe, scenario, stderr};
 
 /// A scenario of paths; `ROUNDS` is its rounds' table.
-fn paths(rounds: &str, arms: &str) -> String {
+pub(crate) fn paths(rounds: &str, arms: &str) -> String {
     format!(
         "schema = 1\nname = \"paths\"\nabout = \"Paths\"\nreference = \"a\"\n[rounds]\n{rounds}\nslice = \"60ms\"\n\
          warmup = \"20ms\"\n{arms}\n[workload.rr.tcp-rr]\n"
@@ -25,7 +25,7 @@ fn paths(rounds: &str, arms: &str) -> String {
 }
 
 /// Runs a scenario of paths; returns what came of it, its record and its slices.
-fn ran(world: &World, text: &str, more: &[&str]) -> (Output, Value, Vec<Value>) {
+pub(crate) fn ran(world: &World, text: &str, more: &[&str]) -> (Output, Value, Vec<Value>) {
     let file = scenario(world.dir.path(), "paths", text);
     let out = world.dir.path().join("campaign");
     let mut command = world.command();
@@ -68,7 +68,7 @@ fn flannel(double: &Double, backend: &str) {
     }));
 }
 
-fn evidence<'a>(report: &'a Value, arm: &str) -> &'a Value {
+pub(crate) fn evidence<'a>(report: &'a Value, arm: &str) -> &'a Value {
     let arms = report["arms"].as_array().unwrap();
     let arm = arms.iter().find(|found| found["name"] == arm).unwrap();
     let checks = arm["evidence"]["checks"].as_array().unwrap();

@@ -9,6 +9,7 @@ mod cli;
 mod cluster;
 mod cluster_arms;
 mod cluster_faults;
+mod cluster_looks;
 mod compare;
 mod faults;
 mod gate;

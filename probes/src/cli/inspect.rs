@@ -106,6 +106,7 @@ mod tests {
     #[test]
     fn a_node_is_told_in_lines() {
         let facts = NodeFacts {
+            looked_unix_ms: None,
             links: vec![Links {
                 kind: "vxlan".to_owned(),
                 mtu: 1450,

@@ -64,8 +64,19 @@ impl Made {
 pub struct Cleaned {
     /// The runs.
     pub runs: Vec<String>,
-    /// Pods that are still going.
-    pub left: usize,
+    /// Pods that are still going, each with its node.
+    pub left: Vec<String>,
+}
+
+impl Cleaned {
+    /// Says which pods are still going and when they end; `None` where all are gone.
+    #[must_use]
+    pub fn still_going(&self) -> Option<String> {
+        let left = (!self.left.is_empty()).then(|| self.left.join(", "))?;
+        Some(format!(
+            "still going: {left}; a pod ends when its node answers, or is deleted with its node"
+        ))
+    }
 }
 
 impl Cluster {
@@ -198,13 +209,13 @@ impl Cluster {
             Err(error) if status_code(&error) == Some(404) => {}
             Err(error) => return Err(self.failed(action, &error)),
         }
-        let mut left = 0;
+        let mut left = Vec::new();
         // Who removed nothing waits for nothing.
         if !runs.is_empty() {
             let gone = timeout(GONE, async {
                 loop {
                     left = self.pods_of_runs().await?;
-                    if left == 0 {
+                    if left.is_empty() {
                         return Ok(());
                     }
                     sleep(LOOK).await;
@@ -217,9 +228,20 @@ impl Cluster {
         Ok(Cleaned { runs, left })
     }
 
-    async fn pods_of_runs(&self) -> Result<usize, kube::Error> {
+    /// Returns the pods of all runs, each with its node.
+    async fn pods_of_runs(&self) -> Result<Vec<String>, kube::Error> {
         let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
-        Ok(self.list(&path, &selector()).await?.len())
+        let pods = self.list(&path, &selector()).await?;
+        let text =
+            |pod: &Value, at: &str| pod.pointer(at).and_then(Value::as_str).map(str::to_owned);
+        let told = pods.iter().filter_map(|pod| {
+            let name = text(pod, "/metadata/name")?;
+            Some(match text(pod, "/spec/nodeName") {
+                Some(node) => format!("{name} on {node}"),
+                None => name,
+            })
+        });
+        Ok(told.collect())
     }
 }
 

@@ -122,7 +122,9 @@ impl Cluster {
                 Err(error) => gathered.pass(self, &error, &path)?,
             }
         }
-        self.look_at_nodes(&mut gathered).await?;
+        let (nodes, refused) = self.look_at_nodes().await?;
+        gathered.nodes = nodes;
+        gathered.refused.extend(refused);
         gathered.refused.dedup();
         Ok(gathered)
     }

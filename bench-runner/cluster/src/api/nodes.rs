@@ -6,7 +6,7 @@ use serde_json::Value;
 use tollgate_results::node::NodeFacts;
 
 use super::gather::http_get;
-use super::{Cluster, ClusterError, Gathered, status_code};
+use super::{Cluster, ClusterError, status_code};
 use crate::objects::ROLE;
 use crate::objects::inspector::{INSPECTOR, NAMESPACE};
 use crate::snapshot::text_at;
@@ -18,12 +18,15 @@ const TAIL: u32 = 64;
 const MOST_NODES: usize = 1_000;
 
 impl Cluster {
-    /// Adds what the inspector saw on each node; nothing where it doesn't run.
+    /// Returns what the inspector saw on each node, and what of that may not be read, one line each; nothing where it doesn't
+    /// run.
     ///
     /// # Errors
     ///
     /// When the server can't be reached.
-    pub(super) async fn look_at_nodes(&self, gathered: &mut Gathered) -> Result<(), ClusterError> {
+    pub async fn look_at_nodes(
+        &self,
+    ) -> Result<(BTreeMap<String, NodeFacts>, Vec<String>), ClusterError> {
         let action = "read what the node inspector has seen";
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods");
         let selector = format!("labelSelector={}%3D{INSPECTOR}", ROLE.replace('/', "%2F"));
@@ -31,17 +34,16 @@ impl Cluster {
             Ok(pods) => pods,
             Err(error) => {
                 return match status_code(&error) {
-                    Some(404) => Ok(()),
+                    Some(404) => Ok((BTreeMap::new(), Vec::new())),
                     Some(401 | 403) => {
                         let told = "pods of the node inspector may not be read";
-                        gathered.refused.push(told.to_owned());
-                        Ok(())
+                        Ok((BTreeMap::new(), vec![told.to_owned()]))
                     }
                     _ => Err(self.failed(action, &error)),
                 };
             }
         };
-        let mut nodes = BTreeMap::new();
+        let (mut nodes, mut refused) = (BTreeMap::new(), Vec::new());
         for pod in pods.iter().take(MOST_NODES) {
             let name = text_at(pod, "/metadata/name").unwrap_or_default();
             let node = text_at(pod, "/spec/nodeName").unwrap_or(name).to_owned();
@@ -50,25 +52,26 @@ impl Cluster {
                 Ok(request) => self.client.request_text(request).await,
                 Err(error) => Err(error),
             };
-            match (printed, is_running(pod)) {
+            let told = match (printed, is_running(pod)) {
                 (Ok(printed), _) => match last(&printed) {
-                    Some(facts) => drop(nodes.insert(node, facts)),
-                    None => gathered.refused.push(format!(
-                        "the inspector on node {node} has printed nothing yet"
-                    )),
+                    Some(facts) => {
+                        nodes.insert(node, facts);
+                        continue;
+                    }
+                    None => format!("the inspector on node {node} has printed nothing yet"),
                 },
                 // A container that waits has no log.
-                (Err(error), false) if status_code(&error).is_some() => gathered
-                    .refused
-                    .push(format!("the inspector on node {node} doesn't run")),
-                (Err(error), _) if status_code(&error).is_some() => gathered.refused.push(format!(
-                    "the inspector's log on node {node} may not be read (pods/log)"
-                )),
+                (Err(error), false) if status_code(&error).is_some() => {
+                    format!("the inspector on node {node} doesn't run")
+                }
+                (Err(error), _) if status_code(&error).is_some() => {
+                    format!("the inspector's log on node {node} may not be read (pods/log)")
+                }
                 (Err(error), _) => return Err(self.failed(action, &error)),
-            }
+            };
+            refused.push(told);
         }
-        gathered.nodes = nodes;
-        Ok(())
+        Ok((nodes, refused))
     }
 }
 

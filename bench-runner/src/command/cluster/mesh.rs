@@ -264,8 +264,7 @@ async fn standing<T>(
 ) -> anyhow::Result<T> {
     let ended = work.await;
     let left = match cluster.clean().await {
-        Ok(cleaned) if cleaned.left == 0 => None,
-        Ok(cleaned) => Some(format!("{} of its pods are still going", cleaned.left)),
+        Ok(cleaned) => cleaned.still_going(),
         Err(error) => Some(format!("{error}: {}", error.kind())),
     };
     if let Some(left) = left {

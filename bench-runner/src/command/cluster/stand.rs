@@ -115,10 +115,18 @@ pub(super) async fn network(cluster: &Cluster) -> anyhow::Result<ClusterFacts> {
     Ok(with_nodes(inspect(&gathered.snapshot), gathered.nodes))
 }
 
-/// Tells what may not be read.
+/// Tells what may not be read: without rights over the cluster that is every kind of object, in one line.
 fn unread(refused: &[String]) {
-    for refused in refused {
-        output::note(&format!("note: {refused}: what it would tell is unknown"));
+    const SUFFIX: &str = " may not be read";
+    let (kinds, others): (Vec<&String>, Vec<&String>) =
+        refused.iter().partition(|line| line.ends_with(SUFFIX));
+    let kinds: Vec<&str> = kinds
+        .into_iter()
+        .filter_map(|line| line.strip_suffix(SUFFIX))
+        .collect();
+    let together = (!kinds.is_empty()).then(|| format!("{}{SUFFIX}", kinds.join(", ")));
+    for line in together.iter().chain(others) {
+        output::note(&format!("note: {line}: what it would tell is unknown"));
     }
 }
 

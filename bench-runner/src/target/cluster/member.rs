@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use tokio::time::{sleep, timeout};
-use tollgate_cluster::api::{Cluster, ClusterErrorKind, Made, Placed};
+use tollgate_cluster::api::{Cluster, ClusterErrorKind, Gathered, Made, Placed};
 use tollgate_cluster::inspect::{inspect, with_nodes};
 use tollgate_cluster::objects::pods::Role;
 use tollgate_cluster::objects::{Settings, load_balancer, policy};
@@ -14,9 +14,10 @@ use tollgate_cluster::paths::{Path, To, Way};
 use tollgate_results::arm::Family;
 use tollgate_results::cluster::ClusterFacts;
 use tollgate_results::door::Secret;
+use tollgate_results::node::NodeFacts;
 
 use super::PodAgent;
-use crate::target::hosts::{Host, drawn};
+use crate::target::hosts::{Host, ask, drawn};
 
 /// How long probes may take to come up: an image of 10 MB over a slow line, on nodes that are busy.
 pub(crate) const COME_UP: Duration = Duration::from_secs(180);
@@ -30,8 +31,11 @@ const COME_BACK: Duration = Duration::from_secs(60);
 /// How long an API server may be gone: longer than it takes to replace one.
 const OUTAGE: Duration = Duration::from_secs(180);
 
-/// How often a server that is gone is looked for.
+/// How often a server that is gone is looked for, and the inspector's next look.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long the inspector may take to look anew: once a minute it does.
+const LOOKED: Duration = Duration::from_secs(90);
 
 /// One cluster of a campaign.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) struct Member {
     /// The machine outside the cluster that answers, where there is one.
     outside: Option<IpAddr>,
     stand: Option<Stand>,
+    /// When the inspector had looked at each node as the cluster was switched: what it saw then holds no more.
+    stale: BTreeMap<String, Option<u64>>,
 }
 
 /// Probes that run.
@@ -67,12 +73,23 @@ impl Member {
             settings,
             outside,
             stand: None,
+            stale: BTreeMap::new(),
         }
     }
 
     /// Connects anew: connections end with the runtime in which they were made.
     pub(super) fn reconnect(&mut self) -> anyhow::Result<()> {
         self.cluster = self.cluster.again()?;
+        Ok(())
+    }
+
+    /// Says that the cluster was switched to another configuration: what was seen on its nodes until now holds no more.
+    pub(super) async fn switched(&mut self) -> anyhow::Result<()> {
+        let (nodes, _) = self.cluster.look_at_nodes().await?;
+        let looked = nodes.into_iter();
+        self.stale = looked
+            .map(|(node, facts)| (node, facts.looked_unix_ms))
+            .collect();
         Ok(())
     }
 
@@ -94,7 +111,8 @@ impl Member {
     }
 
     async fn make(&self) -> anyhow::Result<Stand> {
-        let gathered = self.cluster.gather().await?;
+        let mut gathered = self.cluster.gather().await?;
+        self.look_anew(&mut gathered).await?;
         let zones = gathered.snapshot.zones();
         let several = zones.values().collect::<BTreeSet<_>>().len() > 1;
         let settings = Settings {
@@ -126,6 +144,37 @@ impl Member {
         })
     }
 
+    /// Waits for a look at the nodes since the cluster was switched. What is older is taken away, and said.
+    async fn look_anew(&self, gathered: &mut Gathered) -> anyhow::Result<()> {
+        let is_stale = |node: &String, facts: &NodeFacts| {
+            let before = self.stale.get(node);
+            before.is_some_and(|before| *before == facts.looked_unix_ms)
+        };
+        let anew = timeout(LOOKED, async {
+            while gathered
+                .nodes
+                .iter()
+                .any(|(node, seen)| is_stale(node, seen))
+            {
+                sleep(LOOK).await;
+                gathered.nodes = self.cluster.look_at_nodes().await?.0;
+            }
+            anyhow::Ok(())
+        });
+        if let Ok(looked) = anew.await {
+            return looked;
+        }
+        let (old, nodes) = std::mem::take(&mut gathered.nodes)
+            .into_iter()
+            .partition(|(node, seen)| is_stale(node, seen));
+        gathered.nodes = nodes;
+        let old: BTreeMap<String, NodeFacts> = old;
+        gathered.refused.extend(old.keys().map(|node| {
+            format!("the inspector on node {node} has not looked since the cluster was switched")
+        }));
+        Ok(())
+    }
+
     /// Waits for a load balancer's address, where one is wanted.
     async fn balanced(&self, settings: &Settings) -> anyhow::Result<Option<IpAddr>> {
         if !settings.load_balancer {
@@ -149,13 +198,9 @@ impl Member {
     pub(super) async fn remove(&mut self) -> anyhow::Result<()> {
         self.stand = None;
         let cleaned = self.cluster.clean().await?;
-        ensure!(
-            cleaned.left == 0,
-            "{} pods of the run are still going; look with `kubectl -n {} get pods`",
-            cleaned.left,
-            self.cluster.namespace()
-        );
-        Ok(())
+        cleaned
+            .still_going()
+            .map_or(Ok(()), |left| Err(anyhow!(left)))
     }
 
     /// Removes the probes where they stand.
@@ -167,14 +212,16 @@ impl Member {
     }
 
     /// Says why the probes don't stand any more; `None` where they do. Waits for a server that is gone.
-    pub(super) async fn fallen(&self) -> Option<String> {
+    pub(super) async fn fallen(&self, runner: [u8; 16]) -> Option<String> {
         let stand = self.stand.as_ref()?;
         let run = self.run().ok()?;
         let mut last = String::new();
         let looked = timeout(OUTAGE, async {
             loop {
                 let stands = self.cluster.stand(run, &stand.placed, COME_BACK).await;
-                let Err(error) = stands else { return None };
+                let Err(error) = stands else {
+                    return self.silent(runner).await;
+                };
                 if matches!(error.kind(), ClusterErrorKind::Probes(_)) {
                     return Some(error.kind().to_string());
                 }
@@ -184,6 +231,30 @@ impl Member {
         });
         let looked = looked.await;
         looked.unwrap_or_else(|_| Some(format!("{last} (for {} s)", OUTAGE.as_secs())))
+    }
+
+    /// Says which probe doesn't answer though its pod counts as running, as that of a node that went away does for a while;
+    /// `None` where all answer within the time that a container takes to start anew.
+    async fn silent(&self, runner: [u8; 16]) -> Option<String> {
+        let roles: Vec<Role> = self.stand.as_ref()?.made.settings.roles().collect();
+        let mut why = None;
+        let answered = timeout(COME_BACK, async {
+            for role in roles {
+                while let Err(error) = self.answers(role, runner).await {
+                    let place = self.place(Some(role));
+                    why = Some(format!(
+                        "{} on {place} doesn't answer: {error:#}",
+                        role.pod()
+                    ));
+                    sleep(LOOK).await;
+                }
+            }
+        });
+        if answered.await.is_ok() { None } else { why }
+    }
+
+    async fn answers(&self, role: Role, runner: [u8; 16]) -> anyhow::Result<()> {
+        ask(&self.host(role)?, runner).await.map(drop)
     }
 
     fn run(&self) -> anyhow::Result<&str> {
