@@ -151,6 +151,10 @@ pub struct HttpOutcome {
     /// Replies under further names, when there are [`HttpOutcome::MOST_BACKENDS`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub other_backends: u64,
+    /// The same for each of several kept connections, where there are several backends: requests of one connection may stay
+    /// with a backend, and then they say no more than one does. At most [`HttpOutcome::MOST_CONNECTIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_connection: Vec<BTreeMap<String, u64>>,
     /// Latency of the replies of each backend, where it was asked for ([`Http::by_backend`]): from the request to the end
     /// of the response, on a connection that stands. Of the first [`HttpOutcome::MOST_TIMED`] names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -165,6 +169,8 @@ impl HttpOutcome {
     pub const MOST_BACKENDS: usize = 64;
     /// Longest name of a backend, in bytes; what is longer is cut.
     pub const LONGEST_BACKEND: usize = 64;
+    /// Most connections whose backends are told apart: as many as a closed loop has.
+    pub const MOST_CONNECTIONS: usize = Http::PARALLEL.1 as usize;
     /// Most backends whose latency is kept.
     pub const MOST_TIMED: usize = 8;
 
@@ -189,6 +195,8 @@ impl HttpOutcome {
                 None => {}
             }
         }
+        self.by_connection.extend(other.by_connection);
+        self.by_connection.truncate(Self::MOST_CONNECTIONS);
         self.other_backends += other.other_backends;
         self.fault = self.fault.take().or(other.fault);
     }

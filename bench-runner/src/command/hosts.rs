@@ -197,6 +197,11 @@ pub(super) fn over(
             workload.cpu = Cpu::Split;
         }
     }
+    // What the scenario is about are its own arms.
+    scenario.about = match paths.len() {
+        1 => "What the path between two machines carries".to_owned(),
+        _ => format!("What the paths between two machines cost against {reference}"),
+    };
     scenario.reference = reference;
     let paths = paths.into_iter().map(|path| (path.name, path.address));
     Ok((scenario, paths.collect()))

@@ -93,10 +93,17 @@ fn missing(context: &Context<'_>) -> Vec<Answer> {
     let mut answers: Vec<Answer> = skipped
         .iter()
         .map(|skipped| {
-            let reason = skipped.reason.trim_end_matches('.');
+            let end = if skipped.reason.ends_with(['.', '?']) {
+                ""
+            } else {
+                "."
+            };
             Answer {
                 arm: Some(skipped.arm.clone()),
-                ..warning(format!("{} was left out: {reason}.", skipped.arm))
+                ..warning(format!(
+                    "{} was left out: {}{end}",
+                    skipped.arm, skipped.reason
+                ))
             }
         })
         .collect();

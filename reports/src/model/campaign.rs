@@ -67,6 +67,15 @@ pub struct Conduct {
     pub notes: Vec<String>,
 }
 
+impl Conduct {
+    /// Returns how many rounds could count: those planned, and more where another round stood in for slices that failed while
+    /// the rest of theirs counts.
+    #[must_use]
+    pub fn could_count(&self) -> u32 {
+        self.planned.max(self.kept)
+    }
+}
+
 /// What became of a round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RoundFate {

@@ -404,7 +404,8 @@ pub(super) fn rounds(analysis: &Analysis) -> String {
         .count();
     let mut said = vec![format!(
         "{} of {} rounds count",
-        conduct.kept, conduct.planned
+        conduct.kept,
+        conduct.could_count()
     )];
     // A command that switches a cluster between the arms leaves only one of them at a time.
     let switched = analysis

@@ -46,7 +46,10 @@ fn of(cluster: &ClusterRun, name: &str, switched: bool) -> Vec<String> {
             } else {
                 "tells"
             },
-            known(&cluster.network)
+            match known(&cluster.network) {
+                known if known.is_empty() => "nothing that may be read".to_owned(),
+                known => known,
+            }
         ),
     ];
     let remarks = cluster.network.remarks.iter();

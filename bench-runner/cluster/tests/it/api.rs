@@ -90,7 +90,10 @@ async fn a_run_is_made_of_checked_objects_with_the_rights_of_the_role_and_leaves
     );
 
     let cleaned = cluster.clean().await.unwrap();
-    assert_eq!((cleaned.runs, cleaned.left), (vec!["test-1".to_owned()], vec![]));
+    assert_eq!(
+        (cleaned.runs, cleaned.left),
+        (vec!["test-1".to_owned()], vec![])
+    );
     for kind in [
         "pods",
         "services",

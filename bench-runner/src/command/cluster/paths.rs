@@ -110,6 +110,8 @@ fn every_path(
         })
     };
     scenario.arms = paths.iter().map(arm).collect::<Result<_, _>>()?;
+    // What the scenario is about are its own arms.
+    scenario.about = format!("What the paths through this cluster cost against {reference}");
     scenario.reference = reference;
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) fn split(args: &SplitArgs) -> anyhow::Result<Exit> {
             let http = measured.http.with_context(|| {
                 format!("{} is not of `tollgate-probe http … --json`", context())
             })?;
-            groups.push(group(&backends, http));
+            groups.extend(sorted(&backends, http));
         }
     }
     ensure!(
@@ -59,16 +59,30 @@ pub(super) fn split(args: &SplitArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Sorts one measurement's responses by the backends that were declared.
-fn group(backends: &[Weighted], http: HttpOutcome) -> Group {
-    let mut seen: BTreeMap<String, u64> = http.backends;
+/// Sorts one measurement's responses by the backends that were declared: those of each kept connection together, where that is
+/// known.
+fn sorted(backends: &[Weighted], http: HttpOutcome) -> Vec<Group> {
+    if http.by_connection.is_empty() {
+        return vec![group(backends, http.backends, http.other_backends)];
+    }
+    let of_connections = http.by_connection.into_iter();
+    let mut groups: Vec<Group> = of_connections
+        .map(|seen| group(backends, seen, 0))
+        .collect();
+    if let Some(first) = groups.first_mut() {
+        first.strangers += http.other_backends;
+    }
+    groups
+}
+
+fn group(backends: &[Weighted], mut seen: BTreeMap<String, u64>, others: u64) -> Group {
     let hits = backends
         .iter()
         .map(|backend| seen.remove(&backend.name).unwrap_or(0))
         .collect();
     Group {
         hits,
-        strangers: seen.values().sum::<u64>() + http.other_backends,
+        strangers: seen.values().sum::<u64>() + others,
     }
 }
 

@@ -90,6 +90,7 @@ enum Step {
 impl<D: Begin, C: Clock> Crowd<D, C> {
     /// Prepares so many connections.
     pub(crate) fn new((dial, clock): (D, C), ask: Ask, parallel: u32, tally: Rc<Tally>) -> Self {
+        tally.tell_apart(parallel as usize);
         let lanes = (0..parallel).map(|_| Lane {
             link: None,
             state: State::Closed(Moment::from_ns(0)),
@@ -205,7 +206,7 @@ impl<D: Begin, C: Clock> Crowd<D, C> {
             self.tally.responded(response.status);
             match self.ask.judge(&response) {
                 Ok(()) => {
-                    self.tally.replied(&response);
+                    self.tally.replied_on(index, &response);
                     recorder.replied(now.since(asked.at));
                     let first = asked.first.map_or(FirstByte::WithLast, FirstByte::At);
                     recorder.phases(asked.at, first, now);

@@ -1,6 +1,7 @@
 //! Counts statuses and backends of one sending thread, and keeps what went wrong first.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use tollgate_results::histogram::Histogram;
 use tollgate_results::http::Packed;
@@ -26,6 +27,8 @@ pub(crate) struct Tally {
     backends: RefCell<Vec<(Box<[u8]>, u64)>>,
     others: Cell<u64>,
     fault: RefCell<Option<String>>,
+    /// Replies of each kept connection by the place of the name; none where there is only one connection.
+    connections: RefCell<Vec<[u64; HttpOutcome::MOST_BACKENDS]>>,
     /// Latencies by the place of the name, where they are asked for.
     latencies: RefCell<Vec<Histogram>>,
 }
@@ -37,6 +40,7 @@ impl Default for Tally {
             backends: RefCell::new(Vec::with_capacity(HttpOutcome::MOST_BACKENDS)),
             others: Cell::new(0),
             fault: RefCell::new(None),
+            connections: RefCell::default(),
             latencies: RefCell::default(),
         }
     }
@@ -80,6 +84,44 @@ impl Tally {
         }
     }
 
+    /// Makes room to tell so many connections apart.
+    pub(crate) fn tell_apart(&self, connections: usize) {
+        let connections = connections.min(HttpOutcome::MOST_CONNECTIONS);
+        *self.connections.borrow_mut() = vec![[0; HttpOutcome::MOST_BACKENDS]; connections];
+    }
+
+    /// Counts a reply on one of several connections.
+    #[inline]
+    pub(crate) fn replied_on(&self, connection: usize, response: &Response) {
+        self.replied(response);
+        if let Some(Backend(place)) = response.backend
+            && let Some(counts) = self.connections.borrow_mut().get_mut(connection)
+            && let Some(count) = counts.get_mut(usize::from(place))
+        {
+            *count += 1;
+        }
+    }
+
+    /// Returns the replies of each connection that had some, and starts anew.
+    fn take_connections(&self) -> Vec<BTreeMap<String, u64>> {
+        let backends = self.backends.borrow();
+        let mut connections = self.connections.borrow_mut();
+        let named = connections.iter_mut().map(|counts| {
+            let mut of_connection = BTreeMap::new();
+            for ((name, _), count) in backends.iter().zip(counts).filter(|(_, count)| **count > 0) {
+                *of_connection.entry(text(name)).or_default() += std::mem::take(count);
+            }
+            of_connection
+        });
+        let named: Vec<_> = named.filter(|counts| !counts.is_empty()).collect();
+        // Who is alone answers everything.
+        if backends.len() > 1 {
+            named
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Keeps how long a reply took, by who gave it. Allocates for a name that is new.
     pub(crate) fn took(&self, response: &Response, ns: u64) {
         let Some(Backend(place)) = response.backend else {
@@ -107,11 +149,8 @@ impl Tally {
     /// Returns what was counted, and starts anew.
     pub(crate) fn take(&self) -> HttpOutcome {
         let statuses = self.statuses.iter().map(Cell::take).zip(0..);
-        let text = |name: &[u8]| {
-            let visible = |&byte: &u8| if byte.is_ascii_graphic() { byte } else { b'?' };
-            name.iter().map(visible).map(char::from).collect::<String>()
-        };
-        let mut latencies = std::collections::BTreeMap::new();
+        let by_connection = self.take_connections();
+        let mut latencies = BTreeMap::new();
         let mut timed = self.latencies.borrow_mut();
         for ((name, _), histogram) in self.backends.borrow().iter().zip(timed.iter_mut()) {
             if !histogram.is_empty() {
@@ -119,7 +158,7 @@ impl Tally {
                 histogram.clear();
             }
         }
-        let mut backends = std::collections::BTreeMap::new();
+        let mut backends = BTreeMap::new();
         for (name, count) in self
             .backends
             .borrow_mut()
@@ -135,10 +174,17 @@ impl Tally {
                 .collect(),
             backends,
             other_backends: self.others.take(),
+            by_connection,
             latencies,
             fault: self.fault.take(),
         }
     }
+}
+
+/// Makes a name plain text.
+fn text(name: &[u8]) -> String {
+    let visible = |&byte: &u8| if byte.is_ascii_graphic() { byte } else { b'?' };
+    name.iter().map(visible).map(char::from).collect()
 }
 
 #[cfg(test)]
@@ -175,6 +221,24 @@ mod tests {
         let tally = Tally::default();
         tally.replied(&reply(tally.backend(b"a\x1b\xffb")));
         assert_eq!(tally.take().backends, [("a??b".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn connections_are_told_apart_where_there_are_several_backends() {
+        let tally = Tally::default();
+        tally.tell_apart(2);
+        let one = reply(tally.backend(b"stable"));
+        tally.replied_on(0, &one);
+        assert!(tally.take().by_connection.is_empty());
+        let other = reply(tally.backend(b"canary"));
+        for (connection, response) in [(0, &one), (0, &one), (1, &other), (2, &one)] {
+            tally.replied_on(connection, response);
+        }
+        let taken = tally.take();
+        let of = |name: &str, count| [(name.to_owned(), count)].into();
+        assert_eq!(taken.by_connection, [of("stable", 2), of("canary", 1)]);
+        assert_eq!(taken.backends["stable"], 3);
+        assert!(tally.take().by_connection.is_empty());
     }
 
     #[test]

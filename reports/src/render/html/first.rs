@@ -135,7 +135,7 @@ pub(super) fn rests(analysis: &Analysis) -> Markup {
         section.card aria-labelledby="rests-title" {
             h2 #rests-title { "What it rests on" }
             ul.tiles {
-                (tile(&format!("{} of {}", conduct.kept, conduct.planned), "rounds count"))
+                (tile(&format!("{} of {}", conduct.kept, conduct.could_count()), "rounds count"))
                 (tile(&conduct.dropped.to_string(), "dropped for noise"))
                 (tile(&format!("{proved} of {}", analysis.arms.len()), "arms with proved path"))
                 (tile("95 %", "confidence, exact"))
