@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use tollgate_cluster::api::{Cluster, GatewayClass, Placed};
 use tollgate_cluster::objects::Settings;
 use tollgate_cluster::objects::pods::Role;
@@ -19,6 +19,7 @@ use tollgate_results::door::Secret;
 use super::Target;
 use super::cluster::{COME_UP, PodAgent};
 use super::hosts::{Between, Host, HostsDeployment, ask, drawn};
+use crate::exit::EnvironmentError;
 
 /// The arm whose requests go to the first backend's own address.
 pub const DIRECT: &str = "direct";
@@ -133,7 +134,7 @@ impl SplitTarget {
         self.stand = None;
         let cleaned = self.cluster.clean().await?;
         if let Some(left) = cleaned.still_going() {
-            bail!(left);
+            return Err(EnvironmentError(left).into());
         }
         Ok(())
     }

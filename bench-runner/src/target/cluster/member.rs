@@ -17,6 +17,7 @@ use tollgate_results::door::Secret;
 use tollgate_results::node::NodeFacts;
 
 use super::PodAgent;
+use crate::exit::EnvironmentError;
 use crate::target::hosts::{Host, ask, drawn};
 
 /// How long probes may take to come up: an image of 10 MB over a slow line, on nodes that are busy.
@@ -200,7 +201,7 @@ impl Member {
         let cleaned = self.cluster.clean().await?;
         cleaned
             .still_going()
-            .map_or(Ok(()), |left| Err(anyhow!(left)))
+            .map_or(Ok(()), |left| Err(EnvironmentError(left).into()))
     }
 
     /// Removes the probes where they stand.
