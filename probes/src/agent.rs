@@ -103,13 +103,13 @@ impl Agent {
 }
 
 /// Returns whether an agent would take a job.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn accepts_job(job: &tollgate_results::agent::Job) -> bool {
     limits::check_job(job).is_ok()
 }
 
 /// Returns whether an agent would start a responder.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn accepts_serve(serve: &tollgate_results::agent::Serve) -> bool {
     limits::check_serve(serve).is_ok()
 }

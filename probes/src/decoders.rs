@@ -1,5 +1,5 @@
-//! The decoders that face the network, opened to the fuzz targets in `fuzz/`. Only there: `cargo fuzz` sets
-//! `cfg(fuzzing)`.
+//! The decoders that face the network, opened to the fuzz targets in `fuzz/`, and to a test that they still compile and take
+//! their seeds. Nowhere else: `cargo fuzz` sets `cfg(fuzzing)`.
 
 use std::net::SocketAddr;
 
@@ -31,6 +31,10 @@ pub fn serve(bytes: &[u8]) {
 }
 
 /// Hands a datagram to a responder's admission and to a client.
+///
+/// # Panics
+///
+/// When anything but a hello is answered: what the target looks for.
 pub fn session(bytes: &[u8]) {
     let secret = Secret::new([7; 32]);
     let key = Key::new(&secret);
@@ -63,6 +67,10 @@ pub fn blocks(bytes: &[u8]) {
 }
 
 /// Reads a datagram, answers it as a responder would, and reads that again.
+///
+/// # Panics
+///
+/// When the answer isn't the request's: what the target looks for.
 pub fn datagram(bytes: &[u8]) {
     let mut copy = bytes.to_vec();
     let _ = Header::read_far_end(&copy);
@@ -96,11 +104,11 @@ pub fn arranged(bytes: &[u8]) {
 
 /// Reads one message; what was read says the same when it is written and read again.
 fn arranged_as<T: DeserializeOwned + Serialize + PartialEq>(most: usize, bytes: &[u8]) {
-    let Ok(message) = message::<T>(most, bytes) else {
+    let Ok(said) = message::<T>(most, bytes) else {
         return;
     };
-    let again = message::<T>(usize::MAX, &control::encode(&message));
-    assert!(again.is_ok_and(|again| again == message));
+    let again = message::<T>(usize::MAX, &control::encode(&said));
+    assert!(again.is_ok_and(|again| again == said));
 }
 
 fn message<T: DeserializeOwned>(most: usize, mut bytes: &[u8]) -> Result<T, WireError> {
@@ -122,4 +130,55 @@ pub fn http_request(bytes: &[u8]) {
 /// Reads responses, whole and cut.
 pub fn http_response(bytes: &[u8]) {
     probe::http::response::cut_anyhow(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    type Decode = fn(&[u8]);
+
+    /// What each target does with its bytes.
+    const TARGETS: [(&str, Decode); 9] = [
+        ("agent_json", |bytes| {
+            let _ = job(bytes);
+            serve(bytes);
+        }),
+        ("session", |bytes| {
+            session(bytes);
+            session_with_mac(bytes);
+        }),
+        ("preamble", greeting),
+        ("preamble", blocks),
+        ("datagram", datagram),
+        ("echo", echo),
+        ("arranged", arranged),
+        ("http_request", http_request),
+        ("http_response", http_response),
+    ];
+
+    #[test]
+    fn what_is_like_a_seed_panics_nowhere() {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
+        for (target, decode) in TARGETS {
+            let mut tried = 0;
+            for seed in fs::read_dir(seeds.join(target)).unwrap() {
+                let bytes = fs::read(seed.unwrap().path()).unwrap();
+                decode(&bytes);
+                for at in 0..bytes.len() {
+                    decode(&bytes[..at]);
+                    for flipped in [1, 0x80, 0xff] {
+                        let mut other = bytes.clone();
+                        other[at] ^= flipped;
+                        decode(&other);
+                    }
+                    tried += 1;
+                }
+            }
+            assert!(tried > 0, "{target}");
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub mod clock;
 mod complaint;
 pub mod counters;
 mod datagrams;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod decoders;
 pub mod error;
 pub mod facts;

@@ -247,7 +247,7 @@ impl Default for Limits {
 }
 
 /// The decoders of this module, for the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod doors {
     use std::net::SocketAddr;
 

@@ -14,7 +14,7 @@
 mod message;
 mod socket;
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use self::message::hear_anything;
 pub(crate) use self::message::{Echoes, HEADER_LEN, MARK_LEN};
 pub(crate) use self::socket::{IcmpDial, IcmpLink, choose};

@@ -170,7 +170,7 @@ pub(super) fn count(
 }
 
 /// For the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(super) mod doors {
     use super::{Blocks, recognise};
 

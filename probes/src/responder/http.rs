@@ -192,7 +192,7 @@ fn respond(peer: &Peer<'_>, outbox: &mut [u8], answer: &Answer) -> Result<bool, 
 }
 
 /// For the fuzz targets.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(super) mod doors {
     /// Reads the head of a request.
     pub(crate) fn request(bytes: &[u8]) {

@@ -362,7 +362,7 @@ fn decimal(value: &[u8]) -> Result<u64, Failure> {
 
 /// Reads responses that come in pieces, for the fuzz targets: however they are cut, they are the same. The first bytes
 /// say how long the pieces and the body are.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn cut_anyhow(bytes: &[u8]) {
     let said = |expected, stream: &[u8], cut| {
         let tally = Tally::default();

@@ -183,7 +183,7 @@ fn sum(bytes: &[u8]) -> u32 {
 }
 
 /// Hears bytes as a socket of this form would, and the reply to a request, changed by them bit by bit.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn hear_anything(form: Form, bytes: &[u8]) {
     let mut echoes = Echoes::new(form, MARK_LEN, 1);
     let mut reply = echoes.ask(1, false).to_vec();
