@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tollgate_results::agent::{
-    Armed, Hello, HostFacts, Job, Log, Logged, PROTOCOL, PathFacts, Refusal, Serve, Serving, Turns,
+    Armed, Hello, HostFacts, Job, Log, Logged, Named, PROTOCOL, PathFacts, Refusal, Serve, Serving,
+    Turns,
 };
 use tollgate_results::counters::Counters;
 use tollgate_results::evidence::DeviceCounters;
@@ -155,6 +156,16 @@ impl Agent {
     /// When the agent does not answer.
     pub async fn path(&mut self, to: IpAddr) -> anyhow::Result<PathFacts> {
         self.request(Method::GET, &format!("/v1/path/{to}"), None::<&()>)
+            .await
+    }
+
+    /// Asks where a name leads, by the resolver of the agent's machine.
+    ///
+    /// # Errors
+    ///
+    /// When it leads nowhere, or the agent does not answer.
+    pub async fn look_up(&mut self, name: &str) -> anyhow::Result<Named> {
+        self.request(Method::GET, &format!("/v1/name/{name}"), None::<&()>)
             .await
     }
 

@@ -12,12 +12,14 @@
 //! - `routes`: which request does what
 //! - `state`: the job and the responder
 //! - `limits`: what an agent accepts
+//! - `names`: where a name leads
 //! - `refusal`: what it answers else
 //! - `descriptor`: takes over an inherited socket
 //! - `network`: lets runners in over TCP
 
 mod descriptor;
 mod limits;
+mod names;
 mod network;
 mod pipe;
 mod refusal;

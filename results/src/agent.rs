@@ -14,6 +14,7 @@
 //! | `GET /v1/counters` | | [`crate::counters::Counters`] |
 //! | `GET /v1/facts` | | [`HostFacts`] |
 //! | `GET /v1/path/{address}` | | [`PathFacts`] |
+//! | `GET /v1/name/{name}` | | [`Named`] |
 //! | `GET /v1/devices` | | a list of [`crate::evidence::DeviceCounters`], loopback left out |
 //!
 //! A slice is: arm the job, counters of both ends, run, counters of both ends. An agent has one job at a
@@ -127,6 +128,20 @@ pub struct PathFacts {
     pub device: Option<String>,
     /// MTU of the route, in bytes.
     pub mtu: Option<u32>,
+}
+
+/// Where a name leads, as the resolver of an agent's machine has it: its hosts file, its DNS servers, its search list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Named {
+    /// The addresses, each once, in the order in which the resolver prefers them; never none.
+    pub addresses: Vec<IpAddr>,
+    /// How long it took, in nanoseconds.
+    pub took_ns: u64,
+}
+
+impl Named {
+    /// Longest name that is looked up, in characters: what DNS carries (RFC 1035 §2.3.4).
+    pub const LONGEST: usize = 253;
 }
 
 /// A job that stands ready: connected and warm.

@@ -37,6 +37,8 @@ macro_rules! paths {
 paths! {
     /// To the pod on the other node, by its own address.
     PodIp = "pod-ip", "pod to pod on another node";
+    /// The same by the name of a service that has no address of its own.
+    Headless = "headless", "pod to a headless service's name, pod on another node";
     /// The same through a service's address.
     ClusterIp = "cluster-ip", "pod to ClusterIP, pod on another node";
     /// The same through a port of the client's own node.
@@ -70,7 +72,12 @@ impl Path {
             | Self::LoadBalancer
             | Self::NearClusterIp
             | Self::Hairpin => true,
-            Self::PodIp | Self::OtherZone | Self::NearPodIp | Self::Host | Self::External => false,
+            Self::PodIp
+            | Self::Headless
+            | Self::OtherZone
+            | Self::NearPodIp
+            | Self::Host
+            | Self::External => false,
         }
     }
 }
@@ -280,7 +287,7 @@ mod tests {
         }
         let told = "pod".parse::<Path>().unwrap_err().to_string();
         assert!(
-            told.contains("`pod` is no path; there are pod-ip, cluster-ip"),
+            told.contains("`pod` is no path; there are pod-ip, headless, cluster-ip"),
             "{told}"
         );
     }

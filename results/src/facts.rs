@@ -95,6 +95,27 @@ pub struct Hops {
     pub client_as: IpAddr,
 }
 
+/// Where the name of a service without an address of its own led the client, when its arm was deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NameFacts {
+    /// The name as the client asked for it.
+    pub name: String,
+    /// Where it led, by the resolver of the client's pod: addresses of the arm's family.
+    pub addresses: Vec<IpAddr>,
+    /// The address of the server's pod, as the API has it.
+    pub pod: IpAddr,
+    /// How long the look-up took, in nanoseconds. No measured figure has it in it.
+    pub took_ns: u64,
+}
+
+impl NameFacts {
+    /// Returns whether the name led to the server's pod and to nobody else.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.addresses.is_empty() && self.addresses.iter().all(|address| *address == self.pod)
+    }
+}
+
 /// Facts of one deployed arm.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ArmFacts {
@@ -128,6 +149,9 @@ pub struct ArmFacts {
     /// What the network of its cluster was found to be when it was deployed; `None` in a lab and between hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<ClusterFacts>,
+    /// Where the name led that its client goes by; `None` where it goes by an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<NameFacts>,
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct Way {
 pub enum To {
     /// The server's own address.
     Server,
+    /// The server's own address, by the name of a service that has none.
+    Name(&'static str),
     /// The address of a service.
     Service(&'static str),
     /// The service's port on the node of a probe.
@@ -47,7 +49,10 @@ impl To {
     pub const fn service(self) -> Option<&'static str> {
         match self {
             Self::Server => None,
-            Self::Service(name) | Self::NodePort(name, _) | Self::LoadBalancer(name) => Some(name),
+            Self::Name(name)
+            | Self::Service(name)
+            | Self::NodePort(name, _)
+            | Self::LoadBalancer(name) => Some(name),
         }
     }
 }
@@ -70,6 +75,7 @@ impl Way {
             // Agents in the nodes' own network listen on the port between.
             Path::OtherZone => (Some(Role::Zone), To::Server, 10),
             Path::External => (None, To::Server, 11),
+            Path::Headless => (far, To::Name(network::FAR_HEADLESS), 12),
         };
         let client = match path {
             Path::Host => Role::HostClient,
@@ -127,7 +133,8 @@ mod tests {
     #[test]
     fn every_translated_path_has_a_service() {
         for &path in Path::ALL {
-            let through = Way::of(path).to.service().is_some();
+            let to = Way::of(path).to;
+            let through = to.service().is_some() && !matches!(to, To::Name(_));
             assert_eq!(through, path.is_translated(), "{path}");
         }
     }

@@ -3,6 +3,7 @@
 //! - `member`: one cluster, its probes and addresses
 //! - `agent`: a probe's agent, reached through the API server
 //! - `mesh`: one probe on each node, which meet in pairs
+//! - `name`: where the name of a headless service leads
 //!
 //! The objects of a run are made before the first arm is deployed, and removed with the target; where the runner is
 //! killed, the pods end at their deadline and `tollgate cluster clean` removes the rest. What a deployment does with
@@ -12,6 +13,7 @@
 mod agent;
 mod member;
 pub mod mesh;
+mod name;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,7 +22,7 @@ use anyhow::Context as _;
 use tollgate_cluster::api::Cluster;
 use tollgate_cluster::objects::Settings;
 use tollgate_cluster::objects::pods::Role;
-use tollgate_cluster::paths::Way;
+use tollgate_cluster::paths::{To, Way};
 use tollgate_results::agent::HostFacts;
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::cluster::ClusterFacts;
@@ -191,6 +193,10 @@ impl Target for ClusterTarget {
         member.stand_up().await?;
         let target = member.target(path.path, arm.datapath.family)?;
         let near = member.host(way.client)?;
+        let named = match way.to {
+            To::Name(name) => Some(name::leads(&near, self.runner, name, target).await?),
+            _ => None,
+        };
         let (far, far_name) = if let Some(role) = way.server {
             (member.host(role)?, role.pod())
         } else {
@@ -221,6 +227,7 @@ impl Target for ClusterTarget {
         facts.notes.insert(0, ends);
         facts.applied = applied;
         facts.network = Some(member.network().0);
+        facts.named = named;
         Ok(deployment)
     }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, ensure};
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
-use tollgate_results::agent::{HostFacts, PathFacts};
+use tollgate_results::agent::{HostFacts, Named, PathFacts};
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::door::Secret;
 use tollgate_results::evidence::{DatapathCounters, DeviceCounters, Translation};
@@ -357,6 +357,12 @@ const fn any(to: IpAddr) -> IpAddr {
 pub(super) async fn ask(host: &Host, runner: [u8; 16]) -> anyhow::Result<HostFacts> {
     let mut side = Side::new(host.clone(), runner);
     side.agent().await?.facts().await
+}
+
+/// Asks a host where a name leads.
+pub(super) async fn look_up(host: &Host, runner: [u8; 16], name: &str) -> anyhow::Result<Named> {
+    let mut side = Side::new(host.clone(), runner);
+    side.agent().await?.look_up(name).await
 }
 
 /// Draws bytes that nobody can guess.

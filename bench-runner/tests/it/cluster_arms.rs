@@ -69,11 +69,15 @@ fn flannel(double: &Double, backend: &str) {
 }
 
 pub(crate) fn evidence<'a>(report: &'a Value, arm: &str) -> &'a Value {
+    evidence_of(report, arm, "cluster's network")
+}
+
+pub(crate) fn evidence_of<'a>(report: &'a Value, arm: &str, about: &str) -> &'a Value {
     let arms = report["arms"].as_array().unwrap();
     let arm = arms.iter().find(|found| found["name"] == arm).unwrap();
     let checks = arm["evidence"]["checks"].as_array().unwrap();
-    let of_cluster = |check: &&Value| check["about"] == "cluster's network";
-    checks.iter().find(of_cluster).unwrap()
+    let found = checks.iter().find(|check| check["about"] == about);
+    found.unwrap()
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod cluster;
 mod cluster_arms;
 mod cluster_faults;
 mod cluster_looks;
+mod cluster_names;
 mod compare;
 mod faults;
 mod gate;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tollgate_cluster::double::{Double, Life};
 use tollgate_cluster::objects::rights::RIGHTS;
 
-use crate::support::{ended, probe, stderr, stdout};
+use crate::support::{ended, is_root, probe, stderr, stdout};
 
 /// A cluster in this process, whose pods are probes on this machine.
 pub(crate) struct World {
@@ -189,11 +189,45 @@ pub(crate) fn running() -> Value {
     })
 }
 
+/// Returns a command that runs a program with the `hosts` and `resolv.conf` of this folder in the place of the machine's.
+fn with_names(etc: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    if !is_root() {
+        command.arg("--map-root-user");
+    }
+    let mount = r#"for file in hosts resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit; done; exec "$@""#;
+    command.args(["--mount", "sh", "-c", mount]).arg(etc);
+    command
+}
+
+/// Has pods resolve names by this text as a kubelet's `hosts`, and by no DNS server. Returns whether this machine can.
+pub(crate) fn names(world: &World, hosts: &str) -> bool {
+    let etc = world.dir.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    fs::write(etc.join("hosts"), hosts).unwrap();
+    // Nobody answers there, which is told at once.
+    fs::write(
+        etc.join("resolv.conf"),
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n",
+    )
+    .unwrap();
+    let tried = with_names(&etc).arg("true").output();
+    tried.is_ok_and(|tried| tried.status.success())
+}
+
 /// Starts an agent as a pod does, and returns where it listens.
 pub(crate) fn start_probe(dir: &Path, name: &str, token: &str) -> (Child, SocketAddr) {
     let file = dir.join(format!("{name}.token"));
     fs::write(&file, token).unwrap();
-    let mut child = Command::new(probe())
+    let etc = dir.join("etc");
+    let mut command = if etc.exists() {
+        let mut command = with_names(&etc);
+        command.arg(probe());
+        command
+    } else {
+        Command::new(probe())
+    };
+    let mut child = command
         .args([
             "agent",
             "--listen",

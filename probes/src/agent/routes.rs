@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tollgate_results::agent::{Hello, Job, Log, PROTOCOL, Serve};
 
-use super::limits;
 use super::refusal::Refused;
 use super::state::State;
+use super::{limits, names};
 use crate::host;
 
 /// Largest body of a request; a job is some hundred bytes.
@@ -26,7 +26,7 @@ const BODY_BYTES: usize = 64 * 1024;
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the paths name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Route {
     Hello,
     Responder,
@@ -38,6 +38,7 @@ enum Route {
     Counters,
     Facts,
     Path(IpAddr),
+    Name(String),
     Devices,
 }
 
@@ -98,6 +99,7 @@ async fn dispatch(
             json(&facts.map_err(|_| Refused::broken("reading the facts fell over"))?)
         }
         (Route::Path(to), Method::GET) => json(&host::path(to)),
+        (Route::Name(name), Method::GET) => json(&names::look_up(&name).await?),
         (Route::Devices, Method::GET) => json(&host::devices()),
         (route, _) => Err(Refused::method(route.methods())),
     }
@@ -117,6 +119,7 @@ impl Route {
             ("facts", None) => Some(Self::Facts),
             ("devices", None) => Some(Self::Devices),
             ("path", Some(to)) => to.parse().ok().map(Self::Path),
+            ("name", Some(name)) => names::is_name(name).then(|| Self::Name(name.to_owned())),
             ("jobs", None) => Some(Self::Jobs),
             ("jobs", Some(rest)) => match rest.split_once('/') {
                 Some((id, "run")) => number(id).map(Self::Run),
@@ -128,9 +131,14 @@ impl Route {
         }
     }
 
-    const fn methods(self) -> &'static str {
+    const fn methods(&self) -> &'static str {
         match self {
-            Self::Hello | Self::Counters | Self::Facts | Self::Path(_) | Self::Devices => "GET",
+            Self::Hello
+            | Self::Counters
+            | Self::Facts
+            | Self::Path(_)
+            | Self::Name(_)
+            | Self::Devices => "GET",
             Self::Responder => "POST, DELETE",
             Self::Turns => "GET, POST",
             Self::Jobs | Self::Run(_) | Self::Log(_) => "POST",
@@ -148,7 +156,8 @@ fn number(text: &str) -> Option<u64> {
 fn unknown(path: &str) -> Refused {
     let line = format!(
         "`{path}` is not a path of this agent; protocol {PROTOCOL} has /v1/hello, /v1/responder, \
-         /v1/responder/turns, /v1/jobs, /v1/jobs/ID, /v1/jobs/ID/run, /v1/jobs/ID/log, /v1/counters, /v1/facts, /v1/path/ADDRESS and /v1/devices"
+         /v1/responder/turns, /v1/jobs, /v1/jobs/ID, /v1/jobs/ID/run, /v1/jobs/ID/log, /v1/counters, /v1/facts, /v1/path/ADDRESS, \
+         /v1/name/NAME and /v1/devices"
     );
     Refused::new(StatusCode::NOT_FOUND, line)
 }
@@ -235,6 +244,9 @@ mod tests {
             ("/v1/path/10.0.0.1", Some(Route::Path([10, 0, 0, 1].into()))),
             ("/v1/path/10.0.0.1/", None),
             ("/v1/path/localhost", None),
+            ("/v1/name/far.ns", Some(Route::Name("far.ns".to_owned()))),
+            ("/v1/name/far/ns", None),
+            ("/v1/name/", None),
             ("/", None),
             ("", None),
         ] {

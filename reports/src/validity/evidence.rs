@@ -2,6 +2,7 @@
 
 mod declared;
 mod expected;
+mod named;
 mod outside;
 mod pods;
 mod shaped;
@@ -25,6 +26,7 @@ use crate::words;
 
 const DECLARED: &str = "cluster's network";
 const PATH: &str = "path";
+const NAME: &str = "name";
 const PLACE: &str = "place";
 const ENCAPSULATION: &str = "encapsulation";
 const PODS: &str = "pods";
@@ -37,9 +39,10 @@ const LINE: &str = "line";
 const TABLE: &str = "connection-tracking table";
 
 /// What is looked at, in the order in which it is told.
-const ABOUT: [&str; 15] = [
+const ABOUT: [&str; 16] = [
     DECLARED,
     PATH,
+    NAME,
     PLACE,
     ENCAPSULATION,
     PODS,
@@ -292,7 +295,9 @@ fn judge(
         // Of a cluster something may be declared, which its API tells about.
         let path = path(&evidence.counters, expected);
         let mut findings = vec![path, connection(Service::None, &evidence.translation)];
-        findings.extend(declared::judge(run, arm, observation.slice.record.install));
+        let install = observation.slice.record.install;
+        findings.extend(named::judge(run, arm, install));
+        findings.extend(declared::judge(run, arm, install));
         return findings;
     }
     let service = arm.datapath.service;

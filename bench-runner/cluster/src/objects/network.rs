@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pods::Role;
 use super::{ROLE, Settings, metadata};
-use crate::paths::{self, Path, To, Way};
+use crate::paths::{self, To};
 
 /// The service in front of the probe on the other node.
 pub const FAR: &str = "tollgate-far";
@@ -39,12 +39,7 @@ pub(super) fn services(settings: &Settings) -> Vec<Service> {
         spec.type_ = Some("NodePort".to_owned());
     }
     // By its name it leads to the pod's own address.
-    let mut headless = service(
-        settings,
-        FAR_HEADLESS,
-        Role::Far,
-        &Way::of(Path::PodIp).ports(),
-    );
+    let mut headless = plain(FAR_HEADLESS, Role::Far);
     if let Some(spec) = &mut headless.spec {
         spec.cluster_ip = Some("None".to_owned());
     }
@@ -94,8 +89,11 @@ fn service(settings: &Settings, name: &str, role: Role, ports: &[u16]) -> Servic
     }
 }
 
-/// Returns the policy: probes talk to probes, on the ports of the traffic, and to nobody else. Agents need no way in:
-/// a port-forward comes by the pod's loopback.
+/// Port of DNS servers.
+const DNS: u16 = 53;
+
+/// Returns the policy: probes talk to probes, on the ports of the traffic, and to nobody else but DNS servers. Agents need
+/// no way in: a port-forward comes by the pod's loopback.
 pub(super) fn policy(settings: &Settings) -> NetworkPolicy {
     // By their roles: backends behind a gateway are ours too, and have to answer it.
     let roles = Role::ALL.map(|role| role.as_str().to_owned());
@@ -139,11 +137,18 @@ pub(super) fn policy(settings: &Settings) -> NetworkPolicy {
                 from: Some(peers.clone()),
                 ports: Some(ports.clone()),
             }]),
-            egress: Some(vec![NetworkPolicyEgressRule {
-                to: Some(peers),
-                // A node port's number is drawn by the cluster: out to nodes any port is open.
-                ports: settings.node_addresses.is_empty().then_some(ports),
-            }]),
+            egress: Some(vec![
+                NetworkPolicyEgressRule {
+                    to: Some(peers),
+                    // A node port's number is drawn by the cluster: out to nodes any port is open.
+                    ports: settings.node_addresses.is_empty().then_some(ports),
+                },
+                // Where a cluster's DNS server is (a pod, an address of the node), no two agree on.
+                NetworkPolicyEgressRule {
+                    to: None,
+                    ports: Some(port(DNS).to_vec()),
+                },
+            ]),
         }),
     }
 }

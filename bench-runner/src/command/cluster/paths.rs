@@ -75,7 +75,7 @@ fn every_path(
         .filter(|path| wanted(path))
         .map(|&path| (path.to_string(), path, Family::Ipv4))
         .collect();
-    for path in [Path::PodIp, Path::ClusterIp] {
+    for path in [Path::PodIp, Path::Headless, Path::ClusterIp] {
         paths.push((format!("{path}-v6"), path, Family::Ipv6));
     }
     let names: Vec<&str> = paths.iter().map(|(name, ..)| name.as_str()).collect();
@@ -156,6 +156,7 @@ mod tests {
             names,
             [
                 "pod-ip",
+                "headless",
                 "cluster-ip",
                 "node-port",
                 "node-port-far",
@@ -164,6 +165,7 @@ mod tests {
                 "near-cluster-ip",
                 "hairpin",
                 "pod-ip-v6",
+                "headless-v6",
                 "cluster-ip-v6"
             ]
         );
@@ -176,11 +178,14 @@ mod tests {
         };
         let quickstart = Scenario::load("quickstart").unwrap();
         let (scenario, _) = over(quickstart, &all, None).unwrap();
-        assert_eq!(scenario.arms.len(), Path::ALL.len() + 2);
+        assert_eq!(scenario.arms.len(), Path::ALL.len() + 3);
         let quickstart = Scenario::load("quickstart").unwrap();
         let wrong = "pod".parse().unwrap();
         let error = over(quickstart, &args(), Some(&wrong)).unwrap_err();
-        assert!(error.to_string().contains("pod-ip, cluster-ip"), "{error}");
+        assert!(
+            error.to_string().contains("pod-ip, headless, cluster-ip"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -325,8 +325,11 @@ impl Member {
         let port = way.port(family);
         let stand = self.stand()?;
         let (addresses, port, what) = match (way.to, way.server) {
-            (To::Server, Some(role)) => (self.placed(role)?.addresses.clone(), port, "the pod"),
-            (To::Server, None) => {
+            // A headless service has no address: its name has to lead to the pod's own.
+            (To::Server | To::Name(_), Some(role)) => {
+                (self.placed(role)?.addresses.clone(), port, "the pod")
+            }
+            (To::Server | To::Name(_), None) => {
                 let outside: Vec<IpAddr> = self.outside.into_iter().collect();
                 (outside, port, "the machine outside the cluster")
             }
