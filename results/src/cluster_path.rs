@@ -1,5 +1,6 @@
 //! Paths through a Kubernetes cluster: what an arm is there, and what it declares the cluster's datapath to be.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -62,6 +63,16 @@ paths! {
 }
 
 impl Path {
+    /// Returns whether its probes may be put on nodes that an arm names: they stand in pods of their own then, so that
+    /// others don't share their ports.
+    #[must_use]
+    pub const fn takes_nodes(self) -> bool {
+        matches!(
+            self,
+            Self::PodIp | Self::Headless | Self::ClusterIp | Self::NodePort | Self::NodePortFar
+        )
+    }
+
     /// Returns whether somebody translates the address that the client asks for.
     #[must_use]
     pub const fn is_translated(self) -> bool {
@@ -119,6 +130,9 @@ pub struct ClusterPath {
     /// Context of the kubeconfig that leads to its cluster; `None` for the campaign's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// Nodes of client and server, or the one of both; none where they are chosen for the whole campaign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
     /// What the cluster's datapath is declared to be: where it is found to be something else, the arm is invalid.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub declares: BTreeMap<Aspect, String>,
@@ -131,7 +145,30 @@ impl ClusterPath {
         Self {
             path,
             context: None,
+            nodes: Vec::new(),
             declares: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the nodes of client and server where the arm names them.
+    #[must_use]
+    pub fn ends(&self) -> Option<(&str, &str)> {
+        match self.nodes.as_slice() {
+            [] => None,
+            [both] => Some((both, both)),
+            [client, server, ..] => Some((client, server)),
+        }
+    }
+
+    /// Says what the path is in a few words, between the nodes that the arm names.
+    #[must_use]
+    pub fn words(&self) -> Cow<'static, str> {
+        let words = self.path.words();
+        match self.ends() {
+            Some((client, server)) if client == server => {
+                Cow::Owned(words.replace("another node", "the same node"))
+            }
+            _ => Cow::Borrowed(words),
         }
     }
 }
@@ -233,7 +270,12 @@ impl fmt::Display for Declared<'_> {
 impl fmt::Display for ClusterPath {
     /// Says it in one line: `pod to pod on another node, context a, declares wire vxlan`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.path.words())?;
+        f.write_str(&self.words())?;
+        match self.nodes.as_slice() {
+            [] => {}
+            [both] => write!(f, ", on {both}")?,
+            [client, server, ..] => write!(f, ", from {client} to {server}")?,
+        }
         if let Some(context) = &self.context {
             write!(f, ", context {context}")?;
         }
@@ -296,6 +338,16 @@ mod tests {
     fn a_path_says_what_it_is_and_what_it_declares() {
         let mut path = ClusterPath::of(Path::PodIp);
         assert_eq!(path.to_string(), "pod to pod on another node");
+        path.nodes = vec!["w1".to_owned(), "w2".to_owned()];
+        assert_eq!(
+            path.to_string(),
+            "pod to pod on another node, from w1 to w2"
+        );
+        assert_eq!(path.ends(), Some(("w1", "w2")));
+        path.nodes.truncate(1);
+        assert_eq!(path.to_string(), "pod to pod on the same node, on w1");
+        assert_eq!(path.ends(), Some(("w1", "w1")));
+        path.nodes.clear();
         path.context = Some("a".to_owned());
         path.declares.insert(Aspect::Wire, "vxlan".to_owned());
         path.declares.insert(Aspect::Services, "ebpf".to_owned());

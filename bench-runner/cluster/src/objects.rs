@@ -2,6 +2,7 @@
 //! same, by construction.
 //!
 //! - `pods`: the probes
+//! - `seats`: which of them there are
 //! - `mesh`: a probe on each node
 //! - `network`: services, and the policy that admits probes only
 //! - `rights`: what the runner may do, and nothing else
@@ -16,6 +17,7 @@ pub mod pods;
 pub mod rights;
 pub mod route;
 pub mod runner;
+pub mod seats;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +27,7 @@ use k8s_openapi::{ClusterResourceScope, Metadata, NamespaceResourceScope, Resour
 use serde::Serialize;
 use serde_json::Value;
 
-use self::pods::Role;
+use self::seats::Pair;
 
 /// The label that every object of Tollgate carries.
 pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "tollgate");
@@ -60,6 +62,8 @@ pub struct Settings {
     pub run: Option<Run>,
     /// The nodes that client and server are put on; the scheduler chooses where they are not given.
     pub nodes: Option<(String, String)>,
+    /// Nodes between which some arms lead: they have probes of their own.
+    pub pairs: Vec<Pair>,
     /// Addresses of nodes: traffic to a node port may come from one of them.
     pub node_addresses: Vec<String>,
     /// Whether probes in the nodes' own network stand beside the others.
@@ -68,17 +72,6 @@ pub struct Settings {
     pub other_zone: bool,
     /// Whether a load balancer of the cluster's leads to the probe on the other node.
     pub load_balancer: bool,
-}
-
-impl Settings {
-    /// Returns the probes that stand.
-    pub fn roles(&self) -> impl Iterator<Item = Role> {
-        Role::ALL.into_iter().filter(|role| match role {
-            Role::Client | Role::Near | Role::Far => true,
-            Role::HostClient | Role::HostFar => self.host_network,
-            Role::Zone => self.other_zone,
-        })
-    }
 }
 
 impl Default for Settings {
@@ -92,6 +85,7 @@ impl Default for Settings {
             deadline_seconds: 8 * 3_600,
             run: None,
             nodes: None,
+            pairs: Vec::new(),
             node_addresses: Vec::new(),
             host_network: false,
             other_zone: false,

@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use tollgate_cluster::api::Cluster;
 use tollgate_cluster::objects::Settings;
 use tollgate_cluster::objects::pods::Role;
+use tollgate_cluster::objects::seats::{Seat, service_of};
 use tollgate_cluster::paths::{To, Way};
 use tollgate_results::agent::HostFacts;
 use tollgate_results::arm::{Arm, Name};
@@ -133,8 +134,8 @@ impl ClusterTarget {
         let path = |arm: &Arm| {
             let path = arm.datapath.cluster.as_ref()?;
             let member = self.members.get(&path.context)?;
-            let target = member.target(path.path, arm.datapath.family).ok()?;
-            Some((arm.name.clone(), format!("{}: {target}", path.path.words())))
+            let target = member.target(path, arm.datapath.family).ok()?;
+            Some((arm.name.clone(), format!("{}: {target}", path.words())))
         };
         arms.filter_map(path).collect()
     }
@@ -156,7 +157,7 @@ impl ClusterTarget {
 async fn meet(member: &mut Member, runner: [u8; 16]) -> anyhow::Result<Met> {
     member.stand_up().await?;
     let asked = async |role: Role| {
-        let asked = ask(&member.host(role)?, runner).await;
+        let asked = ask(&member.host(Seat::usual(role))?, runner).await;
         asked.with_context(|| role.pod())
     };
     let ends = Ends {
@@ -191,21 +192,26 @@ impl Target for ClusterTarget {
             member.switched().await?;
         }
         member.stand_up().await?;
-        let target = member.target(path.path, arm.datapath.family)?;
-        let near = member.host(way.client)?;
+        let target = member.target(path, arm.datapath.family)?;
+        let client = member.seat(path, way.client)?;
+        let server = way.server.map(|role| member.seat(path, role)).transpose()?;
+        let near = member.host(client)?;
         let named = match way.to {
-            To::Name(name) => Some(name::leads(&near, self.runner, name, target).await?),
+            To::Name(name) => {
+                let name = service_of(name, client.pair);
+                Some(name::leads(&near, self.runner, &name, target).await?)
+            }
             _ => None,
         };
-        let (far, far_name) = if let Some(role) = way.server {
-            (member.host(role)?, role.pod())
+        let (far, far_name) = if let Some(server) = server {
+            (member.host(server)?, server.pod())
         } else {
             let outside = self.outside.clone();
             let outside = outside.context("no machine outside the cluster was named")?;
             (outside, "the machine outside".to_owned())
         };
         let asked = ask(&near, self.runner).await;
-        let near_boot = asked.with_context(|| way.client.pod())?.boot_id;
+        let near_boot = asked.with_context(|| client.pod())?.boot_id;
         let asked = ask(&far, self.runner).await;
         let far_boot = asked.with_context(|| far_name)?.boot_id;
         let between = Between {
@@ -219,9 +225,9 @@ impl Target for ClusterTarget {
         let mut deployment = between.deploy().await?;
         let ends = format!(
             "{}; client on {}, server on {}",
-            path.path.words(),
-            member.place(Some(way.client)),
-            member.place(way.server)
+            path.words(),
+            member.place(Some(client)),
+            member.place(server)
         );
         let facts = &mut deployment.site.facts;
         facts.notes.insert(0, ends);

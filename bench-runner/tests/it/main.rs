@@ -11,6 +11,7 @@ mod cluster_arms;
 mod cluster_faults;
 mod cluster_looks;
 mod cluster_names;
+mod cluster_nodes;
 mod compare;
 mod faults;
 mod gate;

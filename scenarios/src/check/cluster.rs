@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::cluster::Aspect;
-use tollgate_results::cluster_path::{ClusterPath, declarable};
+use tollgate_results::cluster_path::{ClusterPath, Path, declarable};
 
 use crate::document::Document;
 use crate::fault::suggestion;
@@ -18,6 +18,9 @@ const LAB_KEYS: [&str; 10] = [
 
 /// Longest name of a context, in characters: as long as names of Kubernetes are.
 const LONGEST_CONTEXT: usize = 253;
+
+/// Longest name of a node, in characters.
+const LONGEST_NODE: usize = 253;
 
 /// Longest value that is declared, in characters.
 const LONGEST_VALUE: usize = 100;
@@ -50,6 +53,7 @@ pub(super) fn check(
     }
     Some(ClusterPath {
         context: cluster.context.clone(),
+        nodes: cluster.nodes.clone().unwrap_or_default(),
         declares: cluster.declares.clone(),
         ..ClusterPath::of(cluster.path?)
     })
@@ -74,6 +78,8 @@ fn of_table(table: &ClusterTable) -> Vec<(Vec<&'static str>, String)> {
         );
         faults.push((vec!["context"], message));
     }
+    let of_nodes = nodes(table).into_iter();
+    faults.extend(of_nodes.map(|message| (vec!["nodes"], message)));
     for (aspect, value) in &table.declares {
         let Some(values) = declarable(*aspect) else {
             let message = format!(
@@ -89,6 +95,47 @@ fn of_table(table: &ClusterTable) -> Vec<(Vec<&'static str>, String)> {
             let message = format!("`{}` is no {aspect}{known}", value.escape_debug());
             faults.push((vec!["declares", aspect.as_str()], message));
         }
+    }
+    faults
+}
+
+/// Returns what is wrong with the nodes that a table names.
+fn nodes(table: &ClusterTable) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (Some(path), Some(names)) = (table.path, &table.nodes) else {
+        return faults;
+    };
+    if !path.takes_nodes() {
+        let of = Path::ALL.iter().filter(|path| path.takes_nodes());
+        let of: Vec<&str> = of.map(|path| path.as_str()).collect();
+        faults.push(format!(
+            "`{path}` takes no nodes of its own; name them for {}, or choose those of the campaign with --nodes",
+            of.join(", ")
+        ));
+    }
+    for name in names {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        if !(1..=LONGEST_NODE).contains(&name.len()) || !name.chars().all(good) {
+            faults.push(format!(
+                "`{}` is no name of a node: write what `kubectl get nodes` lists",
+                name.escape_debug()
+            ));
+        }
+    }
+    match names.as_slice() {
+        [client, server] if client == server => {
+            faults.push("both are the same node; write it once".to_owned());
+        }
+        [_] if path == Path::NodePortFar => {
+            faults.push(
+                "with one node the other's port is its own; write path = \"node-port\"".to_owned(),
+            );
+        }
+        [_] | [_, _] => {}
+        more => faults.push(format!(
+            "there are {} nodes; write that of the client and that of the server, or one for both",
+            more.len()
+        )),
     }
     faults
 }
@@ -141,7 +188,12 @@ pub(super) fn together(document: &mut Document<'_>, arms: &[Arm]) {
             );
             document.fault(&table, message);
         }
-        let same = (path.context.as_deref(), path.path, arm.datapath.family);
+        let same = (
+            path.context.as_deref(),
+            path.path,
+            path.ends(),
+            arm.datapath.family,
+        );
         if let (Some(twin), None) = (seen.insert(same, &arm.name), other) {
             let message = format!(
                 "is the same path as `{twin}`, through the same cluster; remove one, or let `apply` make the difference"

@@ -24,6 +24,11 @@ pub(crate) struct ClusterTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub(crate) context: Option<String>,
+    /// Nodes of client and server by their names, or one name for both: for `pod-ip`, `headless`, `cluster-ip`, `node-port`
+    /// and `node-port-far`. Where it is left out, `--nodes` or the scheduler chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2))]
+    pub(crate) nodes: Option<Vec<String>>,
     /// What the cluster's datapath is to be, in the words of `tollgate cluster inspect --json`: where it is found to be
     /// something else, the arm is invalid.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -93,6 +93,63 @@ fn what_can_t_be_of_a_cluster_is_refused() {
 }
 
 #[test]
+fn an_arm_may_name_its_nodes() {
+    let arm = "cluster = { path = \"pod-ip\", nodes = [\"w2\", \"w1.lan\"] }";
+    let scenario =
+        Scenario::parse("small.toml", &text("cluster = { path = \"pod-ip\" }", arm)).unwrap();
+    let arm = scenario.arm(&name("b")).unwrap();
+    let path = arm.datapath.cluster.as_ref().unwrap();
+    assert_eq!(path.ends(), Some(("w2", "w1.lan")));
+    assert_eq!(
+        arm.describe(),
+        "pod to pod on another node, from w2 to w1.lan"
+    );
+}
+
+#[test]
+fn nodes_that_no_arm_can_have_are_all_told_at_once() {
+    let nodes =
+        |path: &str, nodes: &str| format!("cluster = {{ path = \"{path}\", nodes = {nodes} }}");
+    let told = |path: &str, listed: &str, parts: &[&str]| refuses(&nodes(path, listed), parts);
+    told(
+        "hairpin",
+        "[\"a\"]",
+        &[
+            "arm.b.cluster.nodes",
+            "`hairpin` takes no nodes",
+            "pod-ip, headless",
+        ],
+    );
+    told("pod-ip", "[]", &["there are 0 nodes"]);
+    told("pod-ip", "[\"a\", \"b\", \"c\"]", &["there are 3 nodes"]);
+    told("pod-ip", "[\"a\", \"a\"]", &["write it once"]);
+    told("pod-ip", "[\"A node\"]", &["`A node` is no name of a node"]);
+    told("node-port-far", "[\"a\"]", &["path = \"node-port\""]);
+    let both = format!(
+        "{}\nwire = \"vxlan\"",
+        nodes("host", "[\"a\", \"a\", \"_\"]")
+    );
+    let lines = refused(&text("cluster = { path = \"pod-ip\" }", &both));
+    for part in [
+        "takes no nodes",
+        "`_` is no name",
+        "there are 3 nodes",
+        "builds an arm of a lab",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.contains(part)),
+            "{part} in {lines:?}"
+        );
+    }
+    let same = nodes("pod-ip", "[\"a\"]");
+    let lines = refused(&text(&same, &same));
+    assert!(
+        lines.len() == 1 && lines[0].contains("the same path as `a`"),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn a_cluster_that_is_switched_is_switched_for_every_arm_and_installs_are_what_repeats() {
     let arm = |wire: &str| {
         format!(

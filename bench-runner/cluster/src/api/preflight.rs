@@ -226,22 +226,17 @@ impl Cluster {
             able.iter()
                 .any(|node| node.metadata.name.as_deref() == Some(name))
         };
-        match &settings.nodes {
-            None if able.len() < 2 => found.problems.push(format!(
+        if settings.nodes.is_none() && able.len() < 2 {
+            found.problems.push(format!(
                 "{} of {} nodes are ready and take pods; paths between nodes need two",
                 able.len(),
                 nodes.len()
-            )),
-            None => {}
-            Some((client, server)) => {
-                for name in [client, server] {
-                    if !named(name) {
-                        found.problems.push(format!(
-                            "node {name} isn't there, isn't ready, or takes no pods; `kubectl get nodes` lists them"
-                        ));
-                    }
-                }
-            }
+            ));
+        }
+        for name in settings.chosen().into_iter().filter(|name| !named(name)) {
+            found.problems.push(format!(
+                "node {name} isn't there, isn't ready, or takes no pods; `kubectl get nodes` lists them"
+            ));
         }
         let images = |node: &&Node| {
             let images = node

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pods::Role;
+use super::seats::{Seat, service_of};
 use super::{ROLE, Settings, metadata};
 use crate::paths::{self, To};
 
@@ -32,41 +33,54 @@ pub const HAIRPIN: &str = "tollgate-hairpin";
 
 /// Returns the services of a run: each with the ports of the paths through it.
 pub(super) fn services(settings: &Settings) -> Vec<Service> {
-    let through = |name: &str| paths::ports(|way| way.to.service() == Some(name));
-    let plain = |name: &str, role| service(settings, name, role, &through(name));
-    let mut node_port = plain(FAR_NODE_PORT, Role::Far);
+    let mut services = to_far(settings, 0);
+    services.push(plain(settings, NEAR, Seat::usual(Role::Near)));
+    services.push(plain(settings, HAIRPIN, Seat::usual(Role::Client)));
+    if settings.load_balancer {
+        services.push(balanced(settings));
+    }
+    for pair in 1..=settings.pairs.len() {
+        services.extend(to_far(settings, pair));
+    }
+    services
+}
+
+/// Returns the services in front of the server of a pair of nodes.
+fn to_far(settings: &Settings, pair: usize) -> Vec<Service> {
+    let plain = |name: &str| {
+        let role = Role::Far;
+        plain(settings, name, Seat { role, pair })
+    };
+    let mut node_port = plain(FAR_NODE_PORT);
     if let Some(spec) = &mut node_port.spec {
         spec.type_ = Some("NodePort".to_owned());
     }
     // By its name it leads to the pod's own address.
-    let mut headless = plain(FAR_HEADLESS, Role::Far);
+    let mut headless = plain(FAR_HEADLESS);
     if let Some(spec) = &mut headless.spec {
         spec.cluster_ip = Some("None".to_owned());
     }
-    let mut services = vec![
-        plain(FAR, Role::Far),
-        headless,
-        node_port,
-        plain(NEAR, Role::Near),
-        plain(HAIRPIN, Role::Client),
-    ];
-    if settings.load_balancer {
-        services.push(balanced(settings));
-    }
-    services
+    vec![plain(FAR), headless, node_port]
+}
+
+/// Returns the service of this name in front of a probe.
+fn plain(settings: &Settings, name: &str, to: Seat) -> Service {
+    let through = paths::ports(|way| way.to.service() == Some(name));
+    service(settings, name, to, &through)
 }
 
 /// Returns the service behind a load balancer, which costs money in some clusters.
 pub(super) fn balanced(settings: &Settings) -> Service {
     let ports = paths::ports(|way| matches!(way.to, To::LoadBalancer(_)));
-    let mut service = service(settings, FAR_LOAD_BALANCER, Role::Far, &ports);
+    let far = Seat::usual(Role::Far);
+    let mut service = service(settings, FAR_LOAD_BALANCER, far, &ports);
     if let Some(spec) = &mut service.spec {
         spec.type_ = Some("LoadBalancer".to_owned());
     }
     service
 }
 
-fn service(settings: &Settings, name: &str, role: Role, ports: &[u16]) -> Service {
+fn service(settings: &Settings, name: &str, to: Seat, ports: &[u16]) -> Service {
     let both = |port: &u16| {
         ["TCP", "UDP"].map(|protocol| ServicePort {
             name: Some(format!("{}-{port}", protocol.to_lowercase())),
@@ -77,9 +91,9 @@ fn service(settings: &Settings, name: &str, role: Role, ports: &[u16]) -> Servic
         })
     };
     Service {
-        metadata: metadata(settings, name),
+        metadata: metadata(settings, &service_of(name, to.pair)),
         spec: Some(ServiceSpec {
-            selector: Some([(ROLE.to_owned(), role.as_str().to_owned())].into()),
+            selector: Some([(ROLE.to_owned(), to.word())].into()),
             ports: Some(ports.iter().flat_map(both).collect()),
             // An address of each family where the cluster has both; of its only one elsewhere.
             ip_family_policy: Some("PreferDualStack".to_owned()),
@@ -96,12 +110,14 @@ const DNS: u16 = 53;
 /// no way in: a port-forward comes by the pod's loopback.
 pub(super) fn policy(settings: &Settings) -> NetworkPolicy {
     // By their roles: backends behind a gateway are ours too, and have to answer it.
-    let roles = Role::ALL.map(|role| role.as_str().to_owned());
+    let usual = Role::ALL.into_iter().map(Seat::usual);
+    let others = settings.seats().into_iter().filter(|seat| seat.pair > 0);
+    let words = usual.chain(others).map(Seat::word);
     let ours = LabelSelector {
         match_expressions: Some(vec![LabelSelectorRequirement {
             key: ROLE.to_owned(),
             operator: "In".to_owned(),
-            values: Some(roles.to_vec()),
+            values: Some(words.collect()),
         }]),
         ..LabelSelector::default()
     };

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
+use super::seats::Seat;
 use super::{ROLE, Settings, TOKEN, metadata, rights};
 use crate::paths;
 use crate::snapshot::ZONE;
@@ -58,7 +59,7 @@ impl Role {
         Self::HostFar,
     ];
 
-    /// Returns the role's word, which labels the pod.
+    /// Returns the role's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -71,10 +72,10 @@ impl Role {
         }
     }
 
-    /// Returns the pod's name.
+    /// Returns the name of its pod in the usual paths.
     #[must_use]
     pub fn pod(self) -> String {
-        format!("tollgate-{}", self.as_str())
+        Seat::usual(self).pod()
     }
 
     /// Returns whether it is in its node's own network.
@@ -106,20 +107,22 @@ impl Role {
 
 /// Returns the probes of a run.
 pub(super) fn probes(settings: &Settings) -> Vec<Pod> {
-    settings.roles().map(|role| probe(settings, role)).collect()
+    let seats = settings.seats().into_iter();
+    seats.map(|seat| probe(settings, seat)).collect()
 }
 
-/// Returns the probe of a role.
-pub(super) fn probe(settings: &Settings, role: Role) -> Pod {
+/// Returns one probe.
+pub(super) fn probe(settings: &Settings, seat: Seat) -> Pod {
+    let role = seat.role;
     let mut pod = agent(
         settings,
-        &role.pod(),
-        role.as_str(),
+        &seat.pod(),
+        &seat.word(),
         role.is_host(),
         &role.ports(),
     );
     if let Some(spec) = &mut pod.spec {
-        let affinity = affinity(settings, role);
+        let affinity = affinity(settings, seat);
         spec.affinity = Some(affinity).filter(|found| *found != Affinity::default());
     }
     pod
@@ -260,7 +263,8 @@ fn container(settings: &Settings, args: &[&str], ports: &[u16]) -> Container {
 }
 
 /// Says on which node a probe is put: one that was chosen, else where the client is, or isn't.
-pub(super) fn affinity(settings: &Settings, role: Role) -> Affinity {
+pub(super) fn affinity(settings: &Settings, seat: Seat) -> Affinity {
+    let role = seat.role;
     let beside = role.beside_client();
     let term = |topology_key: &str| {
         let labels = [(ROLE.to_owned(), Role::Client.as_str().to_owned())];
@@ -283,12 +287,7 @@ pub(super) fn affinity(settings: &Settings, role: Role) -> Affinity {
             ..Affinity::default()
         };
     }
-    if let Some((client, server)) = &settings.nodes {
-        let node = if beside == Some(false) {
-            server
-        } else {
-            client
-        };
+    if let Some(node) = settings.node(seat) {
         return Affinity {
             node_affinity: Some(on_node(node)),
             ..Affinity::default()

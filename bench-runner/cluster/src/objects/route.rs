@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tollgate_results::arm::Name;
 
 use super::pods::{self, Role};
+use super::seats::Seat;
 use super::{Object, PART_OF, ROLE, Settings, metadata, namespaced, rights};
 use crate::paths::FIRST_PORT;
 
@@ -66,7 +67,7 @@ pub fn split(settings: &Settings, class: &str, weights: &Weights) -> Vec<Object>
 pub fn of_run(settings: &Settings, class: &str, weights: &Weights) -> Vec<Object> {
     let mut objects = vec![namespaced(rights::probe_account(settings))];
     objects.extend(split(settings, class, weights));
-    objects.push(namespaced(pods::probe(settings, Role::Client)));
+    objects.push(namespaced(pods::probe(settings, Seat::usual(Role::Client))));
     objects
 }
 
@@ -90,7 +91,7 @@ fn backend(settings: &Settings, name: &Name) -> Pod {
     );
     if let Some(spec) = &mut pod.spec {
         // All of them on the other side: where a backend stands isn't what is compared.
-        spec.affinity = Some(pods::affinity(settings, Role::Far));
+        spec.affinity = Some(pods::affinity(settings, Seat::usual(Role::Far)));
     }
     pod
 }

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serde_json::Value;
+use tollgate_cluster::objects::seats::Pair;
 use tollgate_cluster::objects::{
     self, Object, Run, Settings, inspector, mesh, rights, route, runner,
 };
@@ -251,6 +252,56 @@ fn pods_of_a_run_pass_the_restricted_standard_wherever_they_are_put() {
         }
     }
     assert_eq!(nodes, ["node1", "node1", "node2"]);
+}
+
+#[test]
+fn arms_with_nodes_of_their_own_have_probes_and_services_of_their_own() {
+    let pair = |client: &str, server: &str| Pair {
+        client: client.to_owned(),
+        server: server.to_owned(),
+    };
+    let settings = Settings {
+        pairs: vec![pair("node2", "node1"), pair("node3", "node3")],
+        ..Settings::default()
+    };
+    let usual = values(objects::of_run(&Settings::default()));
+    let all = values(objects::of_run(&settings));
+    assert_eq!(all.len(), usual.len() + 2 * (2 + 3));
+    for (name, object) in &all {
+        check_schema(object);
+        if object["kind"] == "Pod" {
+            check_restricted(object);
+        }
+        if object["kind"] != "NetworkPolicy" && usual.contains_key(name) {
+            assert_eq!(usual[name], *object, "the usual probes stand as ever");
+        }
+    }
+    let on = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution\
+              /nodeSelectorTerms/0/matchFields/0/values/0";
+    for (pod, node) in [
+        ("tollgate-pair1-client", "node2"),
+        ("tollgate-pair1-far", "node1"),
+        ("tollgate-pair2-client", "node3"),
+        ("tollgate-pair2-far", "node3"),
+    ] {
+        assert_eq!(
+            all[&format!("Pod {pod}")].pointer(on).unwrap(),
+            node,
+            "{pod}"
+        );
+    }
+    let roles = all["NetworkPolicy tollgate-probes-only"]
+        .pointer("/spec/podSelector/matchExpressions/0/values")
+        .unwrap()
+        .to_string();
+    for service in ["far", "far-headless", "far-node-port"] {
+        let service = &all[&format!("Service tollgate-pair2-{service}")];
+        assert_eq!(service["spec"]["selector"]["tollgate.io/role"], "pair2-far");
+    }
+    assert!(
+        roles.contains("\"pair2-far\"") && roles.contains("\"pair1-client\""),
+        "{roles}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, bail};
 use tollgate_cluster::api::{Cluster, ClusterError, ClusterErrorKind, Preflight};
 use tollgate_cluster::inspect::{inspect, with_nodes};
+use tollgate_cluster::objects::seats::Pair;
 use tollgate_cluster::objects::{Run, Settings};
 use tollgate_results::cluster::ClusterFacts;
 use tollgate_results::cluster_path::{ClusterPath, Path};
@@ -176,16 +177,25 @@ fn with_paths(settings: Settings, plan: &Plan, context: Option<&String>) -> Sett
         .arms
         .iter()
         .filter_map(|arm| arm.datapath.cluster.as_ref());
-    let own: BTreeSet<Path> = paths
+    let own: Vec<&ClusterPath> = paths
         .filter(|path| path.context.as_ref() == context)
-        .map(|path| path.path)
         .collect();
-    Settings {
-        host_network: own.contains(&Path::Host),
-        other_zone: own.contains(&Path::OtherZone),
-        load_balancer: own.contains(&Path::LoadBalancer),
+    let leads = |wanted: Path| own.iter().any(|path| path.path == wanted);
+    let mut settings = Settings {
+        host_network: leads(Path::Host),
+        other_zone: leads(Path::OtherZone),
+        load_balancer: leads(Path::LoadBalancer),
         ..settings
+    };
+    for (client, server) in own.iter().filter_map(|path| path.ends()) {
+        if settings.pair(Some((client, server))).is_none() {
+            settings.pairs.push(Pair {
+                client: client.to_owned(),
+                server: server.to_owned(),
+            });
+        }
     }
+    settings
 }
 
 /// Makes a name fit for a label: 63 characters of letters, digits, `-`, `.` and `_`, the seed's digits among them.

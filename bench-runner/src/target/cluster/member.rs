@@ -9,10 +9,12 @@ use tokio::time::{sleep, timeout};
 use tollgate_cluster::api::{Cluster, ClusterErrorKind, Gathered, Made, Placed};
 use tollgate_cluster::inspect::{inspect, with_nodes};
 use tollgate_cluster::objects::pods::Role;
+use tollgate_cluster::objects::seats::{Seat, service_of};
 use tollgate_cluster::objects::{Settings, load_balancer, policy};
-use tollgate_cluster::paths::{Path, To, Way};
+use tollgate_cluster::paths::{To, Way};
 use tollgate_results::arm::Family;
 use tollgate_results::cluster::ClusterFacts;
+use tollgate_results::cluster_path::ClusterPath;
 use tollgate_results::door::Secret;
 use tollgate_results::node::NodeFacts;
 
@@ -122,7 +124,7 @@ impl Member {
         };
         let token = Secret::new(drawn()?);
         let made = self.cluster.make(settings, &token.reveal()).await?;
-        let pods: Vec<String> = made.settings.roles().map(Role::pod).collect();
+        let pods: Vec<String> = made.settings.seats().into_iter().map(Seat::pod).collect();
         let placed = self.cluster.ready(self.run()?, &pods, COME_UP).await?;
         let balanced = self.balanced(&made.settings).await?;
         // Through a node port packets come from a node's address: only now it is known which nodes these are.
@@ -237,15 +239,15 @@ impl Member {
     /// Says which probe doesn't answer though its pod counts as running, as that of a node that went away does for a while;
     /// `None` where all answer within the time that a container takes to start anew.
     async fn silent(&self, runner: [u8; 16]) -> Option<String> {
-        let roles: Vec<Role> = self.stand.as_ref()?.made.settings.roles().collect();
+        let seats = self.stand.as_ref()?.made.settings.seats();
         let mut why = None;
         let answered = timeout(COME_BACK, async {
-            for role in roles {
-                while let Err(error) = self.answers(role, runner).await {
-                    let place = self.place(Some(role));
+            for seat in seats {
+                while let Err(error) = self.answers(seat, runner).await {
+                    let place = self.place(Some(seat));
                     why = Some(format!(
                         "{} on {place} doesn't answer: {error:#}",
-                        role.pod()
+                        seat.pod()
                     ));
                     sleep(LOOK).await;
                 }
@@ -254,8 +256,8 @@ impl Member {
         if answered.await.is_ok() { None } else { why }
     }
 
-    async fn answers(&self, role: Role, runner: [u8; 16]) -> anyhow::Result<()> {
-        ask(&self.host(role)?, runner).await.map(drop)
+    async fn answers(&self, seat: Seat, runner: [u8; 16]) -> anyhow::Result<()> {
+        ask(&self.host(seat)?, runner).await.map(drop)
     }
 
     fn run(&self) -> anyhow::Result<&str> {
@@ -267,24 +269,31 @@ impl Member {
         self.stand.as_ref().context("the probes don't stand")
     }
 
-    fn placed(&self, role: Role) -> anyhow::Result<&Placed> {
-        let placed = self.stand()?.placed.get(&role.pod());
-        placed.with_context(|| match role {
+    /// Returns which probe of a path's this one is.
+    pub(super) fn seat(&self, path: &ClusterPath, role: Role) -> anyhow::Result<Seat> {
+        let pair = self.settings.pair(path.ends());
+        let pair = pair.context("no probes stand on the nodes that the arm names")?;
+        Ok(Seat { role, pair })
+    }
+
+    fn placed(&self, seat: Seat) -> anyhow::Result<&Placed> {
+        let placed = self.stand()?.placed.get(&seat.pod());
+        placed.with_context(|| match seat.role {
             Role::Zone => {
                 "the nodes don't stand in two zones or more (label topology.kubernetes.io/zone)"
                     .to_owned()
             }
-            _ => format!("there is no pod {}", role.pod()),
+            _ => format!("there is no pod {}", seat.pod()),
         })
     }
 
     /// Returns a probe as a host.
-    pub(super) fn host(&self, role: Role) -> anyhow::Result<Host> {
-        self.placed(role)?;
+    pub(super) fn host(&self, seat: Seat) -> anyhow::Result<Host> {
+        self.placed(seat)?;
         Ok(Host::Pod(Box::new(PodAgent::new(
             self.cluster.clone(),
-            role.pod(),
-            role.agent_port(),
+            seat.pod(),
+            seat.role.agent_port(),
             self.stand()?.token.clone(),
         ))))
     }
@@ -298,11 +307,11 @@ impl Member {
     }
 
     /// Says where a probe is: its node, with its zone where that has one.
-    pub(super) fn place(&self, role: Option<Role>) -> String {
-        let Some(role) = role else {
+    pub(super) fn place(&self, seat: Option<Seat>) -> String {
+        let Some(seat) = seat else {
             return "a machine outside the cluster".to_owned();
         };
-        let Ok(placed) = self.placed(role) else {
+        let Ok(placed) = self.placed(seat) else {
             return "no node".to_owned();
         };
         let stand = self.stand.as_ref();
@@ -320,24 +329,29 @@ impl Member {
     }
 
     /// Returns where a path's client connects to.
-    pub(super) fn target(&self, path: Path, family: Family) -> anyhow::Result<SocketAddr> {
-        let way = Way::of(path);
+    pub(super) fn target(&self, path: &ClusterPath, family: Family) -> anyhow::Result<SocketAddr> {
+        let way = Way::of(path.path);
         let port = way.port(family);
         let stand = self.stand()?;
+        let placed = |role: Role| self.placed(self.seat(path, role)?);
+        let service = |name: &str| anyhow::Ok(service_of(name, self.seat(path, way.client)?.pair));
         let (addresses, port, what) = match (way.to, way.server) {
             // A headless service has no address: its name has to lead to the pod's own.
             (To::Server | To::Name(_), Some(role)) => {
-                (self.placed(role)?.addresses.clone(), port, "the pod")
+                (placed(role)?.addresses.clone(), port, "the pod")
             }
             (To::Server | To::Name(_), None) => {
                 let outside: Vec<IpAddr> = self.outside.into_iter().collect();
                 (outside, port, "the machine outside the cluster")
             }
-            (To::Service(name), _) => (stand.made.service_addresses(name), port, "the service"),
+            (To::Service(name), _) => {
+                let addresses = stand.made.service_addresses(&service(name)?);
+                (addresses, port, "the service")
+            }
             (To::NodePort(name, on), _) => {
-                let drawn = stand.made.node_port(name, port);
+                let drawn = stand.made.node_port(&service(name)?, port);
                 let drawn = drawn.context("the service has no node port")?;
-                (self.placed(on)?.node_addresses.clone(), drawn, "the node")
+                (placed(on)?.node_addresses.clone(), drawn, "the node")
             }
             (To::LoadBalancer(_), _) => {
                 let address = stand.balanced.with_context(|| {
