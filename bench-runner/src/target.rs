@@ -79,6 +79,8 @@ pub struct Site {
     pub facts: ArmFacts,
     /// Where the responder listens and where the client connects to.
     pub endpoints: Endpoints,
+    /// How many clients send at once: 1 but where an arm has several.
+    pub clients: u8,
     /// Whether both ends run on one kernel, whose counters then count once.
     pub shares_kernel: bool,
     /// What the client shows to the responder, where strangers can reach it; `None` where nobody else can.
@@ -88,8 +90,8 @@ pub struct Site {
 /// An end of the traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The one that sends requests.
-    Client,
+    /// One that sends requests, from 0: below [`Site::clients`].
+    Client(u8),
     /// The one that answers.
     Server,
 }

@@ -62,7 +62,8 @@ impl Streamed {
             near_cpu_ns: near_ns,
             far_cpu_ns: far_ns,
         };
-        add(self.totals.get_or_insert_default(), more);
+        let all = self.totals.get_or_insert_default();
+        *all = all.plus(more);
     }
 }
 
@@ -306,6 +307,7 @@ impl Recorder {
         JobReport {
             outcome,
             histograms,
+            started_ns: started.map(Moment::ns),
         }
     }
 
@@ -368,20 +370,9 @@ impl Streamed {
                 ..*sample
             }));
         if let Some(own) = self.totals {
-            add(outcome.stream.get_or_insert_default(), own);
+            let all = outcome.stream.get_or_insert_default();
+            *all = all.plus(own);
         }
-    }
-}
-
-/// Adds what the far end says, too, so that sums may not overflow.
-fn add(all: &mut StreamTotals, more: StreamTotals) {
-    for (all, more) in [
-        (&mut all.bytes_up, more.bytes_up),
-        (&mut all.bytes_down, more.bytes_down),
-        (&mut all.near_cpu_ns, more.near_cpu_ns),
-        (&mut all.far_cpu_ns, more.far_cpu_ns),
-    ] {
-        *all = all.saturating_add(more);
     }
 }
 

@@ -399,6 +399,7 @@ fn slice(
         evidence: counters::evidence(&arm.carried, &workload.traffic, &outcome),
         outcome,
         pinned: pinned(workload.cpu),
+        together: None,
     };
     Slice {
         record: SliceRecord {

@@ -73,6 +73,12 @@ impl Path {
         )
     }
 
+    /// Returns whether several pods may send at once: not a node, and not a pod to itself.
+    #[must_use]
+    pub const fn takes_clients(self) -> bool {
+        !matches!(self, Self::Host | Self::Hairpin)
+    }
+
     /// Returns whether somebody translates the address that the client asks for.
     #[must_use]
     pub const fn is_translated(self) -> bool {
@@ -133,9 +139,24 @@ pub struct ClusterPath {
     /// Nodes of client and server, or the one of both; none where they are chosen for the whole campaign.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// Client pods that send at once: 1 to [`crate::together::Together::MOST`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub clients: u8,
     /// What the cluster's datapath is declared to be: where it is found to be something else, the arm is invalid.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub declares: BTreeMap<Aspect, String>,
+}
+
+const fn one() -> u8 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over by reference"
+)]
+const fn is_one(clients: &u8) -> bool {
+    *clients == 1
 }
 
 impl ClusterPath {
@@ -146,6 +167,7 @@ impl ClusterPath {
             path,
             context: None,
             nodes: Vec::new(),
+            clients: one(),
             declares: BTreeMap::new(),
         }
     }
@@ -276,6 +298,9 @@ impl fmt::Display for ClusterPath {
             [both] => write!(f, ", on {both}")?,
             [client, server, ..] => write!(f, ", from {client} to {server}")?,
         }
+        if self.clients > 1 {
+            write!(f, ", {} clients at once", self.clients)?;
+        }
         if let Some(context) = &self.context {
             write!(f, ", context {context}")?;
         }
@@ -348,6 +373,12 @@ mod tests {
         assert_eq!(path.to_string(), "pod to pod on the same node, on w1");
         assert_eq!(path.ends(), Some(("w1", "w1")));
         path.nodes.clear();
+        path.clients = 4;
+        assert_eq!(
+            path.to_string(),
+            "pod to pod on another node, 4 clients at once"
+        );
+        path.clients = 1;
         path.context = Some("a".to_owned());
         path.declares.insert(Aspect::Wire, "vxlan".to_owned());
         path.declares.insert(Aspect::Services, "ebpf".to_owned());

@@ -105,6 +105,11 @@ fn diff(later: Option<u64>, earlier: Option<u64>) -> Option<u64> {
     later?.checked_sub(earlier?)
 }
 
+/// Both together; unknown where one is.
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    Some(one?.saturating_add(other?))
+}
+
 impl Counters {
     /// Returns what was counted between an earlier reading and this one.
     #[must_use]
@@ -139,6 +144,23 @@ impl Counters {
                 .filter_map(|answered| answered.since(&earlier.answered))
                 .collect(),
         }
+    }
+}
+
+impl Counters {
+    /// Adds what was counted in another network namespace of the same kernel: its protocols and its threads. The
+    /// kernel's own counters are there already.
+    pub fn join(&mut self, other: &Self) {
+        self.protocols.retain(|name, sum| {
+            let more = other.protocols.get(name);
+            *sum = sum.saturating_add(more.copied().unwrap_or(0));
+            // What one of them doesn't know isn't known of both.
+            more.is_some()
+        });
+        self.time_wait = sum(self.time_wait, other.time_wait);
+        let threads = self.threads.take().zip(other.threads.as_ref());
+        self.threads = threads.map(|(a, b)| a.plus(b));
+        self.answered.extend(other.answered.iter().cloned());
     }
 }
 
@@ -186,6 +208,19 @@ impl Pressure {
 }
 
 impl ThreadCounters {
+    /// Adds up.
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            threads: self.threads.saturating_add(other.threads),
+            cpu_ns: self.cpu_ns.saturating_add(other.cpu_ns),
+            run_queue_wait_ns: self
+                .run_queue_wait_ns
+                .saturating_add(other.run_queue_wait_ns),
+            voluntary_switches: sum(self.voluntary_switches, other.voluntary_switches),
+            involuntary_switches: sum(self.involuntary_switches, other.involuntary_switches),
+        }
+    }
+
     /// Unknown where a sum fell: then a thread has gone in between.
     fn since(&self, earlier: &Self) -> Option<Self> {
         Some(Self {

@@ -83,6 +83,19 @@ pub struct DeviceCounters {
     pub dropped: u64,
 }
 
+impl DeviceCounters {
+    /// Adds what crossed the device of another network namespace that has the same part in the path.
+    #[must_use]
+    pub fn plus(&self, more: &Self) -> Self {
+        Self {
+            rx_packets: self.rx_packets.saturating_add(more.rx_packets),
+            tx_packets: self.tx_packets.saturating_add(more.tx_packets),
+            dropped: self.dropped.saturating_add(more.dropped),
+            ..self.clone()
+        }
+    }
+}
+
 /// What a load balancer did that translates each packet by itself, with a table of connections of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PacketTranslations {

@@ -27,6 +27,7 @@
 //! - [`node`]: what a node's kernel holds of it
 //! - [`mesh`]: the record of all pairs of a cluster's nodes
 //! - [`path_mtu`]: the largest packet that gets through a path in one piece
+//! - [`together`]: several clients that send at once
 //! - [`sweep`]: what a sweep over source ports gave, and how far its tuples differ
 //! - [`mod@slice`] and [`run`]: the record of a campaign
 //! - [`anatomy`]: where one packet spends its time: what its clock saw, and the record of it
@@ -61,6 +62,7 @@ pub mod slice;
 pub mod standing;
 pub mod stream;
 pub mod sweep;
+pub mod together;
 pub mod units;
 pub mod workload;
 

@@ -19,6 +19,10 @@ pub struct JobReport {
     pub outcome: Outcome,
     /// One histogram for each thing that was timed.
     pub histograms: Histograms,
+    /// When the window began, by the monotonic clock of the sender's kernel: tells how simultaneously several clients of
+    /// one kernel began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ns: Option<u64>,
 }
 
 /// The histograms of one slice.

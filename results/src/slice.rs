@@ -7,6 +7,7 @@ use crate::arm::Name;
 use crate::counters::Counters;
 use crate::evidence::Evidence;
 use crate::outcome::{Histograms, Outcome};
+use crate::together::Together;
 
 /// One line of `slices.jsonl`. The slice's histograms lie in `histograms.hlog`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +69,9 @@ pub struct Measured {
     pub server: Counters,
     /// Proof of the datapath.
     pub evidence: Evidence,
+    /// How several clients sent at once, whose counts are all in this slice; `None` where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
 }
 
 /// The CPUs that the two ends of a slice were pinned to; `None` leaves an end to the scheduler.

@@ -42,6 +42,7 @@ pub(crate) fn check(
         .collect();
     let mut arms = arms::check(&mut document, file, &names);
     cluster::together(&mut document, &arms);
+    cluster::several(&mut document, &arms, &workloads);
     let reference = references::check(&mut document, file, &mut arms);
     workloads::check_use(&mut document, file, &arms);
     let claims = claims::check(&mut document, file, &arms, &workloads);

@@ -64,6 +64,8 @@ pub struct Settings {
     pub nodes: Option<(String, String)>,
     /// Nodes between which some arms lead: they have probes of their own.
     pub pairs: Vec<Pair>,
+    /// Client pods of the usual paths, 1 or more.
+    pub clients: u8,
     /// Addresses of nodes: traffic to a node port may come from one of them.
     pub node_addresses: Vec<String>,
     /// Whether probes in the nodes' own network stand beside the others.
@@ -86,6 +88,7 @@ impl Default for Settings {
             run: None,
             nodes: None,
             pairs: Vec::new(),
+            clients: 1,
             node_addresses: Vec::new(),
             host_network: false,
             other_zone: false,

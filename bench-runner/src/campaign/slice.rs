@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::try_join_all;
 use tollgate_results::agent::{Job, Serve};
 use tollgate_results::counters::Counters;
 use tollgate_results::evidence::{DatapathCounters, Evidence, RuleGeneration, Translation};
 use tollgate_results::outcome::{Histograms, JobReport};
 use tollgate_results::plan::Plan;
 use tollgate_results::slice::{Measured, Pinned, Slice, SliceKey, SliceRecord, SliceResult};
+use tollgate_results::together::Together;
 
 use crate::agent::Agent;
 use crate::placement::Placement;
@@ -26,7 +28,8 @@ pub(super) struct LiveArm<T: Target> {
 }
 
 struct Agents {
-    client: Agent,
+    /// Those that send, at once.
+    clients: Vec<Agent>,
     server: Agent,
 }
 
@@ -137,10 +140,12 @@ async fn start_agents<D: Deployment>(deployment: &mut D) -> anyhow::Result<Agent
     let server = start_agent(deployment, End::Server)
         .await
         .context("server")?;
-    let client = start_agent(deployment, End::Client)
-        .await
-        .context("client")?;
-    Ok(Agents { client, server })
+    let mut clients = Vec::new();
+    for number in 0..deployment.site().clients {
+        let client = start_agent(deployment, End::Client(number)).await;
+        clients.push(client.context("client")?);
+    }
+    Ok(Agents { clients, server })
 }
 
 /// Starts the probe of an end and connects to it; one that ended says why.
@@ -166,21 +171,34 @@ async fn exchange<D: Deployment>(
     serve: &Serve,
     job: &Job,
 ) -> anyhow::Result<(Measured, Histograms)> {
-    let Agents { client, server } = agents;
+    let Agents { clients, server } = agents;
     server.serve(serve).await?;
     let path_before = deployment.counters().await?;
     if let Some(rules) = rules.as_mut() {
         unchanged(rules, &path_before)?;
     }
-    let armed = client.arm(job).await?;
+    let arming = (0..).zip(clients.iter_mut()).map(|(number, client)| {
+        // No two clients draw the same.
+        let seed = job.seed.wrapping_add(number);
+        let job = Job {
+            seed,
+            ..job.clone()
+        };
+        async move { client.arm(&job).await }
+    });
+    let armed = try_join_all(arming).await?;
     let server_before = server.counters().await?;
-    let client_before = client.counters().await?;
+    let clients_before = try_join_all(clients.iter_mut().map(Agent::counters)).await?;
+    let running = clients.iter_mut().zip(&armed);
+    let ran = try_join_all(running.map(|(client, armed)| client.run(armed))).await?;
+    let clients_after = try_join_all(clients.iter_mut().map(Agent::counters)).await?;
+    let server_after = server.counters().await?;
+    let (report, together) = one(ran)?;
     let JobReport {
         outcome,
         histograms,
-    } = client.run(&armed).await?;
-    let client_after = client.counters().await?;
-    let server_after = server.counters().await?;
+        started_ns: _,
+    } = report;
     let translation = match &outcome.flow {
         Some(flow) => deployment.translation(flow).await,
         None => Translation::Unknown {
@@ -202,14 +220,33 @@ async fn exchange<D: Deployment>(
             client: job.cpu,
             server: serve.cpu,
         },
-        client: client_after.since(&client_before),
+        client: since(&clients_after, &clients_before),
         server,
         evidence: Evidence {
             counters: path,
             translation,
         },
+        together,
     };
     Ok((measured, histograms))
+}
+
+/// Returns what was counted at the clients' end. They stand on one kernel, which is counted once.
+fn since(after: &[Counters], before: &[Counters]) -> Counters {
+    let mut each = after.iter().zip(before).map(|(a, b)| a.since(b));
+    let mut all = each.next().unwrap_or_default();
+    each.for_each(|more| all.join(&more));
+    all
+}
+
+/// Makes one report of those of all clients.
+fn one(mut reports: Vec<JobReport>) -> anyhow::Result<(JobReport, Option<Together>)> {
+    if reports.len() > 1 {
+        let joined = Together::join(reports).context("a client doesn't say when it began");
+        return joined.map(|(report, together)| (report, Some(together)));
+    }
+    let report = reports.pop().context("nobody sent")?;
+    Ok((report, None))
 }
 
 /// How to go on once somebody has changed the rules of an arm.

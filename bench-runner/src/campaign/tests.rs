@@ -27,6 +27,7 @@ use crate::target::{Deployment, End, Endpoints, Site};
 
 mod agent;
 mod blocks;
+mod clients;
 mod falls;
 
 /// Two workloads on three arms.
@@ -149,6 +150,7 @@ impl Target for MemoryTarget {
                     port: 8080,
                     target: SocketAddr::new(server, 8080),
                 },
+                clients: arm.datapath.cluster.as_ref().map_or(1, |path| path.clients),
                 shares_kernel: true,
                 key: None,
             },
@@ -188,8 +190,8 @@ impl Deployment for MemoryDeployment {
         } else {
             1.0
         };
-        let dies = self.dies && end == End::Client;
-        self.dies &= end != End::Client;
+        let dies = self.dies && end == End::Client(0);
+        self.dies &= end != End::Client(0);
         tokio::spawn(agent::serve(
             there,
             agent::Model {

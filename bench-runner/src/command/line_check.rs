@@ -247,7 +247,7 @@ async fn run(
     let mut deployment = target.deploy(&arm).await?;
     let endpoints = deployment.site().endpoints;
     let mut server = agent(&mut deployment, End::Server).await?;
-    let mut client = agent(&mut deployment, End::Client).await?;
+    let mut client = agent(&mut deployment, End::Client(0)).await?;
     server
         .serve(&Serve {
             bind: endpoints.bind,

@@ -18,7 +18,7 @@ mod name;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tollgate_cluster::api::Cluster;
 use tollgate_cluster::objects::Settings;
 use tollgate_cluster::objects::pods::Role;
@@ -173,6 +173,29 @@ async fn meet(member: &mut Member, runner: [u8; 16]) -> anyhow::Result<Met> {
     })
 }
 
+/// Reaches so many clients from this one on; returns them with the boot of the kernel that they share.
+async fn senders(
+    member: &Member,
+    first: Seat,
+    clients: u8,
+    runner: [u8; 16],
+) -> anyhow::Result<(Vec<Host>, Option<String>)> {
+    let (mut hosts, mut boot) = (Vec::new(), None);
+    for seat in std::iter::once(first).chain(first.further(clients)) {
+        let host = member.host(seat)?;
+        let asked = ask(&host, runner).await;
+        let its_own = asked.with_context(|| seat.pod())?.boot_id;
+        ensure!(
+            hosts.is_empty() || (its_own.is_some() && its_own == boot),
+            "{} isn't on the node of the other clients, so that they have no clock in common",
+            seat.pod()
+        );
+        boot = its_own;
+        hosts.push(host);
+    }
+    Ok((hosts, boot))
+}
+
 impl Target for ClusterTarget {
     type Deployment = HostsDeployment;
 
@@ -210,12 +233,11 @@ impl Target for ClusterTarget {
             let outside = outside.context("no machine outside the cluster was named")?;
             (outside, "the machine outside".to_owned())
         };
-        let asked = ask(&near, self.runner).await;
-        let near_boot = asked.with_context(|| client.pod())?.boot_id;
+        let (clients, near_boot) = senders(member, client, path.clients, self.runner).await?;
         let asked = ask(&far, self.runner).await;
         let far_boot = asked.with_context(|| far_name)?.boot_id;
         let between = Between {
-            client: near,
+            clients,
             server: far,
             runner: self.runner,
             target,

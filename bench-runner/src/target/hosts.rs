@@ -90,7 +90,7 @@ impl HostsTarget {
     /// When one of the two can't be reached; it says which.
     pub async fn meet(&mut self) -> anyhow::Result<Pair> {
         let mut facts = Vec::new();
-        for (end, host) in [(End::Client, &self.client), (End::Server, &self.server)] {
+        for (end, host) in [(End::Client(0), &self.client), (End::Server, &self.server)] {
             let mut side = Side::new(host.clone(), self.runner);
             let asked = async { side.agent().await?.facts().await };
             facts.push(asked.await.with_context(|| word(end))?);
@@ -118,12 +118,17 @@ impl HostsTarget {
 /// One path between the machines.
 pub struct HostsDeployment {
     pub(super) site: Site,
-    client: Side,
-    server: Side,
-    /// Devices that the path's packets cross at each end, where they can be told.
-    devices: [Option<String>; 2],
-    /// The process of each end's last agent, where it is ours.
-    children: [Option<Child>; 2],
+    clients: Vec<Reached>,
+    server: Reached,
+}
+
+/// Where the path begins or ends.
+struct Reached {
+    side: Side,
+    /// The device that the path's packets cross there, where it can be told.
+    device: Option<String>,
+    /// The process of its last agent, where it is ours.
+    child: Option<Child>,
 }
 
 /// One end, with an agent for questions beside those that measure.
@@ -164,7 +169,7 @@ impl Target for HostsTarget {
         let to = *path.context("no path of this name; give --path NAME=ADDRESS")?;
         let port = self.port(&arm.name, to)?;
         Between {
-            client: self.client.clone(),
+            clients: vec![self.client.clone()],
             server: self.server.clone(),
             runner: self.runner,
             target: SocketAddr::new(to, port),
@@ -183,8 +188,8 @@ impl Target for HostsTarget {
 
 /// A path between two hosts that is to be deployed.
 pub(super) struct Between {
-    /// Who sends.
-    pub(super) client: Host,
+    /// Who sends, at once: one or more, on one kernel.
+    pub(super) clients: Vec<Host>,
     /// Who answers.
     pub(super) server: Host,
     /// Tells the agents which connections belong together.
@@ -201,12 +206,24 @@ impl Between {
     /// Asks both ends how packets go.
     pub(super) async fn deploy(self) -> anyhow::Result<HostsDeployment> {
         let to = self.target.ip();
-        let mut client = Side::new(self.client, self.runner);
-        let mut server = Side::new(self.server, self.runner);
-        let near = client.agent().await.context("client")?.path(to).await?;
+        let mut clients = Vec::new();
+        let mut first = None;
+        for (number, host) in (0..).zip(self.clients) {
+            let mut side = Side::new(host, self.runner);
+            let asked = async { side.agent().await?.path(to).await };
+            let path = asked.await.with_context(|| word(End::Client(number)))?;
+            clients.push(Reached {
+                side,
+                device: path.device.clone(),
+                child: None,
+            });
+            first.get_or_insert(path);
+        }
+        let near = first.context("nobody sends")?;
         let local = near.local.with_context(|| {
             format!("the client has no route to {to}; check `ip route get {to}` there")
         })?;
+        let mut server = Side::new(self.server, self.runner);
         let own = server.agent().await.context("server")?.path(to).await?.own;
         let far = server.agent().await?.path(local).await?;
         let site = Site {
@@ -216,16 +233,42 @@ impl Between {
                 port: self.port,
                 target: self.target,
             },
+            clients: u8::try_from(clients.len())?,
             shares_kernel: self.shares_kernel,
             key: Some(Secret::new(drawn()?)),
         };
         Ok(HostsDeployment {
             site,
-            client,
-            server,
-            devices: [near.device, far.device],
-            children: [None, None],
+            clients,
+            server: Reached {
+                side: server,
+                device: far.device,
+                child: None,
+            },
         })
+    }
+}
+
+impl HostsDeployment {
+    fn at(&mut self, end: End) -> anyhow::Result<&mut Reached> {
+        match end {
+            End::Client(number) => {
+                let client = self.clients.get_mut(usize::from(number));
+                client.with_context(|| format!("the path has no {}", word(end)))
+            }
+            End::Server => Ok(&mut self.server),
+        }
+    }
+
+    /// Reads the packets over an end's device; `None` where that can't be told.
+    async fn crossed(&mut self, end: End) -> anyhow::Result<Option<DeviceCounters>> {
+        let reached = self.at(end)?;
+        let Some(device) = &reached.device else {
+            return Ok(None);
+        };
+        let asked = async { reached.side.agent().await?.devices().await };
+        let all = asked.await.with_context(|| word(end))?;
+        Ok(all.into_iter().find(|found| found.device == *device))
     }
 }
 
@@ -237,37 +280,37 @@ impl Deployment for HostsDeployment {
     }
 
     async fn agent(&mut self, end: End) -> anyhow::Result<Box<dyn ByteStream>> {
-        let side = match end {
-            End::Client => &self.client,
-            End::Server => &self.server,
-        };
-        let connection = patiently(side).await?;
-        self.children[index(end)] = connection.child;
+        let reached = self.at(end)?;
+        let connection = patiently(&reached.side).await?;
+        reached.child = connection.child;
         Ok(connection.stream)
     }
 
     async fn agent_end(&mut self, end: End) -> Option<String> {
-        host::last_words(self.children[index(end)].as_mut()?).await
+        let reached = self.at(end).ok()?;
+        host::last_words(reached.child.as_mut()?).await
     }
 
     async fn counters(&mut self) -> anyhow::Result<DatapathCounters> {
-        let mut devices = Vec::new();
-        for (end, side) in [
-            (End::Client, &mut self.client),
-            (End::Server, &mut self.server),
-        ] {
-            let Some(device) = &self.devices[index(end)] else {
+        let mut sent: Option<DeviceCounters> = None;
+        for number in 0..self.site.clients {
+            let Some(more) = self.crossed(End::Client(number)).await? else {
                 continue;
             };
-            let asked = async { side.agent().await?.devices().await };
-            let all = asked.await.with_context(|| word(end))?;
-            let node = if end == End::Client { "a" } else { "b" };
-            let found = all.into_iter().filter(|found| found.device == *device);
-            devices.extend(found.map(|found| DeviceCounters {
-                node: node.to_owned(),
-                ..found
-            }));
+            sent = Some(match sent {
+                Some(all) => all.plus(&more),
+                None => more,
+            });
         }
+        let received = self.crossed(End::Server).await?;
+        let named = |device: Option<DeviceCounters>, node: &str| {
+            device.map(|device| DeviceCounters {
+                node: node.to_owned(),
+                ..device
+            })
+        };
+        let devices = [named(sent, "a"), named(received, "b")];
+        let devices = devices.into_iter().flatten().collect();
         Ok(DatapathCounters {
             devices,
             ..DatapathCounters::default()
@@ -299,17 +342,11 @@ async fn patiently(side: &Side) -> anyhow::Result<host::Connection> {
     }
 }
 
-const fn index(end: End) -> usize {
+fn word(end: End) -> String {
     match end {
-        End::Client => 0,
-        End::Server => 1,
-    }
-}
-
-const fn word(end: End) -> &'static str {
-    match end {
-        End::Client => "client",
-        End::Server => "server",
+        End::Client(0) => "client".to_owned(),
+        End::Client(number) => format!("client {}", u16::from(number) + 1),
+        End::Server => "server".to_owned(),
     }
 }
 

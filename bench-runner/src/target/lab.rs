@@ -133,6 +133,7 @@ impl LabTarget {
                     port: endpoints.port,
                     target: endpoints.target,
                 },
+                clients: 1,
                 shares_kernel: true,
                 // The namespaces of an arm are its own: nobody else reaches the responder.
                 key: None,
@@ -184,7 +185,7 @@ impl Deployment for LabDeployment {
 
 const fn role(end: End) -> Role {
     match end {
-        End::Client => Role::Client,
+        End::Client(_) => Role::Client,
         End::Server => Role::Server,
     }
 }

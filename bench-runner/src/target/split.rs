@@ -247,7 +247,7 @@ impl Target for SplitTarget {
         self.used = true;
         let target = self.target(&arm.name)?;
         let between = Between {
-            client: self.client()?,
+            clients: vec![self.client()?],
             server: self.client()?,
             runner: self.runner,
             target,

@@ -8,6 +8,7 @@ mod campaign;
 mod cli;
 mod cluster;
 mod cluster_arms;
+mod cluster_clients;
 mod cluster_faults;
 mod cluster_looks;
 mod cluster_names;

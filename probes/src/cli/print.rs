@@ -209,6 +209,7 @@ mod tests {
                 ..Outcome::default()
             },
             histograms: Histograms::from([(Timed::Latency, latency)]),
+            started_ns: None,
         };
         let job = Job {
             traffic: Traffic::UdpRr {

@@ -108,6 +108,7 @@ mod tests {
                 ..Outcome::default()
             },
             histograms: histograms.collect::<Histograms>(),
+            started_ns: None,
         };
         Split::new(&report).unwrap()
     }

@@ -162,6 +162,7 @@ fn the_responder_answers_every_kind_and_says_who_it_is() {
         let JobReport {
             outcome,
             histograms,
+            ..
         } = run(&http, target);
         let context = format!("{http:?} {outcome:?}");
         assert!(outcome.replied > 0, "{context}");

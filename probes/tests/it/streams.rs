@@ -126,6 +126,7 @@ fn delays_are_kept_of_paced_datagrams_alone() {
         let JobReport {
             outcome,
             histograms,
+            ..
         } = measure(&job(paced(direction, 1_000), target));
         let (up, down) = ways(&outcome, direction);
         for (way, kinds) in [

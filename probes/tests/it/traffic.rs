@@ -114,6 +114,7 @@ fn every_kind_of_traffic_is_answered_over_both_families() {
             let JobReport {
                 outcome,
                 histograms,
+                ..
             } = measure(&job);
             let context = format!("{traffic:?} over {bind}: {outcome:?}");
             assert!(outcome.replied > 0, "{context}");

@@ -107,10 +107,16 @@ pub(super) fn shared(analysis: &Analysis) -> Vec<String> {
 /// What is known of a path through a cluster: nothing of it was built.
 fn on_cluster(path: &ClusterPath, family: Family) -> Vec<String> {
     let mut facets = vec![path.words().into_owned(), self::family(family).to_owned()];
-    facets.extend(path.ends().map(|(client, server)| match client == server {
-        true => format!("client and server on node {client}"),
-        false => format!("client on node {client}, server on node {server}"),
+    facets.extend(path.ends().map(|(client, server)| {
+        if client == server {
+            format!("client and server on node {client}")
+        } else {
+            format!("client on node {client}, server on node {server}")
+        }
     }));
+    if path.clients > 1 {
+        facets.push(format!("{} clients at once", path.clients));
+    }
     let context = path.context.as_ref();
     facets.extend(context.map(|context| format!("in the cluster of context {context}")));
     let declares = path.declares.iter();

@@ -6,6 +6,7 @@ mod named;
 mod outside;
 mod pods;
 mod shaped;
+mod together;
 mod wire;
 
 use tollgate_results::arm::{Arm, Datapath, Place, Pods, Service, Wire};
@@ -27,6 +28,7 @@ use crate::words;
 const DECLARED: &str = "cluster's network";
 const PATH: &str = "path";
 const NAME: &str = "name";
+const CLIENTS: &str = "clients";
 const PLACE: &str = "place";
 const ENCAPSULATION: &str = "encapsulation";
 const PODS: &str = "pods";
@@ -39,10 +41,11 @@ const LINE: &str = "line";
 const TABLE: &str = "connection-tracking table";
 
 /// What is looked at, in the order in which it is told.
-const ABOUT: [&str; 16] = [
+const ABOUT: [&str; 17] = [
     DECLARED,
     PATH,
     NAME,
+    CLIENTS,
     PLACE,
     ENCAPSULATION,
     PODS,
@@ -190,6 +193,8 @@ struct Totals {
     carried: u64,
     passed: u64,
     outside: Option<Seen>,
+    /// How many clients sent at once, and how far apart they began at most.
+    together: Option<(usize, u64)>,
 }
 
 impl Totals {
@@ -199,6 +204,10 @@ impl Totals {
         self.requests = self
             .requests
             .saturating_add(observation.measured.outcome.sent);
+        if let Some(together) = &observation.measured.together {
+            let before = self.together.map_or(0, |(_, skew_ns)| skew_ns);
+            self.together = Some((together.replied.len(), together.skew_ns.max(before)));
+        }
         let add = |total: &mut Option<u64>, count: Option<u64>| {
             if let Some(count) = count {
                 *total = Some(total.unwrap_or(0).saturating_add(count));
@@ -245,6 +254,10 @@ impl Totals {
                 counted(self.socket)
             ),
             PACKETS => self.translated(&requests),
+            CLIENTS => self.together.map_or_else(
+                || finding.text.clone(),
+                |(clients, skew_ns)| together::told(clients, skew_ns),
+            ),
             REPLIES => self
                 .outside
                 .map_or_else(|| finding.text.clone(), |seen| seen.words()),
@@ -297,6 +310,7 @@ fn judge(
         let mut findings = vec![path, connection(Service::None, &evidence.translation)];
         let install = observation.slice.record.install;
         findings.extend(named::judge(run, arm, install));
+        findings.extend(together::judge(arm, observation.measured));
         findings.extend(declared::judge(run, arm, install));
         return findings;
     }

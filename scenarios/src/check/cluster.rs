@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use tollgate_results::arm::{Arm, Name};
 use tollgate_results::cluster::Aspect;
 use tollgate_results::cluster_path::{ClusterPath, Path, declarable};
+use tollgate_results::together::Together;
+use tollgate_results::workload::Workload;
 
+use super::range;
 use crate::document::Document;
 use crate::fault::suggestion;
 use crate::file::{ArmTable, ClusterTable};
@@ -54,6 +57,10 @@ pub(super) fn check(
     Some(ClusterPath {
         context: cluster.context.clone(),
         nodes: cluster.nodes.clone().unwrap_or_default(),
+        // What doesn't fit is out of range, which is told.
+        clients: cluster
+            .clients
+            .map_or(1, |clients| u8::try_from(clients).unwrap_or(1)),
         declares: cluster.declares.clone(),
         ..ClusterPath::of(cluster.path?)
     })
@@ -80,6 +87,18 @@ fn of_table(table: &ClusterTable) -> Vec<(Vec<&'static str>, String)> {
     }
     let of_nodes = nodes(table).into_iter();
     faults.extend(of_nodes.map(|message| (vec!["nodes"], message)));
+    if let Some(clients) = table.clients {
+        if let Some(message) = range(clients, (1, i64::from(Together::MOST))) {
+            faults.push((vec!["clients"], message));
+        }
+        let path = table
+            .path
+            .filter(|path| clients > 1 && !path.takes_clients());
+        if let Some(path) = path {
+            let message = format!("`{path}` has one client only; leave the key out");
+            faults.push((vec!["clients"], message));
+        }
+    }
     for (aspect, value) in &table.declares {
         let Some(values) = declarable(*aspect) else {
             let message = format!(
@@ -149,6 +168,29 @@ fn listed() -> String {
     names.join(", ")
 }
 
+/// Checks that several clients of an arm have workloads that add up.
+pub(super) fn several(document: &mut Document<'_>, arms: &[Arm], workloads: &[Workload]) {
+    let has_several = |arm: &&Arm| {
+        let path = arm.datapath.cluster.as_ref();
+        path.is_some_and(|path| path.clients > 1)
+    };
+    for arm in arms.iter().filter(has_several) {
+        let own = workloads
+            .iter()
+            .filter(|workload| arm.workloads.contains(&workload.name));
+        for workload in own {
+            if let Some(why) = workload.has_one_client() {
+                let message = format!(
+                    "`{}` is {why}, and several clients can't send it as one; leave it out of this arm's `workloads`, or \
+                     the key out",
+                    workload.name
+                );
+                document.fault(&["arm", arm.name.as_str(), "cluster", "clients"], message);
+            }
+        }
+    }
+}
+
 /// Checks what arms of clusters must satisfy together.
 pub(super) fn together(document: &mut Document<'_>, arms: &[Arm]) {
     let paths = || {
@@ -192,6 +234,7 @@ pub(super) fn together(document: &mut Document<'_>, arms: &[Arm]) {
             path.context.as_deref(),
             path.path,
             path.ends(),
+            path.clients,
             arm.datapath.family,
         );
         if let (Some(twin), None) = (seen.insert(same, &arm.name), other) {

@@ -29,6 +29,11 @@ pub(crate) struct ClusterTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2))]
     pub(crate) nodes: Option<Vec<String>>,
+    /// Client pods that send at once, on one node; 1 where it is left out. In a closed loop, and not on the paths `host` and
+    /// `hairpin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
+    pub(crate) clients: Option<i64>,
     /// What the cluster's datapath is to be, in the words of `tollgate cluster inspect --json`: where it is found to be
     /// something else, the arm is invalid.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -120,7 +120,7 @@ fn nodes_that_no_arm_can_have_are_all_told_at_once() {
             "pod-ip, headless",
         ],
     );
-    told("pod-ip", "[]", &["there are 0 nodes"]);
+    told("cluster-ip", "[]", &["there are 0 nodes"]);
     told("pod-ip", "[\"a\", \"b\", \"c\"]", &["there are 3 nodes"]);
     told("pod-ip", "[\"a\", \"a\"]", &["write it once"]);
     told("pod-ip", "[\"A node\"]", &["`A node` is no name of a node"]);
@@ -147,6 +147,35 @@ fn nodes_that_no_arm_can_have_are_all_told_at_once() {
         lines.len() == 1 && lines[0].contains("the same path as `a`"),
         "{lines:?}"
     );
+}
+
+#[test]
+fn several_clients_send_what_adds_up() {
+    let arm = "cluster = { path = \"pod-ip\", clients = 4 }";
+    let scenario =
+        Scenario::parse("small.toml", &text("cluster = { path = \"pod-ip\" }", arm)).unwrap();
+    let arm = scenario.arm(&name("b")).unwrap();
+    assert_eq!(
+        arm.describe(),
+        "pod to pod on another node, 4 clients at once"
+    );
+    for clients in ["0", "17", "-1"] {
+        refuses(
+            &format!("cluster = {{ path = \"cluster-ip\", clients = {clients} }}"),
+            &["arm.b.cluster.clients", "1", "16"],
+        );
+    }
+    refuses(
+        "cluster = { path = \"host\", clients = 2 }",
+        &["`host` has one client only"],
+    );
+    let more = "cluster = { path = \"pod-ip\", clients = 2 }\n[workload.open.udp-rr]\nload = { open = \"1k/s\" }\n\
+                [workload.bulk.udp-stream]\n[workload.stream.tcp-stream]";
+    let lines = refused(&text("cluster = { path = \"pod-ip\" }", more));
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for part in ["`open` is an open loop", "`bulk` is a stream of datagrams"] {
+        assert!(lines.iter().any(|line| line.contains(part)), "{lines:?}");
+    }
 }
 
 #[test]

@@ -47,10 +47,7 @@ pub(super) fn services(settings: &Settings) -> Vec<Service> {
 
 /// Returns the services in front of the server of a pair of nodes.
 fn to_far(settings: &Settings, pair: usize) -> Vec<Service> {
-    let plain = |name: &str| {
-        let role = Role::Far;
-        plain(settings, name, Seat { role, pair })
-    };
+    let plain = |name: &str| plain(settings, name, Seat::of(Role::Far, pair));
     let mut node_port = plain(FAR_NODE_PORT);
     if let Some(spec) = &mut node_port.spec {
         spec.type_ = Some("NodePort".to_owned());
@@ -103,15 +100,18 @@ fn service(settings: &Settings, name: &str, to: Seat, ports: &[u16]) -> Service 
     }
 }
 
-/// Port of DNS servers.
-const DNS: u16 = 53;
+/// Ports of DNS servers, as policies see them behind the service: those of `OpenShift` listen on the second.
+const DNS: [u16; 2] = [53, 5353];
 
 /// Returns the policy: probes talk to probes, on the ports of the traffic, and to nobody else but DNS servers. Agents need
 /// no way in: a port-forward comes by the pod's loopback.
 pub(super) fn policy(settings: &Settings) -> NetworkPolicy {
     // By their roles: backends behind a gateway are ours too, and have to answer it.
     let usual = Role::ALL.into_iter().map(Seat::usual);
-    let others = settings.seats().into_iter().filter(|seat| seat.pair > 0);
+    let others = settings
+        .seats()
+        .into_iter()
+        .filter(|seat| *seat != Seat::usual(seat.role));
     let words = usual.chain(others).map(Seat::word);
     let ours = LabelSelector {
         match_expressions: Some(vec![LabelSelectorRequirement {
@@ -162,7 +162,7 @@ pub(super) fn policy(settings: &Settings) -> NetworkPolicy {
                 // Where a cluster's DNS server is (a pod, an address of the node), no two agree on.
                 NetworkPolicyEgressRule {
                     to: None,
-                    ports: Some(port(DNS).to_vec()),
+                    ports: Some(DNS.into_iter().flat_map(port).collect()),
                 },
             ]),
         }),

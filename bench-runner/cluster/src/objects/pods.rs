@@ -265,7 +265,11 @@ fn container(settings: &Settings, args: &[&str], ports: &[u16]) -> Container {
 /// Says on which node a probe is put: one that was chosen, else where the client is, or isn't.
 pub(super) fn affinity(settings: &Settings, seat: Seat) -> Affinity {
     let role = seat.role;
-    let beside = role.beside_client();
+    // Where several clients stand is where the first one does: the server's node is the other one for all of them.
+    let beside = match seat.number {
+        0 => role.beside_client(),
+        _ => Some(true),
+    };
     let term = |topology_key: &str| {
         let labels = [(ROLE.to_owned(), Role::Client.as_str().to_owned())];
         vec![PodAffinityTerm {

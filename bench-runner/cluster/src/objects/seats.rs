@@ -1,4 +1,4 @@
-//! Which probes a run has: those of the usual paths, and those of arms that name nodes of their own.
+//! Which probes a run has: those of the usual paths, those of arms that name nodes of their own, and further clients.
 
 use super::Settings;
 use super::pods::Role;
@@ -13,6 +13,8 @@ pub struct Seat {
     pub role: Role,
     /// The pair of nodes that it belongs to, by its number in [`Settings::pairs`] counted from 1; 0 is the usual one.
     pub pair: usize,
+    /// Which of several clients it is, from 0; 0 for every other role.
+    pub number: u8,
 }
 
 /// Two nodes that arms lead between, with probes of their own.
@@ -22,19 +24,41 @@ pub struct Pair {
     pub client: String,
     /// The node of the server; perhaps the same one.
     pub server: String,
+    /// Client pods that stand there, 1 or more.
+    pub clients: u8,
 }
 
 impl Seat {
     /// Returns the seat of a role in the usual paths.
     #[must_use]
     pub const fn usual(role: Role) -> Self {
-        Self { role, pair: 0 }
+        Self::of(role, 0)
+    }
+
+    /// Returns the seat of a role on a pair of nodes.
+    #[must_use]
+    pub const fn of(role: Role, pair: usize) -> Self {
+        Self {
+            role,
+            pair,
+            number: 0,
+        }
+    }
+
+    /// Returns the seats of so many clients beside this one.
+    pub fn further(self, clients: u8) -> impl Iterator<Item = Self> {
+        (1..clients).map(move |number| Self { number, ..self })
     }
 
     /// Returns the word that labels the pod: no two probes of a run have the same.
     #[must_use]
     pub fn word(self) -> String {
-        of_pair(self.role.as_str(), self.pair)
+        let word = of_pair(self.role.as_str(), self.pair);
+        match self.number {
+            0 => word,
+            // People count from 1.
+            number => format!("{word}-{}", u16::from(number) + 1),
+        }
     }
 
     /// Returns the pod's name.
@@ -69,23 +93,26 @@ impl Settings {
             Role::HostClient | Role::HostFar => self.host_network,
             Role::Zone => self.other_zone,
         });
-        let pairs = (1..=self.pairs.len())
-            .flat_map(|pair| [Role::Client, Role::Far].map(|role| Seat { role, pair }));
-        usual.map(Seat::usual).chain(pairs).collect()
+        let further = Seat::usual(Role::Client).further(self.clients);
+        let pairs = (1..).zip(&self.pairs).flat_map(|(pair, nodes)| {
+            let client = Seat::of(Role::Client, pair);
+            let server = Seat::of(Role::Far, pair);
+            [client, server]
+                .into_iter()
+                .chain(client.further(nodes.clients))
+        });
+        usual.map(Seat::usual).chain(further).chain(pairs).collect()
     }
 
     /// Returns the node that a probe is put on; `None` where the scheduler chooses.
     #[must_use]
     pub(super) fn node(&self, seat: Seat) -> Option<&str> {
-        let (client, server) = match seat.pair.checked_sub(1) {
-            Some(pair) => {
-                let pair = self.pairs.get(pair)?;
-                (&pair.client, &pair.server)
-            }
-            None => {
-                let (client, server) = self.nodes.as_ref()?;
-                (client, server)
-            }
+        let (client, server) = if let Some(pair) = seat.pair.checked_sub(1) {
+            let pair = self.pairs.get(pair)?;
+            (&pair.client, &pair.server)
+        } else {
+            let (client, server) = self.nodes.as_ref()?;
+            (client, server)
         };
         match seat.role {
             Role::Client | Role::Near | Role::HostClient => Some(client),
@@ -130,6 +157,7 @@ mod tests {
         Pair {
             client: client.to_owned(),
             server: server.to_owned(),
+            clients: 1,
         }
     }
 
@@ -161,9 +189,31 @@ mod tests {
     }
 
     #[test]
+    fn several_clients_are_pods_of_one_node() {
+        let mut settings = Settings {
+            clients: 3,
+            ..settings()
+        };
+        settings.pairs[1].clients = 2;
+        let clients = |pair| {
+            let seats = settings.seats().into_iter();
+            let of_pair = seats.filter(move |seat| seat.role == Role::Client && seat.pair == pair);
+            let told = of_pair.map(|seat| (seat.word(), settings.node(seat).unwrap()));
+            told.map(|(word, node)| format!("{word} on {node}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            clients(0),
+            ["client on a", "client-2 on a", "client-3 on a"]
+        );
+        assert_eq!(clients(1), ["pair1-client on b"]);
+        assert_eq!(clients(2), ["pair2-client on c", "pair2-client-2 on c"]);
+    }
+
+    #[test]
     fn probes_stand_on_the_nodes_that_were_chosen() {
         let settings = settings();
-        let on = |role, pair| settings.node(Seat { role, pair });
+        let on = |role, pair| settings.node(Seat::of(role, pair));
         assert_eq!(
             (on(Role::Client, 0), on(Role::Far, 0)),
             (Some("a"), Some("b"))

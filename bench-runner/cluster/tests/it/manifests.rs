@@ -259,14 +259,23 @@ fn arms_with_nodes_of_their_own_have_probes_and_services_of_their_own() {
     let pair = |client: &str, server: &str| Pair {
         client: client.to_owned(),
         server: server.to_owned(),
+        clients: 1,
     };
     let settings = Settings {
         pairs: vec![pair("node2", "node1"), pair("node3", "node3")],
+        clients: 2,
         ..Settings::default()
     };
     let usual = values(objects::of_run(&Settings::default()));
     let all = values(objects::of_run(&settings));
-    assert_eq!(all.len(), usual.len() + 2 * (2 + 3));
+    assert_eq!(all.len(), usual.len() + 2 * (2 + 3) + 1);
+    let second = &all["Pod tollgate-client-2"]["spec"]["affinity"]["podAffinity"];
+    assert!(
+        second
+            .to_string()
+            .contains("\"tollgate.io/role\":\"client\""),
+        "{second}"
+    );
     for (name, object) in &all {
         check_schema(object);
         if object["kind"] == "Pod" {
@@ -299,7 +308,9 @@ fn arms_with_nodes_of_their_own_have_probes_and_services_of_their_own() {
         assert_eq!(service["spec"]["selector"]["tollgate.io/role"], "pair2-far");
     }
     assert!(
-        roles.contains("\"pair2-far\"") && roles.contains("\"pair1-client\""),
+        roles.contains("\"pair2-far\"")
+            && roles.contains("\"client-2\"")
+            && roles.contains("\"pair1-client\""),
         "{roles}"
     );
 }

@@ -142,6 +142,7 @@ fn report(seed: u64, base_ns: f64) -> JobReport {
             ..Outcome::default()
         },
         histograms: Histograms::from([(Timed::Latency, latency)]),
+        started_ns: Some(seed >> 32),
     }
 }
 

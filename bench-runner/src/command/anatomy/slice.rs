@@ -243,7 +243,7 @@ impl Live {
                 server: start_agent(&mut self.deployment, End::Server)
                     .await
                     .context("server")?,
-                client: start_agent(&mut self.deployment, End::Client)
+                client: start_agent(&mut self.deployment, End::Client(0))
                     .await
                     .context("client")?,
             },

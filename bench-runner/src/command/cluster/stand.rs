@@ -187,12 +187,19 @@ fn with_paths(settings: Settings, plan: &Plan, context: Option<&String>) -> Sett
         load_balancer: leads(Path::LoadBalancer),
         ..settings
     };
-    for (client, server) in own.iter().filter_map(|path| path.ends()) {
-        if settings.pair(Some((client, server))).is_none() {
-            settings.pairs.push(Pair {
+    for path in own {
+        let Some((client, server)) = path.ends() else {
+            settings.clients = settings.clients.max(path.clients);
+            continue;
+        };
+        let mut pairs = settings.pairs.iter_mut();
+        match pairs.find(|pair| pair.client == client && pair.server == server) {
+            Some(pair) => pair.clients = pair.clients.max(path.clients),
+            None => settings.pairs.push(Pair {
                 client: client.to_owned(),
                 server: server.to_owned(),
-            });
+                clients: path.clients,
+            }),
         }
     }
     settings

@@ -273,7 +273,7 @@ impl Member {
     pub(super) fn seat(&self, path: &ClusterPath, role: Role) -> anyhow::Result<Seat> {
         let pair = self.settings.pair(path.ends());
         let pair = pair.context("no probes stand on the nodes that the arm names")?;
-        Ok(Seat { role, pair })
+        Ok(Seat::of(role, pair))
     }
 
     fn placed(&self, seat: Seat) -> anyhow::Result<&Placed> {

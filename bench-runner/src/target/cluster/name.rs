@@ -11,7 +11,7 @@ use tollgate_results::facts::NameFacts;
 use crate::target::hosts::{Host, look_up};
 
 /// How long a name may take to lead to a pod that is ready: a DNS server that was asked too early remembers for 5 s that
-/// there was nothing, and as long the pod that was there before (CoreDNS' plugin `kubernetes`, its default `ttl`).
+/// there was nothing, and as long the pod that was there before (plugin `kubernetes` of `CoreDNS`, its default `ttl`).
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// The pause between two tries.

@@ -73,6 +73,7 @@ async fn of_a_new_connection_the_connect_is_kept() {
     let JobReport {
         outcome,
         histograms,
+        ..
     } = report;
     assert_eq!(exchanges.started_ns.len() as u64, 5.min(outcome.replied));
     assert!(exchanges.missed >= outcome.replied - 5);

@@ -113,6 +113,7 @@ fn slice(n: u32) -> Slice {
             ..Outcome::default()
         },
         pinned: Pinned::default(),
+        together: None,
         client: Counters {
             at_ns: u64::MAX,
             ..Counters::default()
