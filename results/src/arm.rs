@@ -221,8 +221,18 @@ dimension! {
         Routed = "routed",
         /// A veth pair whose packets eBPF programs carry past the node's own stack, as Cilium does with host routing.
         Ebpf = "ebpf",
+        /// The same with a netkit pair instead of the veth pair, as Cilium does with `bpf.datapathMode=netkit`.
+        Netkit = "netkit",
         /// No pod: client and server run in the node's own namespace. The floor.
         Host = "host",
+    }
+}
+
+impl Pods {
+    /// Returns whether eBPF programs carry the pods' packets past the node's own stack.
+    #[must_use]
+    pub const fn past_the_stack(self) -> bool {
+        matches!(self, Self::Ebpf | Self::Netkit)
     }
 }
 
@@ -436,7 +446,7 @@ impl Datapath {
     /// Says whether eBPF programs of its own are part of it: at devices of the nodes and pods, or at the client's socket.
     #[must_use]
     pub const fn has_programs(&self) -> bool {
-        matches!(self.pods, Pods::Ebpf)
+        self.pods.past_the_stack()
             || matches!(self.wire, Wire::VxlanEbpf)
             || matches!(self.service, Service::SocketLb | Service::TcLb)
             || matches!(self.outside, Some(Outside::SnatEbpf | Outside::Dsr))
@@ -509,6 +519,7 @@ mod tests {
             datapath.has_programs()
         };
         assert!(with(|datapath| datapath.pods = Pods::Ebpf));
+        assert!(with(|datapath| datapath.pods = Pods::Netkit));
         assert!(with(|datapath| datapath.wire = Wire::VxlanEbpf));
         assert!(with(|datapath| datapath.service = Service::SocketLb));
         assert!(with(|datapath| datapath.outside = Some(Outside::Dsr)));

@@ -2,7 +2,7 @@
 /*
  * Pods attached by eBPF, as Cilium does it with host routing, and a tunnel without forwarding table.
  *
- *   from_pod            at the node's end of a pod's veth: to a pod of this node, or on to the next node by its neighbour entry
+ *   from_pod            at the node's end of a pod's veth or netkit pair: to a pod of this node, or on to the next node by its neighbour entry
  *   from_pod_to_tunnel  the same, but on to the next node through a tunnel device, with the key that the map gives
  *   from_wire           at the device that joins the nodes, or the tunnel's: straight into the pod
  *   to_tunnel           at the tunnel device, for packets that the node's own stack routed there: gives them their key
@@ -142,7 +142,10 @@ static __always_inline int count(__u32 program, int carried, int action)
 	return action;
 }
 
-/* Puts a packet into a pod of this node, past the backlog of its veth. */
+/*
+ * Puts a packet into a pod of this node, past the backlog of its veth. At a netkit pair a packet is seen before it has
+ * left its pod: it came in by no device, and can only be sent to the other pod's own pair.
+ */
 static __always_inline int deliver(struct __sk_buff *skb, const header *ip, const struct pod *pod,
 				   __u32 program)
 {
@@ -159,7 +162,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const header *ip, cons
 	/* Out of a tunnel it has the hardware address that the other node's pod sent to. */
 	if (skb->pkt_type != PACKET_HOST)
 		bpf_skb_change_type(skb, PACKET_HOST);
-	return count(program, 1, bpf_redirect_peer(pod->device, 0));
+	return count(program, 1, skb->ingress_ifindex ? bpf_redirect_peer(pod->device, 0)
+						      : bpf_redirect(pod->device, 0));
 }
 
 static __always_inline const struct route *find_route(const struct address *address)

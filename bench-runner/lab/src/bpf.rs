@@ -18,7 +18,7 @@ mod runs;
 mod socket_lb;
 mod tc_lb;
 
-pub(crate) use self::loader::{Code, Loaded, Table, objects, resize};
+pub(crate) use self::loader::{Code, Loaded, Table, objects, resize, to_netkit};
 pub(crate) use self::privileges::{BPF, NET_ADMIN, Needs, PERFMON};
 pub use self::runs::{ProgramRuns, Seat, count_runs};
 pub use self::socket_lb::{SocketLb, available};

@@ -45,6 +45,8 @@ pub(crate) struct Found {
     tc_lb: Option<String>,
     ipvs: Option<String>,
     tcx: Option<String>,
+    #[serde(default)]
+    netkit: Option<String>,
     entry_programs: Option<String>,
     ipv6: Option<String>,
     #[serde(default)]
@@ -127,8 +129,10 @@ impl Found {
         if datapath.line.is_some() {
             needs.push(&self.line);
         }
-        if datapath.pods == Pods::Ebpf {
-            needs.push(&self.tcx);
+        match datapath.pods {
+            Pods::Bridge | Pods::Routed | Pods::Host => {}
+            Pods::Ebpf => needs.push(&self.tcx),
+            Pods::Netkit => needs.extend([&self.tcx, &self.netkit]),
         }
         match datapath.wire {
             // The others are tried when an arm asks for them.
@@ -167,7 +171,8 @@ pub(crate) fn find(groups: Option<&(Hierarchy, String)>) -> Found {
     match NetNs::new().and_then(|netns| Netlink::open(&netns).map(|netlink| (netns, netlink))) {
         Ok((netns, netlink)) => {
             devices(&mut found, &netns, &netlink);
-            found.tcx = fast_path::available(&netns, TRIED).err();
+            found.tcx = fast_path::available(&netns, TRIED, false).err();
+            found.netkit = netkit(&netns, &netlink).err();
             found.line = line::available(&netns, port("try4", 41));
             found.entry_programs = outside::available().err();
             programs(&mut found, &netns);
@@ -272,6 +277,25 @@ fn devices(found: &mut Found, netns: &NetNs, netlink: &Netlink) {
     }
 }
 
+/// Tries a netkit pair with the programs that it takes. No module brings such devices, so that the try leaves nothing behind.
+fn netkit(netns: &NetNs, netlink: &Netlink) -> Result<(), String> {
+    let near = port("try5", 51);
+    let kind = DeviceKind::Netkit {
+        peer: port("try6", 52),
+        peer_place: Place::Node(address::Side::A),
+    };
+    let site = Site {
+        devices: vec![Device { port: near, kind }],
+        ..Site::default()
+    };
+    let made = netlink.apply_devices(&site, |_| std::os::fd::AsRawFd::as_raw_fd(netns));
+    made.map_err(|error| {
+        let cause = error.cause();
+        format!("no netkit devices ({cause}): they take Linux 6.7 or newer with CONFIG_NETKIT")
+    })?;
+    fast_path::available(netns, near.index, true)
+}
+
 /// Tries the wire of a datapath, in a namespace that is thrown away; returns why there can be none.
 pub(crate) fn try_wire(datapath: &Datapath) -> Option<String> {
     let module = match (datapath.wire, datapath.family) {
@@ -361,6 +385,30 @@ mod tests {
             missing(Wire::Native, Service::Nftables).as_deref(),
             Some("no nft")
         );
+    }
+
+    #[test]
+    fn netkit_pods_need_both_their_devices_and_tcx() {
+        let lacking = |tcx: Option<&str>, netkit: Option<&str>| {
+            let found = Found {
+                tcx: tcx.map(str::to_owned),
+                netkit: netkit.map(str::to_owned),
+                ..Found::default()
+            };
+            let pods = |pods| {
+                let datapath = Datapath {
+                    pods,
+                    ..Datapath::default()
+                };
+                found.missing(&datapath).cloned()
+            };
+            [pods(Pods::Ebpf), pods(Pods::Netkit)]
+        };
+        let (tcx, netkit) = ("no tcx", "no netkit");
+        let words = |text: &str| Some(text.to_owned());
+        assert_eq!(lacking(None, Some(netkit)), [None, words(netkit)]);
+        assert_eq!(lacking(Some(tcx), None), [words(tcx), words(tcx)]);
+        assert_eq!(lacking(None, None), [None, None]);
     }
 
     #[test]

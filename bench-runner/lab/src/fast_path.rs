@@ -6,7 +6,9 @@ use tollgate_results::arm::Family;
 use tollgate_results::evidence::ProgramCounters;
 
 use crate::address::Side;
-use crate::bpf::{BPF, Code, Loaded, NET_ADMIN, Needs, ProgramRuns, Table, objects, resize};
+use crate::bpf::{
+    BPF, Code, Loaded, NET_ADMIN, Needs, ProgramRuns, Table, objects, resize, to_netkit,
+};
 use crate::error::LabError;
 use crate::netns::NetNs;
 use crate::topology::{self, FarPods, LocalPod, ProgramName};
@@ -29,14 +31,17 @@ pub(crate) struct FastPath {
     loaded: Loaded,
 }
 
-/// Tries to load the programs and to attach one of them to a device of `netns`.
+/// Tries to load the programs and to attach them to a device of `netns`: all of them to a plain one, those that see what leaves
+/// a pod to the node's end of a netkit pair.
 ///
 /// # Errors
 /// One line that says why they cannot run here and how to mend it.
-pub(crate) fn available(netns: &NetNs, device: u32) -> Result<(), String> {
-    let programs = ProgramName::ALL.map(|program| (program, device));
+pub(crate) fn available(netns: &NetNs, device: u32, netkit: bool) -> Result<(), String> {
+    let programs = ProgramName::ALL.into_iter();
+    let tried = programs.filter(|program| !netkit || program.leaves_pod());
     let plan = topology::FastPath {
-        programs: programs.into(),
+        programs: tried.map(|program| (program, device)).collect(),
+        netkit,
         ..topology::FastPath::default()
     };
     match FastPath::load(&plan, Side::A, Family::Ipv4, netns) {
@@ -64,13 +69,19 @@ impl FastPath {
                 let wanted = programs.iter().any(|one| name == Some(one.as_str()));
                 program.set_autoload(wanted);
             }
+            for program in programs
+                .iter()
+                .filter(|one| plan.netkit && one.leaves_pod())
+            {
+                to_netkit(object, program.as_str());
+            }
             resize(object, &[("pods", pods.count), ("routes", routes.count)])
         })?;
         loaded.fill("pods", &pods)?;
         loaded.fill("routes", &routes)?;
         // The maps are full before the first packet comes.
         for (program, device) in &plan.programs {
-            loaded.attach_tcx(program.as_str(), netns, *device)?;
+            loaded.attach(program.as_str(), netns, *device)?;
         }
         Ok(Some(Self {
             side,

@@ -14,7 +14,8 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{
-    InfoData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, State,
+    InfoData, InfoKind, InfoNetkit, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, NetkitMode,
+    NetkitPolicy, State,
 };
 use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteMetric, RouteScope};
@@ -129,6 +130,7 @@ impl Netlink {
                 peer_place,
                 bridge,
             } => pair(port, *peer, namespace(*peer_place), *bridge),
+            DeviceKind::Netkit { peer, peer_place } => netkit(port, *peer, namespace(*peer_place)),
             DeviceKind::Cable {
                 peer,
                 peer_place,
@@ -284,6 +286,25 @@ fn pair(near: Port, far: Port, namespace: RawFd, bridge: Option<u32>) -> LinkMes
         Some(bridge) => pair.controller(bridge).build(),
         None => pair.build(),
     }
+}
+
+/// Makes a pair of netkit devices whose far end lies in another namespace, as Cilium does: without link layer (L3), and a far
+/// end that drops what no program carries on.
+fn netkit(near: Port, far: Port, namespace: RawFd) -> LinkMessage {
+    let peer = without_address(LinkMessageBuilder::<LinkUnspec>::new(), far)
+        .down()
+        .setns_by_fd(namespace)
+        .build();
+    let settings = vec![
+        InfoNetkit::Mode(NetkitMode::L3),
+        InfoNetkit::Policy(NetkitPolicy::Pass),
+        InfoNetkit::PeerPolicy(NetkitPolicy::Drop),
+        InfoNetkit::Peer(peer),
+    ];
+    let pair = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Netkit);
+    without_address(pair, near)
+        .set_info_data(InfoData::Netkit(settings))
+        .build()
 }
 
 fn with_port<T>(builder: LinkMessageBuilder<T>, port: Port) -> LinkMessageBuilder<T> {

@@ -89,7 +89,7 @@ impl ServicePath {
             services,
             programs,
             time_ns: clock::since_ns(start),
-            past_the_node: datapath.pods == Pods::Ebpf,
+            past_the_node: datapath.pods.past_the_stack(),
         }))
     }
 

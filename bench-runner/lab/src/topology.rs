@@ -107,6 +107,9 @@ pub(crate) enum DeviceKind {
         /// Index of the bridge that this end is a port of, with hairpin.
         bridge: Option<u32>,
     },
+    /// A netkit pair whose other end lies in a pod. Programs see what the pod sends before it has left the pod, and without
+    /// any the pod can send nothing; what is for the pod needs none. Neither end has a hardware address.
+    Netkit { peer: Port, peer_place: Place },
     /// A pair whose other end lies in another namespace, and whose own is a port of a switch: a bridge that sends
     /// nothing back where it came from.
     Cable {
@@ -121,6 +124,22 @@ pub(crate) enum DeviceKind {
     Line,
     /// A device that wraps packets between the nodes.
     Tunnel(Tunnel),
+}
+
+impl DeviceKind {
+    /// Returns the other end of a pair and where it lies.
+    pub(crate) const fn other_end(&self) -> Option<(Port, Place)> {
+        match *self {
+            Self::Veth {
+                peer, peer_place, ..
+            }
+            | Self::Netkit { peer, peer_place }
+            | Self::Cable {
+                peer, peer_place, ..
+            } => Some((peer, peer_place)),
+            Self::Bridge | Self::Line | Self::Tunnel(_) => None,
+        }
+    }
 }
 
 /// What wraps packets between the nodes.
@@ -269,7 +288,7 @@ impl Topology {
             sites.extend(pods.map(|side| (Place::Pod(side), layout.pod(side))));
         }
         let place = |side| match datapath.pods {
-            Pods::Bridge | Pods::Routed | Pods::Ebpf => Place::Pod(side),
+            Pods::Bridge | Pods::Routed | Pods::Ebpf | Pods::Netkit => Place::Pod(side),
             Pods::Host => Place::Node(side),
         };
         let server = match datapath.place {
@@ -288,6 +307,17 @@ impl Topology {
         }
     }
 
+    /// Returns the ends of the pair that joins the client's pod to its node, the node's first; `None` where the client has no
+    /// pod.
+    pub(crate) fn client_pair(&self) -> Option<[Port; 2]> {
+        let is_pod = matches!(self.client_place, Place::Pod(_));
+        let mut devices = self.sites.iter().flat_map(|(_, site)| &site.devices);
+        devices.find_map(|device| {
+            let (end, place) = device.kind.other_end()?;
+            (is_pod && place == self.client_place).then_some([device.port, end])
+        })
+    }
+
     /// Gives the wire another MTU; every other device keeps its distance from it.
     fn shift_mtu(&mut self, wire: u32) {
         let shift = |port: &mut Port| port.mtu = (port.mtu + wire).saturating_sub(WIRE_MTU);
@@ -297,7 +327,9 @@ impl Topology {
             .flat_map(|(_, site)| &mut site.devices)
         {
             shift(&mut device.port);
-            if let DeviceKind::Veth { peer, .. } | DeviceKind::Cable { peer, .. } = &mut device.kind
+            if let DeviceKind::Veth { peer, .. }
+            | DeviceKind::Netkit { peer, .. }
+            | DeviceKind::Cable { peer, .. } = &mut device.kind
             {
                 shift(peer);
             }

@@ -130,17 +130,19 @@ fn datapath(args: &LabUpArgs) -> anyhow::Result<Datapath> {
         "--pods host uses the nodes' own addresses, which a tunnel never carries; choose --wire native"
     );
     ensure!(
-        args.pods != Pods::Ebpf
+        !args.pods.past_the_stack()
             || matches!(
                 args.service,
                 Service::None | Service::SocketLb | Service::TcLb
             ),
-        "--pods ebpf passes by the node's netfilter, where {} would translate; choose --service socket-lb or --pods routed",
+        "--pods {} passes by the node's netfilter, where {} would translate; choose --service socket-lb or --pods routed",
+        args.pods,
         args.service
     );
     ensure!(
-        args.pods != Pods::Ebpf || !matches!(args.wire, Wire::Ipip | Wire::Wireguard),
-        "--pods ebpf hands over frames, and {} devices carry none; choose --wire geneve or --pods routed",
+        !args.pods.past_the_stack() || !matches!(args.wire, Wire::Ipip | Wire::Wireguard),
+        "--pods {} hands over frames, and {} devices carry none; choose --wire geneve or --pods routed",
+        args.pods,
         args.wire
     );
     ensure!(

@@ -7,6 +7,9 @@ use tollgate_results::anatomy::{Event, Followed, HopKey, HopKind, Point, Site, S
 /// Kinds of devices that wrap packets into others.
 const TUNNELS: [&str; 6] = ["vxlan", "geneve", "ipip", "gre", "wireguard", "tun"];
 
+/// The kind of device at which programs send on what a pod sends, as it sends it.
+const NETKIT: &str = "netkit";
+
 /// A point of the path with what is known of its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stop {
@@ -175,10 +178,10 @@ impl Naming {
                 named(HopKind::Deliver, self.receiver(), words)
             }
             (Point::Queue, Point::NetifRx | Point::Gro) if !here => {
-                let words = if from.is_node && to.is_node {
-                    "wire"
-                } else {
-                    "veth pair"
+                let words = match from.kind.as_str() {
+                    _ if from.is_node && to.is_node => "wire",
+                    NETKIT => "netkit pair",
+                    _ => "veth pair",
                 };
                 let place = format!("{} → {}", from.place, to.place);
                 named(HopKind::Link, &place, words.to_owned())
@@ -202,6 +205,11 @@ impl Naming {
             }
             (Point::Receive, Point::Queue) if here => {
                 named(HopKind::Forward, &to.place, forwarded(from, to))
+            }
+            // The node's end of the pair takes nothing in: what the pod sends meets the programs there before it has left.
+            (Point::Queue, Point::Queue) if !here && from.kind == NETKIT => {
+                let words = format!("netkit, eBPF redirect to {}", to.device);
+                named(HopKind::Forward, &to.place, words)
             }
             (Point::Queue, Point::Queue) if here && from.is_tunnel() => {
                 let outer = format!("{} encapsulation, outer output", from.kind.to_uppercase());

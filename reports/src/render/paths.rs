@@ -140,6 +140,9 @@ fn facets(path: &Datapath) -> Vec<String> {
         Pods::Bridge => "pods on a Linux bridge",
         Pods::Routed => "pods with a route each, no bridge",
         Pods::Ebpf => "pods' packets carried by eBPF past the node's own stack",
+        Pods::Netkit => {
+            "pods' packets carried by eBPF from netkit devices past the node's own stack"
+        }
         Pods::Host => "no pods, straight from node to node",
     };
     let wire = match (path.place, path.wire) {

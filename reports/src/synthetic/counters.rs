@@ -122,7 +122,7 @@ pub(super) fn evidence(carried: &Datapath, traffic: &Traffic, outcome: &Outcome)
             ..DatapathCounters::default()
         },
         translation: match carried.service {
-            _ if carried.pods == Pods::Ebpf => Translation::Untracked,
+            _ if carried.pods.past_the_stack() => Translation::Untracked,
             Service::SocketLb if carried.place == Place::Hairpin => Translation::Untracked,
             Service::None => Translation::Untouched,
             Service::SocketLb => Translation::AtTheSocket { endpoint },
@@ -153,6 +153,10 @@ fn devices(node: &str, carried: &Datapath, packets: u64) -> Vec<DeviceCounters> 
     if carried.pods == Pods::Bridge {
         devices.push(device("cni0", "bridge", packets));
     }
+    if carried.pods == Pods::Netkit {
+        // What programs carry on from the pod's end is not counted at the node's.
+        devices.push(device("netkit0", "netkit", 0));
+    }
     if let Some(kind) = carried.wire.tunnels().first() {
         devices.push(device("tunnel", kind, crossing));
     }
@@ -161,8 +165,8 @@ fn devices(node: &str, carried: &Datapath, packets: u64) -> Vec<DeviceCounters> 
 
 fn programs(node: &str, carried: &Datapath, packets: u64) -> Vec<ProgramCounters> {
     let names: &[&str] = match (carried.pods, carried.wire) {
-        (Pods::Ebpf, Wire::VxlanEbpf) => &["from_pod_to_tunnel", "from_wire"],
-        (Pods::Ebpf, _) => &["from_pod", "from_wire"],
+        (Pods::Ebpf | Pods::Netkit, Wire::VxlanEbpf) => &["from_pod_to_tunnel", "from_wire"],
+        (Pods::Ebpf | Pods::Netkit, _) => &["from_pod", "from_wire"],
         (_, Wire::VxlanEbpf) => &["to_tunnel"],
         _ => &[],
     };

@@ -342,7 +342,7 @@ fn judge(
     ));
     findings.extend(packets(service, evidence.counters.tc_lb, expected));
     findings.push(match arm.datapath.pods {
-        Pods::Ebpf => pods::unseen(&evidence.translation),
+        pods @ (Pods::Ebpf | Pods::Netkit) => pods::unseen(pods, &evidence.translation),
         Pods::Bridge | Pods::Routed | Pods::Host => {
             connection_of(&arm.datapath, &evidence.translation)
         }

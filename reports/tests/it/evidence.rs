@@ -153,7 +153,7 @@ fn ends_on_one_node_never_use_the_wire() {
         pods,
         ..datapath(wire, service, (service != Service::None).then_some(1))
     };
-    for pods in [Pods::Bridge, Pods::Routed, Pods::Ebpf] {
+    for pods in [Pods::Bridge, Pods::Routed, Pods::Ebpf, Pods::Netkit] {
         for wire in [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf] {
             let near = at(Place::SameNode, pods, wire, Service::None);
             let far = at(Place::OtherNode, pods, wire, Service::None);
@@ -178,7 +178,7 @@ fn ends_on_one_node_never_use_the_wire() {
 
 #[test]
 fn every_attachment_of_pods_and_every_tunnel_is_held_to_its_own_proof() {
-    let paths: Vec<Datapath> = [Pods::Bridge, Pods::Routed, Pods::Ebpf]
+    let paths: Vec<Datapath> = [Pods::Bridge, Pods::Routed, Pods::Ebpf, Pods::Netkit]
         .into_iter()
         .flat_map(|pods| {
             [Wire::Native, Wire::Vxlan, Wire::VxlanEbpf].map(|wire| Datapath {

@@ -18,7 +18,7 @@ impl Datapath {
         };
         refuse(
             "pods",
-            matches!(self.pods, Pods::Ebpf | Pods::Host),
+            self.pods.past_the_stack() || self.pods == Pods::Host,
             "ends at a pod that its node's stack delivers to",
             "write pods = \"bridge\"",
         );

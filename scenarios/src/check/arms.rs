@@ -157,11 +157,11 @@ impl Checked<'_, '_> {
             self.table.service,
             Service::None | Service::SocketLb | Service::TcLb
         );
-        if self.table.pods == Pods::Ebpf && !by_ebpf {
+        if self.table.pods.past_the_stack() && !by_ebpf {
             let message = format!(
-                "pods = \"ebpf\" passes by the node's netfilter, where `{}` would translate; write \
+                "pods = \"{}\" passes by the node's netfilter, where `{}` would translate; write \
                  service = \"socket-lb\", or pods = \"routed\"",
-                self.table.service
+                self.table.pods, self.table.service
             );
             self.fault(&["service"], message);
         }
@@ -186,12 +186,12 @@ impl Checked<'_, '_> {
             );
             self.fault(&["place"], message);
         }
-        if self.table.pods == Pods::Ebpf && matches!(self.table.wire, Wire::Ipip | Wire::Wireguard)
-        {
+        let bare = matches!(self.table.wire, Wire::Ipip | Wire::Wireguard);
+        if self.table.pods.past_the_stack() && bare {
             let message = format!(
-                "pods = \"ebpf\" hands frames to the device between the nodes, and `{}` carries packets without \
+                "pods = \"{}\" hands frames to the device between the nodes, and `{}` carries packets without \
                  link-layer addresses; write wire = \"geneve\" or another, or pods = \"routed\"",
-                self.table.wire
+                self.table.pods, self.table.wire
             );
             self.fault(&["wire"], message);
         }

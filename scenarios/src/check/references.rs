@@ -129,7 +129,7 @@ fn fairness(document: &mut Document<'_>, arms: &[Arm], arm: &Arm) {
     let reference = arm.reference.as_ref().and_then(|name| find(arms, name));
     let bridge = reference.filter(|reference| reference.datapath.pods == Pods::Bridge);
     let routed = arms.iter().any(|arm| arm.datapath.pods == Pods::Routed);
-    if let Some(bridge) = bridge.filter(|_| arm.datapath.pods == Pods::Ebpf && !routed) {
+    if let Some(bridge) = bridge.filter(|_| arm.datapath.pods.past_the_stack() && !routed) {
         let message = format!(
             "against `{}` eBPF would be credited with the bridge that it leaves out, about half of the \
              difference; add an arm with pods = \"routed\", which shows that half",

@@ -106,6 +106,15 @@ fn ebpf_pods_that_prove_nothing_are_refused() {
            `iptables-legacy` would translate; write service = \"socket-lb\", or pods = \"routed\"",
         ],
     );
+    expect(
+        "wire = \"vxlan\"",
+        "pods = \"netkit\"\nwire = \"wireguard\"\n[arm.routed]\npods = \"routed\"",
+        &[
+            "small.toml:11:1: arm.vxlan.wire: pods = \"netkit\" hands frames to the device between the nodes, and \
+           `wireguard` carries packets without link-layer addresses; write wire = \"geneve\" or another, or pods = \
+           \"routed\"",
+        ],
+    );
 }
 
 #[test]

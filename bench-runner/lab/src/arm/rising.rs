@@ -215,25 +215,15 @@ impl Rising {
     /// Returns where a service path is made.
     fn ground(&self) -> Result<Ground<'_>, LabError> {
         let arm = &self.arm;
-        let end = |place, name: &str| {
-            let site = arm.at(place)?;
-            let links = site.netlink.links()?.into_iter();
-            let found = links
-                .filter(|link| link.name == name)
-                .map(|link| link.index);
-            Ok::<_, LabError>(found.map(|index| (&site.netns, index)).next())
-        };
-        let pair = if arm.client_place == Place::Pod(Side::A) {
-            end(Place::Node(Side::A), "veth0")?.zip(end(arm.client_place, "eth0")?)
-        } else {
-            None
-        };
+        let node = &arm.at(Place::Node(Side::A))?.netns;
+        let pod = &arm.at(arm.client_place)?.netns;
         Ok(Ground {
-            node: &arm.at(Place::Node(Side::A))?.netns,
-            pair: pair.map(|(host, pod)| Pair {
-                host,
-                pod,
-                skips_host: arm.datapath.pods == Pods::Ebpf,
+            node,
+            pair: self.topology.client_pair().map(|[host, end]| Pair {
+                host: (node, host.index),
+                pod: (pod, end.index),
+                skips_host: arm.datapath.pods.past_the_stack(),
+                netkit: arm.datapath.pods == Pods::Netkit,
             }),
             group: arm.group.as_ref(),
         })
@@ -306,7 +296,7 @@ fn impossible(datapath: &Datapath) -> Option<&'static str> {
     let endpoints = datapath.services.map_or(1, |services| services.endpoints);
     match datapath.pods {
         Pods::Host if near => Some("nodes without pods are two; their ends stand on both"),
-        Pods::Ebpf if matches!(datapath.wire, Wire::Ipip | Wire::Wireguard) => Some(
+        Pods::Ebpf | Pods::Netkit if matches!(datapath.wire, Wire::Ipip | Wire::Wireguard) => Some(
             "eBPF hands over frames, and this wire carries packets without link-layer addresses",
         ),
         _ if near && datapath.line.is_some() => {

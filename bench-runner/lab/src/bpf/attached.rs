@@ -11,9 +11,11 @@ use tollgate_results::lab_state::ProgramState;
 use super::raw;
 
 /// The hooks of a device, in the order in which a packet that comes in and leaves again meets them.
-const OF_DEVICES: [(u32, &str); 2] = [
+const OF_DEVICES: [(u32, &str); 4] = [
+    (libbpf_sys::BPF_NETKIT_PEER, "netkit/peer"),
     (libbpf_sys::BPF_TCX_INGRESS, "tcx/ingress"),
     (libbpf_sys::BPF_TCX_EGRESS, "tcx/egress"),
+    (libbpf_sys::BPF_NETKIT_PRIMARY, "netkit/primary"),
 ];
 
 /// The hooks of a control group at which addresses of sockets can be translated.
@@ -69,13 +71,21 @@ fn at(target: c_int, hooks: &[(u32, &str)]) -> io::Result<Vec<ProgramState>> {
     let mut programs = Vec::new();
     for (kind, hook) in hooks {
         let ids = match raw::attached(target, *kind) {
-            // A kernel that has no such hook has nothing there.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => continue,
+            Err(error) if has_no_such_hook(&error) => continue,
             ids => ids?,
         };
         programs.extend(ids.into_iter().filter_map(|id| state(id, hook)));
     }
     Ok(programs)
+}
+
+/// Whether the kernel has no hook of this kind, or the device has none: it is no netkit device, or the end of one that lies in a
+/// pod, whose programs are asked for at the other end.
+fn has_no_such_hook(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENXIO | libc::EACCES)
+    )
 }
 
 /// Describes an attached program; `None` where it has gone meanwhile.

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::sync::Once;
 
 use libbpf_rs::{
-    Link, Map, MapCore as _, MapFlags, Object, ObjectBuilder, OpenObject, ProgramImpl, ProgramMut,
+    Link, Map, MapCore as _, MapFlags, Object, ObjectBuilder, OpenObject, ProgramAttachType,
+    ProgramImpl, ProgramMut,
 };
 use tollgate_results::arm::Family;
 
@@ -69,6 +70,16 @@ pub(crate) fn resize(object: &mut OpenObject, sizes: &[(&str, u32)]) -> libbpf_r
         }
     }
     Ok(())
+}
+
+/// Has a program of an open object, by its function's name, attached to netkit pairs: to the node's end, where it sees what the
+/// pod's end sends.
+pub(crate) fn to_netkit(object: &mut OpenObject, name: &str) {
+    for mut program in object.progs_mut() {
+        if program.name().to_str() == Some(name) {
+            program.set_attach_type(ProgramAttachType::NetkitPeer);
+        }
+    }
 }
 
 /// Programs in the kernel, with their maps and links. All of it goes with this value.
@@ -182,12 +193,12 @@ impl Loaded {
         Ok(())
     }
 
-    /// Attaches a program (by its function's name) to the device with this index in `netns`, at the end that its section names:
-    /// `tcx/ingress` or `tcx/egress`. It runs before those that are attached there already.
+    /// Attaches a program (by its function's name) to the device with this index in `netns`, at the end that its section names,
+    /// `tcx/ingress` or `tcx/egress`, or where [`to_netkit`] put it. It runs before those that are attached there already.
     ///
     /// # Errors
     /// There is no such program or device, or the kernel has no tcx (6.6 or newer).
-    pub(crate) fn attach_tcx(
+    pub(crate) fn attach(
         &mut self,
         program: &str,
         netns: &NetNs,
@@ -205,7 +216,7 @@ impl Loaded {
                 .program(program)
                 .ok_or_else(|| LabError::said(doing(), "the object has no program of this name"))?;
             let sends = program.section().to_string_lossy().ends_with("egress");
-            let attached = raw::attach_tcx(&program, device);
+            let attached = raw::attach(&program, device);
             let link = attached.map_err(|error| {
                 LabError::said(doing(), self.code.needs.reason(&error.to_string()))
             })?;

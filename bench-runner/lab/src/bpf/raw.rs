@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
 
 use libbpf_rs::libbpf_sys::{
-    self, bpf_attach_type, bpf_prog_info, bpf_prog_query_opts, bpf_prog_query_opts__bindgen_ty_1,
-    bpf_tcx_opts,
+    self, bpf_attach_type, bpf_netkit_opts, bpf_prog_info, bpf_prog_query_opts,
+    bpf_prog_query_opts__bindgen_ty_1, bpf_tcx_opts,
 };
-use libbpf_rs::{AsRawLibbpf as _, Link, ProgramMut};
+use libbpf_rs::{AsRawLibbpf as _, Link, ProgramAttachType, ProgramMut};
 
 /// Most programs at one hook: the kernel's own limit (`BPF_MPROG_MAX`, `BPF_CGROUP_MAX_PROGS`).
 const MOST_AT_A_HOOK: usize = 64;
@@ -28,17 +28,30 @@ pub(super) struct Info {
     pub(super) time_ns: u64,
 }
 
-/// Attaches a loaded program to a device of the calling thread's network namespace, before those that are attached there.
-pub(super) fn attach_tcx(program: &ProgramMut<'_>, device: u32) -> io::Result<Link> {
+/// Attaches a loaded program to a device of the calling thread's network namespace, before those that are attached there, at
+/// the hook that it was loaded for: of tcx or of netkit.
+pub(super) fn attach(program: &ProgramMut<'_>, device: u32) -> io::Result<Link> {
+    use ProgramAttachType::{NetkitPeer, NetkitPrimary};
     let device = i32::try_from(device).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let options = bpf_tcx_opts {
-        sz: size_of::<bpf_tcx_opts>() as u64,
-        flags: libbpf_sys::BPF_F_BEFORE,
-        ..bpf_tcx_opts::default()
-    };
+    let at_netkit = matches!(program.attach_type(), NetkitPeer | NetkitPrimary);
     let program = program.as_libbpf_object().as_ptr();
-    // SAFETY: the program is a loaded one of an object that lives, and the options live until the call returns.
-    let link = unsafe { libbpf_sys::bpf_program__attach_tcx(program, device, &raw const options) };
+    let link = if at_netkit {
+        let options = bpf_netkit_opts {
+            sz: size_of::<bpf_netkit_opts>() as u64,
+            flags: libbpf_sys::BPF_F_BEFORE,
+            ..bpf_netkit_opts::default()
+        };
+        // SAFETY: the program is a loaded one of an object that lives, and the options live until the call returns.
+        unsafe { libbpf_sys::bpf_program__attach_netkit(program, device, &raw const options) }
+    } else {
+        let options = bpf_tcx_opts {
+            sz: size_of::<bpf_tcx_opts>() as u64,
+            flags: libbpf_sys::BPF_F_BEFORE,
+            ..bpf_tcx_opts::default()
+        };
+        // SAFETY: as above.
+        unsafe { libbpf_sys::bpf_program__attach_tcx(program, device, &raw const options) }
+    };
     let link = NonNull::new(link).ok_or_else(io::Error::last_os_error)?;
     // SAFETY: libbpf made the link for this call, and nobody else has the pointer.
     Ok(unsafe { Link::from_ptr(link) })

@@ -9,7 +9,7 @@ use tollgate_results::evidence::PacketTranslations;
 use tollgate_results::outcome::Flow;
 
 use super::entries::{self, Entries};
-use super::{BPF, Code, Loaded, NET_ADMIN, Needs, ProgramRuns, objects, resize};
+use super::{BPF, Code, Loaded, NET_ADMIN, Needs, ProgramRuns, objects, resize, to_netkit};
 use crate::error::{Doing as _, LabError};
 use crate::netns::NetNs;
 use crate::services::ServiceSet;
@@ -37,7 +37,7 @@ pub(crate) struct TcLb {
     loaded: Loaded,
 }
 
-/// The client's veth pair: each end by its namespace and its index there.
+/// The pair that joins the client's pod to its node: each end by its namespace and its index there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pair<'a> {
     /// The host's end, where packets are translated on their way from the pod.
@@ -46,6 +46,8 @@ pub(crate) struct Pair<'a> {
     pub(crate) pod: (&'a NetNs, u32),
     /// Whether answers are handed to the pod's end without passing the host's: then they are translated there.
     pub(crate) skips_host: bool,
+    /// Whether it is a pair of netkit devices, at which the host sees what the pod sends before it has left the pod.
+    pub(crate) netkit: bool,
 }
 
 /// Tries to load the programs, with empty maps.
@@ -53,12 +55,20 @@ pub(crate) struct Pair<'a> {
 /// # Errors
 /// One line that says why they cannot run here and how to mend it.
 pub(crate) fn available() -> Result<(), String> {
-    let loaded = load(Family::Ipv4, &Entries::default(), CONNECTIONS);
+    let loaded = load(Family::Ipv4, &Entries::default(), CONNECTIONS, false);
     loaded.map(drop).map_err(|error| error.cause())
 }
 
-fn load(family: Family, entries: &Entries, connections: u32) -> Result<Loaded, LabError> {
+fn load(
+    family: Family,
+    entries: &Entries,
+    connections: u32,
+    netkit: bool,
+) -> Result<Loaded, LabError> {
     let loaded = Loaded::load(&CODE, family, |object| {
+        if netkit {
+            to_netkit(object, "from_pod");
+        }
         let sizes = [
             ("services", entries.services.count),
             ("backends", entries.backends.count),
@@ -88,15 +98,20 @@ impl TcLb {
         pair: Pair<'_>,
         connections: u32,
     ) -> Result<Self, LabError> {
-        let mut loaded = load(services.family(), &Entries::of(services), connections)?;
+        let mut loaded = load(
+            services.family(),
+            &Entries::of(services),
+            connections,
+            pair.netkit,
+        )?;
         let (node, device) = pair.host;
-        loaded.attach_tcx("from_pod", node, device)?;
+        loaded.attach("from_pod", node, device)?;
         let (back, (netns, device)) = if pair.skips_host {
             ("in_pod", pair.pod)
         } else {
             ("to_pod", pair.host)
         };
-        loaded.attach_tcx(back, netns, device)?;
+        loaded.attach(back, netns, device)?;
         Ok(Self { loaded })
     }
 

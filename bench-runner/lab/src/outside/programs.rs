@@ -72,7 +72,7 @@ impl Entry {
             )?;
             set_constants(object, &config)
         })?;
-        loaded.attach_tcx("at_entry", node, port.index)?;
+        loaded.attach("at_entry", node, port.index)?;
         Ok(Self {
             loaded,
             ends: *ends,
@@ -128,7 +128,7 @@ impl DirectReturn {
             resize(object, &[("asked", CONNECTIONS)])
         })?;
         for program in ["to_pods", "from_pods"] {
-            loaded.attach_tcx(program, node, port.index)?;
+            loaded.attach(program, node, port.index)?;
         }
         Ok(Self { loaded })
     }

@@ -15,6 +15,8 @@ pub(crate) struct FastPath {
     pub(crate) pods: Vec<LocalPod>,
     /// The ways to other nodes' pods.
     pub(crate) routes: Vec<FarPods>,
+    /// Whether the pods have netkit pairs, at which the programs see packets that leave them; else veth pairs.
+    pub(crate) netkit: bool,
 }
 
 /// A program of `bpf/pods.c`, which says what each does.
@@ -35,6 +37,11 @@ impl ProgramName {
         Self::ToTunnel,
     ];
 
+    /// Returns whether it sees what leaves a pod.
+    pub(crate) const fn leaves_pod(self) -> bool {
+        matches!(self, Self::FromPod | Self::FromPodToTunnel)
+    }
+
     /// Returns the function's name in C.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +61,7 @@ pub(crate) struct LocalPod {
     pub(crate) device: u32,
     /// The pod's end.
     pub(crate) mac: Mac,
-    /// What the pod knows the node by.
+    /// What the pod knows the node by; nothing where the pair is a netkit one, as the end above.
     pub(crate) gateway: Mac,
 }
 

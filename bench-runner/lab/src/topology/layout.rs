@@ -56,7 +56,7 @@ impl Layout<'_> {
         if self.ends_on(side).next().is_some() {
             match self.datapath.pods {
                 Pods::Bridge => self.bridge(side, &mut out),
-                Pods::Routed | Pods::Ebpf => self.routed(side, &mut out),
+                Pods::Routed | Pods::Ebpf | Pods::Netkit => self.routed(side, &mut out),
                 Pods::Host => {}
             }
         }
@@ -171,7 +171,7 @@ impl Layout<'_> {
         // On one node the client's pod stands before the server's.
         let first_pod = FIRST_POD + u8::from(home != side);
         let numbered = |number: u8| match (self.datapath.pods, self.datapath.wire) {
-            (Pods::Bridge | Pods::Routed | Pods::Ebpf, _) => {
+            (Pods::Bridge | Pods::Routed | Pods::Ebpf | Pods::Netkit, _) => {
                 address::pod(home, first_pod + number, self.family)
             }
             (Pods::Host, Wire::Native) => address::on_wire(1 + side.number() + number, self.family),
@@ -191,7 +191,7 @@ impl Layout<'_> {
     /// The device at which the arm's traffic starts or ends.
     pub(super) fn end_port(&self, side: Side) -> Port {
         match (self.datapath.pods, self.datapath.wire) {
-            (Pods::Bridge | Pods::Routed | Pods::Ebpf, _) => self.pod_port(side),
+            (Pods::Bridge | Pods::Routed | Pods::Ebpf | Pods::Netkit, _) => self.pod_port(side),
             (Pods::Host, Wire::Native) => wire_port(side),
             (Pods::Host, _) => self.tunnel_port(side),
         }

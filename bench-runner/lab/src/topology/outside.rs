@@ -133,7 +133,9 @@ impl All<'_> {
         match self.layout.datapath.pods {
             Pods::Bridge => self.layout.bridge(Side::B, &mut out),
             // No others stand beside a client outside: `Datapath::against_outside`.
-            Pods::Routed | Pods::Ebpf | Pods::Host => self.layout.routed(Side::B, &mut out),
+            Pods::Routed | Pods::Ebpf | Pods::Netkit | Pods::Host => {
+                self.layout.routed(Side::B, &mut out);
+            }
         }
         out
     }

@@ -220,7 +220,7 @@ fn pods_without_a_bridge_have_a_route_each_and_calicos_gateway() {
         (Family::Ipv4, "169.254.1.1", 32),
         (Family::Ipv6, "fe80::1", 128),
     ] {
-        for pods in [Pods::Routed, Pods::Ebpf] {
+        for pods in [Pods::Routed, Pods::Ebpf, Pods::Netkit] {
             let topology = Topology::of(&datapath(pods, Wire::Native, family), 3, None);
             let site = |place| {
                 &topology
@@ -272,6 +272,16 @@ fn programs_stand_where_packets_leave_the_pod_and_come_in() {
             Wire::VxlanEbpf,
             vec![(FromPodToTunnel, "veth0"), (FromWire, "vxlan0")],
         ),
+        (
+            Pods::Netkit,
+            Wire::Native,
+            vec![(FromPod, "netkit0"), (FromWire, "eth0")],
+        ),
+        (
+            Pods::Netkit,
+            Wire::VxlanEbpf,
+            vec![(FromPodToTunnel, "netkit0"), (FromWire, "vxlan0")],
+        ),
     ] {
         let topology = Topology::of(&datapath(pods, wire, Family::Ipv4), 2, None);
         let node = node_a(&topology);
@@ -288,28 +298,54 @@ fn programs_stand_where_packets_leave_the_pod_and_come_in() {
             .collect();
         assert_eq!(found, expected, "{pods} {wire}");
         // Its own pods, and one way to all of the other node's.
-        let pods_known = usize::from(pods == Pods::Ebpf);
+        let pods_known = usize::from(pods.past_the_stack());
         assert_eq!(node.fast_path.pods.len(), pods_known);
+        assert_eq!(node.fast_path.netkit, pods == Pods::Netkit);
         let routes = usize::from(!expected.is_empty());
         assert_eq!(node.fast_path.routes.len(), routes);
     }
 }
 
 #[test]
-fn another_mtu_of_the_wire_moves_that_of_every_device() {
-    let mut path = datapath(Pods::Bridge, Wire::Vxlan, Family::Ipv4);
-    path.kernel.mtu = Some(9000);
-    let topology = Topology::of(&path, 1, None);
-    assert_eq!(topology.pod_port.mtu, 8950);
-    for side in Side::BOTH {
-        assert_eq!(topology.wire_port(side).mtu, 9000);
+fn nobody_is_asked_for_at_a_netkit_pair() {
+    for place in [arm::Place::OtherNode, arm::Place::SameNode] {
+        let datapath = Datapath {
+            place,
+            ..datapath(Pods::Netkit, Wire::Native, Family::Ipv4)
+        };
+        let topology = Topology::of(&datapath, 2, None);
+        let [host, pod] = topology.client_pair().unwrap();
+        assert_eq!((host.name, pod.name), ("netkit0", "eth0"));
+        assert_eq!((host.mac, pod.mac), (Mac([0; 6]), Mac([0; 6])));
+        let (near, far) = (node_a(&topology), host.index);
+        assert!(near.neighbours.iter().all(|one| one.device != far));
+        assert!(near.sysctls.is_empty());
+        for (place, site) in &topology.sites {
+            let is_pod = matches!(place, Place::Pod(_));
+            assert!(!is_pod || site.neighbours.is_empty(), "{place:?}");
+        }
     }
-    for device in &node_a(&topology).devices {
-        let is_wire = device.port.name == "eth0";
-        let expected = if is_wire { 9000 } else { 8950 };
-        assert_eq!(device.port.mtu, expected, "{}", device.port.name);
-        if let DeviceKind::Veth { peer, .. } = &device.kind {
-            assert_eq!(peer.mtu, expected, "{}", device.port.name);
+    let hosts = Topology::of(&datapath(Pods::Host, Wire::Native, Family::Ipv4), 1, None);
+    assert!(hosts.client_pair().is_none());
+}
+
+#[test]
+fn another_mtu_of_the_wire_moves_that_of_every_device() {
+    for pods in [Pods::Bridge, Pods::Netkit] {
+        let mut path = datapath(pods, Wire::Vxlan, Family::Ipv4);
+        path.kernel.mtu = Some(9000);
+        let topology = Topology::of(&path, 1, None);
+        assert_eq!(topology.pod_port.mtu, 8950);
+        for side in Side::BOTH {
+            assert_eq!(topology.wire_port(side).mtu, 9000);
+        }
+        for device in &node_a(&topology).devices {
+            let is_wire = device.port.name == "eth0";
+            let expected = if is_wire { 9000 } else { 8950 };
+            assert_eq!(device.port.mtu, expected, "{}", device.port.name);
+            if let Some((peer, _)) = device.kind.other_end() {
+                assert_eq!(peer.mtu, expected, "{}", device.port.name);
+            }
         }
     }
 }

@@ -158,3 +158,29 @@ fn redirected_pods() {
         of_pods(Pods::Ebpf, wire, Family::Ipv6);
     }
 }
+
+/// One attachment and wire in each test: an emulated processor takes its time.
+fn both_families(pods: Pods, wire: Wire) {
+    of_pods(pods, wire, Family::Ipv4);
+    of_pods(pods, wire, Family::Ipv6);
+}
+
+#[test]
+fn redirected_pods_over_geneve() {
+    both_families(Pods::Ebpf, Wire::Geneve);
+}
+
+#[test]
+fn netkit_pods_natively() {
+    both_families(Pods::Netkit, Wire::Native);
+}
+
+#[test]
+fn netkit_pods_over_vxlan_by_ebpf() {
+    both_families(Pods::Netkit, Wire::VxlanEbpf);
+}
+
+#[test]
+fn netkit_pods_over_geneve() {
+    both_families(Pods::Netkit, Wire::Geneve);
+}

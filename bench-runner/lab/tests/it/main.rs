@@ -23,6 +23,8 @@ mod lives;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod netkit;
+#[cfg(test)]
 mod outside;
 #[cfg(test)]
 mod places;

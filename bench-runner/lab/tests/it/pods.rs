@@ -37,9 +37,14 @@ fn deploy(lab: &Lab, arm: &Name, datapath: &Datapath) -> Option<u32> {
 
 /// Checks that every attachment carries TCP and UDP over a wire, the way that it says.
 fn every_attachment_on(wire: Wire, mtus: [u32; 2]) {
+    attached(&[Pods::Bridge, Pods::Routed, Pods::Ebpf], wire, mtus);
+}
+
+/// Checks the same for some attachments.
+pub(crate) fn attached(attachments: &[Pods], wire: Wire, mtus: [u32; 2]) {
     let Some(lab) = lab() else { return };
     for (family, mtu) in [Family::Ipv4, Family::Ipv6].into_iter().zip(mtus) {
-        for pods in [Pods::Bridge, Pods::Routed, Pods::Ebpf] {
+        for &pods in attachments {
             let datapath = Datapath {
                 pods,
                 wire,
@@ -56,7 +61,7 @@ fn every_attachment_on(wire: Wire, mtus: [u32; 2]) {
             let flows = [Protocol::Tcp, Protocol::Udp].map(|kind| ping(&lab, &arm, 100, kind));
             let seen = lab.counters(&arm).unwrap().since(&before);
             carried_as_declared(&datapath, &seen);
-            let tracked = if pods == Pods::Ebpf {
+            let tracked = if pods.past_the_stack() {
                 Translation::Untracked
             } else {
                 Translation::Untouched
@@ -93,7 +98,11 @@ fn carried_as_declared(datapath: &Datapath, seen: &DatapathCounters) {
         ];
         let keyed = seen.carried(node, &[FROM_POD[1], TO_TUNNEL]);
         for carried in fast {
-            assert_eq!(carried >= 200, pods == Pods::Ebpf, "{datapath}: {seen:?}");
+            assert_eq!(
+                carried >= 200,
+                pods.past_the_stack(),
+                "{datapath}: {seen:?}"
+            );
         }
         assert_eq!(
             keyed >= 200,
@@ -102,7 +111,7 @@ fn carried_as_declared(datapath: &Datapath, seen: &DatapathCounters) {
         );
         assert_eq!(
             seen.carried(node, &[TO_TUNNEL]) > 0,
-            keyed > 0 && pods != Pods::Ebpf
+            keyed > 0 && !pods.past_the_stack()
         );
     }
     let left = seen.programs.iter().map(|program| program.passed);
@@ -126,13 +135,18 @@ fn every_attachment_carries_packets_over_vxlan_by_ebpf() {
 
 #[test]
 fn every_node_is_a_hop() {
+    hops(&[
+        (Pods::Routed, Wire::Native),
+        (Pods::Ebpf, Wire::Native),
+        (Pods::Ebpf, Wire::VxlanEbpf),
+    ]);
+}
+
+/// Checks that what starts with one hop less than there are nodes arrives nowhere.
+pub(crate) fn hops(paths: &[(Pods, Wire)]) {
     let Some(lab) = lab() else { return };
     for family in [Family::Ipv4, Family::Ipv6] {
-        for (pods, wire) in [
-            (Pods::Routed, Wire::Native),
-            (Pods::Ebpf, Wire::Native),
-            (Pods::Ebpf, Wire::VxlanEbpf),
-        ] {
+        for &(pods, wire) in paths {
             let datapath = Datapath {
                 pods,
                 wire,
@@ -248,6 +262,11 @@ fn services_work_without_a_bridge() {
 /// Cilium where sockets are not translated: each packet is balanced as it leaves the pod, and then redirected.
 #[test]
 fn a_packet_balancer_stands_before_the_redirection() {
+    balanced(Pods::Ebpf);
+}
+
+/// Checks that packets are balanced as they leave a pod, and redirected then.
+pub(crate) fn balanced(pods: Pods) {
     let Some(lab) = lab() else { return };
     for (wire, family) in [
         (Wire::Native, Family::Ipv4),
@@ -259,7 +278,7 @@ fn a_packet_balancer_stands_before_the_redirection() {
             ..few()
         };
         let datapath = Datapath {
-            pods: Pods::Ebpf,
+            pods,
             wire,
             family,
             ..with_service(Service::TcLb, services)
@@ -267,7 +286,7 @@ fn a_packet_balancer_stands_before_the_redirection() {
         if skipped(&datapath) {
             return;
         }
-        let arm = name(&format!("{wire}-{family}"));
+        let arm = name(&format!("{pods}-{wire}-{family}"));
         deploy(&lab, &arm, &datapath);
         let _echo = echo(&lab, &arm);
         for protocol in [Protocol::Tcp, Protocol::Udp] {

@@ -164,6 +164,31 @@ fn a_path_of_programs_shows_every_one_where_it_is_attached() {
 }
 
 #[test]
+fn a_netkit_pair_shows_the_program_at_the_pods_end() {
+    let datapath = Datapath {
+        pods: Pods::Netkit,
+        ..Datapath::default()
+    };
+    let Some(lab) = lab() else { return };
+    if !possible(&datapath) {
+        return;
+    }
+    let arm = deployed(&lab, &name("arm"), &datapath);
+    for (node, pod) in [("node A", "client pod"), ("node B", "server pod")] {
+        let near = device(&arm, node, "netkit0");
+        assert_eq!(
+            (near.kind.as_str(), near.own, near.up),
+            ("netkit", true, true)
+        );
+        assert_eq!(peer(&arm, node, "netkit0"), (pod, "eth0"));
+        assert_eq!(peer(&arm, pod, "eth0"), (node, "netkit0"));
+        assert_eq!(programs(&arm, node, "netkit0"), ["netkit/peer from_pod"]);
+        assert_eq!(programs(&arm, node, "eth0"), ["tcx/ingress from_wire"]);
+        assert_eq!(place(&arm, pod).faults, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn what_somebody_deleted_is_missing_and_its_program_attached_nowhere() {
     let Some(lab) = lab() else { return };
     let ebpf = Datapath {

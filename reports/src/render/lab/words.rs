@@ -39,7 +39,7 @@ pub(super) fn joined(device: &DeviceState) -> Vec<String> {
             parts.push(format!("a line to {} of {}", peer.device, peer.place));
         }
         Some(peer) => parts.push(format!("to {} of {}", peer.device, peer.place)),
-        None if device.kind == "veth" => {
+        None if matches!(device.kind.as_str(), "veth" | "netkit") => {
             parts.push("its other end is outside the lab".to_owned());
         }
         None => {}

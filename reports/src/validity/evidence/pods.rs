@@ -20,8 +20,9 @@ pub(super) fn judge(
     let fault = match pods {
         Pods::Bridge => seen.no_bridge().or_else(|| seen.programs(expected)),
         Pods::Routed | Pods::Host => seen.bridge(expected).or_else(|| seen.programs(expected)),
-        Pods::Ebpf => seen
+        Pods::Ebpf | Pods::Netkit => seen
             .bridge(expected)
+            .or_else(|| seen.pairs(pods))
             .or_else(|| seen.other_way(datapath.place, expected)),
     };
     Some(match fault {
@@ -35,6 +36,7 @@ const fn words(pods: Pods) -> &'static str {
         Pods::Bridge => "attached by a bridge",
         Pods::Routed => "routed, no bridge",
         Pods::Ebpf => "past the nodes' stack",
+        Pods::Netkit => "past the nodes' stack, from netkit devices",
         Pods::Host => "no pods, no bridge",
     }
 }
@@ -42,6 +44,8 @@ const fn words(pods: Pods) -> &'static str {
 /// What a slice's packets left behind at the nodes.
 struct Seen {
     bridges: usize,
+    /// Nodes' ends of netkit pairs.
+    netkit: usize,
     /// Packets over bridges.
     bridged: u64,
     /// Packets that programs took out of the client's pod, and into the server's.
@@ -66,6 +70,10 @@ impl Seen {
         let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
         Self {
             bridges: bridges().count(),
+            netkit: {
+                let all = counters.devices.iter();
+                all.filter(|device| device.kind == "netkit").count()
+            },
             bridged: sum(
                 &mut bridges().map(|device| device.rx_packets.saturating_add(device.tx_packets))
             ),
@@ -94,6 +102,14 @@ impl Seen {
         })
     }
 
+    fn pairs(&self, pods: Pods) -> Option<String> {
+        match (pods, self.netkit) {
+            (Pods::Netkit, 0) => Some("the nodes have no netkit device".to_owned()),
+            (Pods::Ebpf, 1..) => Some("the nodes have netkit devices".to_owned()),
+            _ => None,
+        }
+    }
+
     fn other_way(&self, place: Place, expected: Expected) -> Option<String> {
         let [left, came] = self.there;
         let fewest = match place {
@@ -118,7 +134,7 @@ impl Seen {
 }
 
 /// Judges what connection tracking knows of a connection that is to pass by it.
-pub(super) fn unseen(translation: &Translation) -> Finding {
+pub(super) fn unseen(pods: Pods, translation: &Translation) -> Finding {
     let text = match translation {
         Translation::Untracked => {
             let text = "the node's netfilter never saw the connection";
@@ -131,6 +147,6 @@ pub(super) fn unseen(translation: &Translation) -> Finding {
         | Translation::BeforeTheNode { .. }
         | Translation::AtTheEntry { .. } => "tracks it".to_owned(),
     };
-    let text = format!("declared ebpf pods, which pass by the node's netfilter, but that {text}");
+    let text = format!("declared {pods} pods, which pass by the node's netfilter, but that {text}");
     Finding::of(CONNECTION, false, text)
 }

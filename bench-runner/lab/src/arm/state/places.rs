@@ -7,8 +7,8 @@ use crate::ipvs;
 use crate::netlink::shown::Shown;
 use crate::topology::{Device, DeviceKind, Place, Port, Site, Topology};
 
-/// The kind of device that has another end.
-const PAIR: &str = "veth";
+/// The kinds of device that have another end.
+const PAIRS: [&str; 2] = ["veth", "netkit"];
 
 /// Puts together what was read, one reading for each of the topology's sites, in their order.
 pub(super) fn places(topology: &Topology, readings: Vec<Reading>) -> Vec<PlaceState> {
@@ -58,9 +58,9 @@ fn home(place: Place, sites: &[(Place, &Site)]) -> Option<Place> {
     if !matches!(place, Place::Pod(_)) {
         return None;
     }
-    let leads_there = |device: &Device| match device.kind {
-        DeviceKind::Veth { peer_place, .. } => peer_place == place,
-        _ => false,
+    let leads_there = |device: &Device| {
+        let end = device.kind.other_end();
+        end.is_some_and(|(_, there)| there == place)
     };
     let home = sites
         .iter()
@@ -76,13 +76,8 @@ fn planned(place: Place, sites: &[(Place, &Site)]) -> Vec<Port> {
             if *at == place {
                 ports.push(device.port);
             }
-            if let DeviceKind::Veth {
-                peer, peer_place, ..
-            }
-            | DeviceKind::Cable {
-                peer, peer_place, ..
-            } = device.kind
-                && peer_place == place
+            if let Some((peer, there)) = device.kind.other_end()
+                && there == place
             {
                 ports.push(peer);
             }
@@ -111,7 +106,7 @@ fn describe(
     let made = planned(place, sites)
         .iter()
         .any(|port| port.index == link.index);
-    let is_pair = link.kind == PAIR;
+    let is_pair = PAIRS.contains(&link.kind.as_str());
     let peer = if is_pair {
         pair(place, device, sites, readings)
     } else {
@@ -161,7 +156,7 @@ fn pair(
     let found = ends.find(|(at, other)| {
         let is_itself = *at == place && other.link.index == device.link.index;
         !is_itself
-            && other.link.kind == PAIR
+            && other.link.kind == device.link.kind
             && device.joined == Some(other.link.index)
             && other.joined == Some(device.link.index)
     });
@@ -261,11 +256,18 @@ mod tests {
                         peer_place,
                         bridge,
                     } => {
-                        let mut end = shown(port.index, port.name, PAIR, Some(peer.index));
+                        let mut end = shown(port.index, port.name, "veth", Some(peer.index));
                         end.bridge = bridge;
                         add(&mut readings[near], end);
-                        let far = shown(peer.index, peer.name, PAIR, Some(port.index));
+                        let far = shown(peer.index, peer.name, "veth", Some(port.index));
                         add(&mut readings[at(peer_place).unwrap()], far);
+                    }
+                    DeviceKind::Netkit { peer, peer_place } => {
+                        let pair = |near: Port, far: Port| {
+                            shown(near.index, near.name, "netkit", Some(far.index))
+                        };
+                        add(&mut readings[near], pair(port, peer));
+                        add(&mut readings[at(peer_place).unwrap()], pair(peer, port));
                     }
                     DeviceKind::Tunnel(_) => {
                         let tunnel = shown(port.index, port.name, "vxlan", Some(11));
@@ -329,6 +331,28 @@ mod tests {
     }
 
     #[test]
+    fn netkit_devices_are_joined_as_veths_are() {
+        let datapath = Datapath {
+            pods: Pods::Netkit,
+            ..Datapath::default()
+        };
+        let topology = topology(&datapath);
+        let mut readings = as_made(&topology);
+        let joined = places(&topology, as_made(&topology));
+        let peer = device(&joined[0], "netkit0").peer.as_ref().unwrap();
+        assert_eq!(
+            (peer.place.as_str(), peer.device.as_str()),
+            ("client pod", "eth0")
+        );
+        assert_eq!(joined[2].home.as_deref(), Some("node A"));
+        assert_eq!(device(&joined[2], "eth0").over, None);
+        readings[0]
+            .devices
+            .retain(|device| device.link.kind != "netkit");
+        assert_eq!(places(&topology, readings)[0].missing, ["netkit0"]);
+    }
+
+    #[test]
     fn what_somebody_deleted_is_missing_and_what_somebody_made_is_not_the_labs() {
         let topology = topology(&Datapath::default());
         let mut readings = as_made(&topology);
@@ -351,7 +375,7 @@ mod tests {
         let index = pod.unwrap().joined.unwrap();
         readings[1]
             .devices
-            .push(shown(index, "mine", PAIR, Some(7)));
+            .push(shown(index, "mine", "veth", Some(7)));
         let places = places(&topology, readings);
         let peer = device(&places[0], "veth0").peer.as_ref().unwrap();
         assert_eq!(peer.place, "client pod");

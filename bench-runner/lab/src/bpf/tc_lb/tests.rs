@@ -32,7 +32,7 @@ fn balancer(family: Family, affinity: bool, connections: u32) -> (TcLb, ServiceS
         ..Services::default()
     };
     let services = ServiceSet::new(&services, family, &testing::servers(family, 3), 1);
-    let loaded = load(family, &Entries::of(&services), connections).unwrap();
+    let loaded = load(family, &Entries::of(&services), connections, false).unwrap();
     (TcLb { loaded }, services)
 }
 

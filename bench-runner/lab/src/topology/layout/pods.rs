@@ -1,4 +1,4 @@
-//! How pods are attached to their node: by a bridge, by a route each, or by eBPF.
+//! How pods are attached to their node: by a bridge, by a route each, or by eBPF at veth or netkit pairs.
 
 use std::iter;
 use std::net::IpAddr;
@@ -26,12 +26,13 @@ impl Layout<'_> {
             prefix: address::pod_prefix(self.family),
         });
         for end in self.ends_on(side) {
-            self.veth(end, Some(bridge.index), out);
+            self.pair(end, Some(bridge.index), out);
             self.pod_neighbours(end, bridge.index, out);
         }
     }
 
-    /// The pods' veths alone, which answer for the pods' gateway, and a route to each of their addresses.
+    /// The pods' pairs alone, and a route to each of their addresses. A veth answers for the pods' gateway; at a netkit device
+    /// nobody asks.
     pub(in crate::topology) fn routed(&self, side: Side, out: &mut Site) {
         for end in self.ends_on(side) {
             self.routed_pod(end, out);
@@ -40,8 +41,9 @@ impl Layout<'_> {
 
     fn routed_pod(&self, side: Side, out: &mut Site) {
         let device = self.host_end(side).index;
-        self.veth(side, None, out);
+        self.pair(side, None, out);
         match self.family {
+            Family::Ipv4 if self.has_netkit() => {}
             // As Calico sets them: the pods' gateway stands on no device, and the answer comes at once.
             Family::Ipv4 if self.is_second(side) => out.sysctls.extend([
                 ("net/ipv4/conf/veth1/proxy_arp", "1"),
@@ -69,18 +71,39 @@ impl Layout<'_> {
     }
 
     /// The pair that joins the pod to its node.
-    fn veth(&self, side: Side, bridge: Option<u32>, out: &mut Site) {
+    fn pair(&self, side: Side, bridge: Option<u32>, out: &mut Site) {
+        let (peer, peer_place) = (self.pod_port(side), Place::Pod(side));
         out.devices.push(Device {
             port: self.host_end(side),
-            kind: DeviceKind::Veth {
-                peer: self.pod_port(side),
-                peer_place: Place::Pod(side),
-                bridge,
+            kind: if self.has_netkit() {
+                DeviceKind::Netkit { peer, peer_place }
+            } else {
+                DeviceKind::Veth {
+                    peer,
+                    peer_place,
+                    bridge,
+                }
             },
         });
     }
 
+    fn has_netkit(&self) -> bool {
+        self.datapath.pods == Pods::Netkit
+    }
+
+    /// The hardware address of a pair's end; none at a netkit device, whose packets begin with empty ones.
+    fn pair_mac(&self, side: Side, device: u8) -> Mac {
+        if self.has_netkit() {
+            Mac([0; 6])
+        } else {
+            mac(side, device)
+        }
+    }
+
     fn pod_neighbours(&self, side: Side, device: u32, out: &mut Site) {
+        if self.has_netkit() {
+            return;
+        }
         let mac = self.pod_port(side).mac;
         let pods = self.hosts(side).into_iter();
         out.neighbours.extend(pods.map(|address| Neighbour {
@@ -93,9 +116,11 @@ impl Layout<'_> {
     /// Programs at the node's devices: those that carry pods' packets, and those that give a tunnel's packets their key.
     pub(super) fn fast_path(&self, side: Side) -> FastPath {
         let by_key = self.datapath.wire == Wire::VxlanEbpf;
-        let pods = self.datapath.pods == Pods::Ebpf;
-        let mut out = FastPath::default();
-        if pods {
+        let mut out = FastPath {
+            netkit: self.has_netkit(),
+            ..FastPath::default()
+        };
+        if self.datapath.pods.past_the_stack() {
             let leave = if by_key {
                 ProgramName::FromPodToTunnel
             } else {
@@ -171,7 +196,8 @@ impl Layout<'_> {
             .then(|| route(Some((gateway.0, single)), None, false));
         let mut routes: Vec<Route> = to_gateway.into_iter().collect();
         routes.push(route(None, Some(gateway.0), false));
-        let near: Vec<(IpAddr, Mac)> = iter::once(gateway).chain(self.beside(side)).collect();
+        let near = iter::once(gateway).chain(self.beside(side));
+        let near: Vec<(IpAddr, Mac)> = near.filter(|_| !self.has_netkit()).collect();
         // The kernel's own route to the bridge's other pods, and to whom it masquerades as, cannot choose.
         if bridged && self.congestion.is_some() && self.datapath.place != arm::Place::OtherNode {
             let choosing = near.iter().map(|&(to, _)| (Some((to, single)), Some(to)));
@@ -235,13 +261,14 @@ impl Layout<'_> {
     /// The node's end of the pod's pair.
     fn host_end(&self, side: Side) -> Port {
         Port {
-            name: if self.is_second(side) {
-                "veth1"
-            } else {
-                "veth0"
+            name: match (self.has_netkit(), self.is_second(side)) {
+                (false, false) => "veth0",
+                (false, true) => "veth1",
+                (true, false) => "netkit0",
+                (true, true) => "netkit1",
             },
             index: 31 + index(side),
-            mac: mac(side, 3),
+            mac: self.pair_mac(side, 3),
             mtu: self.pod_mtu(),
         }
     }
@@ -250,7 +277,7 @@ impl Layout<'_> {
         Port {
             name: "eth0",
             index: 41 + index(side),
-            mac: mac(side, 4),
+            mac: self.pair_mac(side, 4),
             mtu: self.pod_mtu(),
         }
     }
