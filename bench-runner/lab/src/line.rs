@@ -5,12 +5,14 @@
 //! - `direction`: both together, with what is counted
 //! - `tap`: the two devices
 //! - `drive`: the thread
+//! - `rising`: how long the thread takes to get up
 //! - `calibrate`: how far the line is from what it is set to
 
 mod calibrate;
 mod direction;
 mod drive;
 mod held;
+mod rising;
 mod schedule;
 mod tap;
 
@@ -81,6 +83,12 @@ impl RunningLine {
             "every packet crosses by itself and its checksum is computed: segmentation offloads end at it"
                 .to_owned(),
         ];
+        if self.drive.rise_ns() > 0 {
+            limits.push(format!(
+                "its thread rises {} µs after a packet comes, which is taken off the delay",
+                self.drive.rise_ns() / 1_000
+            ));
+        }
         if self.line.rate.is_none() {
             limits.push(
                 "without a rate it carries what one CPU copies, and its devices drop the rest"

@@ -19,12 +19,15 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, read, write};
 
 use super::direction::Direction;
+use super::rising;
 use crate::clock;
 use crate::error::{Doing as _, LabError};
 
 /// How long before a packet is due the thread stops sleeping. Sleeping threads of virtual machines get up 10 to 50 µs
 /// late; a thread that looks for much longer would take a CPU for itself.
 const LOOK_NS: u64 = 50_000;
+/// A call that finds a packet waiting is over by then.
+const ASKING_NS: u64 = 3_000;
 /// Most packets that are read from one device before those of the other, and those that are due, have their turn.
 const BATCH: usize = 64;
 /// Longest frame: the largest MTU with its Ethernet header.
@@ -37,8 +40,16 @@ pub(super) struct Drive {
     /// Closing it wakes the thread up.
     awake: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
+    placed: Placed,
+}
+
+/// How the thread runs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Placed {
     cpu: Option<u32>,
     realtime: bool,
+    /// How long it takes to rise when a packet comes.
+    rise_ns: u64,
 }
 
 impl Drive {
@@ -50,17 +61,25 @@ impl Drive {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, starts) = std::sync::mpsc::sync_channel(1);
         let ends = Arc::clone(&stop);
+        let (alarm, sleeper) = rising::pair().doing(doing)?;
+        let start = clock::now();
         let run = move || {
-            let placed = place();
+            let (cpu, realtime) = place();
+            let rise_ns = sleeper.rise_ns(start);
             // The starter waits for it.
-            let _ = told.send(placed);
-            let start = clock::now();
+            let _ = told.send(Placed {
+                cpu,
+                realtime,
+                rise_ns,
+            });
             let mut loop_ = Loop {
                 taps,
                 directions,
                 asleep,
                 stop: ends,
                 start,
+                rise_ns,
+                slept_ns: None,
                 frame: vec![0; LONGEST_FRAME].into_boxed_slice(),
             };
             loop_.run();
@@ -69,24 +88,36 @@ impl Drive {
             .name("lab-line".to_owned())
             .spawn(run)
             .doing(doing)?;
-        let (cpu, realtime) = starts.recv().unwrap_or_default();
-        Ok(Self {
+        let mut drive = Self {
             stop,
             awake: Some(awake),
             thread: Some(thread),
-            cpu,
-            realtime,
-        })
+            placed: Placed::default(),
+        };
+        // A thread of its own, since it keeps to a CPU.
+        let rings = thread::Builder::new()
+            .name("lab-alarm".to_owned())
+            .spawn(move || alarm.ring(start))
+            .doing(doing)?;
+        drive.placed = starts.recv().unwrap_or_default();
+        // One that fell over has ended.
+        let _ = rings.join();
+        Ok(drive)
     }
 
     /// Returns the CPU that the thread is kept to.
     pub(super) const fn cpu(&self) -> Option<u32> {
-        self.cpu
+        self.placed.cpu
+    }
+
+    /// Returns how long the thread takes to rise when a packet comes, in nanoseconds; that is taken off the delay.
+    pub(super) const fn rise_ns(&self) -> u64 {
+        self.placed.rise_ns
     }
 
     /// Returns whether it runs before all ordinary programs.
     pub(super) const fn is_realtime(&self) -> bool {
-        self.realtime
+        self.placed.realtime
     }
 }
 
@@ -140,6 +171,9 @@ struct Loop {
     asleep: PipeReader,
     stop: Arc<AtomicBool>,
     start: Instant,
+    rise_ns: u64,
+    /// When the thread went to sleep from which a packet has woken it.
+    slept_ns: Option<u64>,
     frame: Box<[u8]>,
 }
 
@@ -164,7 +198,12 @@ impl Loop {
             while count < BATCH {
                 match read(tap, &mut self.frame) {
                     Ok(length) => {
-                        direction.enter(clock::since_ns(self.start), &self.frame[..length]);
+                        let now_ns = clock::since_ns(self.start);
+                        // Whatever came while it rose has waited as long; of later ones nobody knows.
+                        let came_ns = self.slept_ns.take().map_or(now_ns, |slept_ns| {
+                            now_ns.saturating_sub(self.rise_ns).max(slept_ns)
+                        });
+                        direction.enter(came_ns, &self.frame[..length]);
                     }
                     Err(Errno::EAGAIN) => break,
                     Err(Errno::EINTR) => continue,
@@ -190,7 +229,8 @@ impl Loop {
     }
 
     /// Sleeps until a packet comes, one is nearly due, or the line ends; not at all where one is nearly due now.
-    fn sleep(&self) -> Result<(), Gone> {
+    fn sleep(&mut self) -> Result<(), Gone> {
+        self.slept_ns = None;
         let due_ns = self.directions.iter().filter_map(Direction::due_ns).min();
         let timeout = match due_ns {
             None => None,
@@ -208,7 +248,12 @@ impl Loop {
             PollFd::new(far.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.asleep.as_fd(), PollFlags::empty()),
         ];
+        let slept_ns = clock::since_ns(self.start);
         match ppoll(&mut ends, timeout, None) {
+            // No more than it takes to ask: there was a packet already, and nobody has slept.
+            Ok(1..) if clock::since_ns(self.start) - slept_ns > ASKING_NS => {
+                self.slept_ns = Some(slept_ns);
+            }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return Err(Gone),
         }
