@@ -40,6 +40,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long the inspector may take to look anew: once a minute it does.
 const LOOKED: Duration = Duration::from_secs(90);
 
+/// The moment of a look by node, by the node's own clock.
+type Looks = BTreeMap<String, Option<u64>>;
+
 /// One cluster of a campaign.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -48,8 +51,10 @@ pub(super) struct Member {
     /// The machine outside the cluster that answers, where there is one.
     outside: Option<IpAddr>,
     stand: Option<Stand>,
-    /// When the inspector had looked at each node as the cluster was switched: what it saw then holds no more.
-    stale: BTreeMap<String, Option<u64>>,
+    /// When the inspector last looked at each node, as far as was read.
+    looked: Looks,
+    /// When it had looked as the cluster was switched: what it saw then holds no more.
+    stale: Looks,
 }
 
 /// Probes that run.
@@ -68,6 +73,12 @@ struct Stand {
     balanced: Option<IpAddr>,
 }
 
+fn looks(nodes: &BTreeMap<String, NodeFacts>) -> impl Iterator<Item = (String, Option<u64>)> {
+    nodes
+        .iter()
+        .map(|(node, facts)| (node.clone(), facts.looked_unix_ms))
+}
+
 impl Member {
     /// Takes a cluster; nothing is made yet.
     pub(super) const fn new(cluster: Cluster, settings: Settings, outside: Option<IpAddr>) -> Self {
@@ -76,7 +87,8 @@ impl Member {
             settings,
             outside,
             stand: None,
-            stale: BTreeMap::new(),
+            looked: Looks::new(),
+            stale: Looks::new(),
         }
     }
 
@@ -88,11 +100,10 @@ impl Member {
 
     /// Says that the cluster was switched to another configuration: what was seen on its nodes until now holds no more.
     pub(super) async fn switched(&mut self) -> anyhow::Result<()> {
+        // A node whose log can't be read at this moment has its last look all the same.
         let (nodes, _) = self.cluster.look_at_nodes().await?;
-        let looked = nodes.into_iter();
-        self.stale = looked
-            .map(|(node, facts)| (node, facts.looked_unix_ms))
-            .collect();
+        self.looked.extend(looks(&nodes));
+        self.stale = self.looked.clone();
         Ok(())
     }
 
@@ -103,6 +114,8 @@ impl Member {
         }
         match self.make().await {
             Ok(stand) => {
+                self.looked.extend(looks(&stand.network.nodes));
+                self.stale.clear();
                 self.stand = Some(stand);
                 Ok(())
             }
@@ -147,18 +160,14 @@ impl Member {
         })
     }
 
-    /// Waits for a look at the nodes since the cluster was switched. What is older is taken away, and said.
+    /// Waits for a look at every node since the cluster was switched. What is older is taken away, and what lacks is said.
     async fn look_anew(&self, gathered: &mut Gathered) -> anyhow::Result<()> {
-        let is_stale = |node: &String, facts: &NodeFacts| {
-            let before = self.stale.get(node);
-            before.is_some_and(|before| *before == facts.looked_unix_ms)
+        let lacks = |nodes: &BTreeMap<String, NodeFacts>, node: &str| {
+            let seen = nodes.get(node).map(|facts| facts.looked_unix_ms);
+            seen.is_none() || seen.as_ref() == self.stale.get(node)
         };
         let anew = timeout(LOOKED, async {
-            while gathered
-                .nodes
-                .iter()
-                .any(|(node, seen)| is_stale(node, seen))
-            {
+            while self.stale.keys().any(|node| lacks(&gathered.nodes, node)) {
                 sleep(LOOK).await;
                 gathered.nodes = self.cluster.look_at_nodes().await?.0;
             }
@@ -167,14 +176,14 @@ impl Member {
         if let Ok(looked) = anew.await {
             return looked;
         }
-        let (old, nodes) = std::mem::take(&mut gathered.nodes)
-            .into_iter()
-            .partition(|(node, seen)| is_stale(node, seen));
-        gathered.nodes = nodes;
-        let old: BTreeMap<String, NodeFacts> = old;
-        gathered.refused.extend(old.keys().map(|node| {
-            format!("the inspector on node {node} has not looked since the cluster was switched")
-        }));
+        for node in self.stale.keys() {
+            if lacks(&gathered.nodes, node) {
+                gathered.nodes.remove(node);
+                gathered.refused.push(format!(
+                    "the inspector on node {node} has not looked since the cluster was switched"
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -222,9 +231,7 @@ impl Member {
         let looked = timeout(OUTAGE, async {
             loop {
                 let stands = self.cluster.stand(run, &stand.placed, COME_BACK).await;
-                let Err(error) = stands else {
-                    return self.silent(runner).await;
-                };
+                let Err(error) = stands else { return None };
                 if matches!(error.kind(), ClusterErrorKind::Probes(_)) {
                     return Some(error.kind().to_string());
                 }
@@ -232,28 +239,33 @@ impl Member {
                 sleep(LOOK).await;
             }
         });
-        let looked = looked.await;
-        looked.unwrap_or_else(|_| Some(format!("{last} (for {} s)", OUTAGE.as_secs())))
+        match looked.await {
+            Ok(None) => self.silent(runner).await,
+            Ok(why) => why,
+            Err(_) => Some(format!("{last} (for {} s)", OUTAGE.as_secs())),
+        }
     }
 
     /// Says which probe doesn't answer though its pod counts as running, as that of a node that went away does for a while;
     /// `None` where all answer within the time that a container takes to start anew.
     async fn silent(&self, runner: [u8; 16]) -> Option<String> {
         let seats = self.stand.as_ref()?.made.settings.seats();
-        let mut why = None;
+        let mut why = String::new();
         let answered = timeout(COME_BACK, async {
             for seat in seats {
+                let silent = format!(
+                    "{} on {} doesn't answer",
+                    seat.pod(),
+                    self.place(Some(seat))
+                );
+                why.clone_from(&silent);
                 while let Err(error) = self.answers(seat, runner).await {
-                    let place = self.place(Some(seat));
-                    why = Some(format!(
-                        "{} on {place} doesn't answer: {error:#}",
-                        seat.pod()
-                    ));
+                    why = format!("{silent}: {error:#}");
                     sleep(LOOK).await;
                 }
             }
         });
-        if answered.await.is_ok() { None } else { why }
+        answered.await.is_err().then_some(why)
     }
 
     async fn answers(&self, seat: Seat, runner: [u8; 16]) -> anyhow::Result<()> {

@@ -10,9 +10,16 @@ use tollgate_results::facts::NameFacts;
 
 use crate::target::hosts::{Host, look_up};
 
-/// How long a name may take to lead to a pod that is ready: a DNS server that was asked too early remembers for 5 s that
-/// there was nothing, and as long the pod that was there before (plugin `kubernetes` of `CoreDNS`, its default `ttl`).
-const PATIENCE: Duration = Duration::from_secs(6);
+/// How long after its pod is ready a name is first asked for. A DNS server that is asked too early remembers that there was
+/// nothing for as long as its `ttl`: 5 s by default, 30 s with kubeadm's settings of `CoreDNS`.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long it may lead nowhere: longer than an agent behind a slow port-forward may take to answer. A cluster without DNS
+/// costs as long.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+/// How long it may lead to a pod that was there before: kubeadm's `CoreDNS` has `ttl 30`.
+const STALE: Duration = Duration::from_secs(35);
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -25,21 +32,38 @@ pub(super) async fn leads(
     to: SocketAddr,
 ) -> anyhow::Result<NameFacts> {
     let mut last = None;
-    let asked = timeout(PATIENCE, async {
+    sleep(GRACE).await;
+    let asked = timeout(STALE, async {
         loop {
-            let found = look_up(client, runner, name).await;
-            match found.and_then(|found| checked(name, found, to.ip())) {
-                Ok(facts) => return facts,
+            let led = timeout(PATIENCE, somewhere(client, runner, name, &mut last));
+            match checked(name, led.await.ok()?, to.ip()) {
+                Ok(facts) => return Some(facts),
                 Err(error) => last = Some(error),
             }
             sleep(PAUSE).await;
         }
     });
     match asked.await {
-        Ok(facts) => Ok(facts),
-        Err(_) => Err(last.unwrap_or_else(|| anyhow!("no answer in {} s", PATIENCE.as_secs()))),
+        Ok(Some(facts)) => Ok(facts),
+        _ => Err(last.unwrap_or_else(|| anyhow!("no answer in {} s", PATIENCE.as_secs()))),
     }
     .context("a headless service is asked for by its name, which takes a DNS server in the cluster")
+}
+
+/// Asks until the name leads somewhere.
+async fn somewhere(
+    client: &Host,
+    runner: [u8; 16],
+    name: &str,
+    last: &mut Option<anyhow::Error>,
+) -> Named {
+    loop {
+        match look_up(client, runner, name).await {
+            Ok(found) => return found,
+            Err(error) => *last = Some(error),
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// Keeps the addresses of the pod's own family. A pod that nobody else answers for is the only one.
