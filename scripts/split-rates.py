@@ -65,7 +65,7 @@ def counted(args, backends, share, runs, more):
         f"at least {min(one['requests'] for one in said)} requests a run",
         flush=True,
     )
-    return verdicts
+    return verdicts, clustered
 
 
 def main():
@@ -80,13 +80,15 @@ def main():
     try:
         backends = [port for _, port in started]
         new = ("--connections", "new", "--duration", args.duration)
-        good = counted(args, backends, 0.10, args.runs, new)
-        bad = counted(args, backends, 0.15, args.runs, new)
-        counted(args, backends, 0.10, args.kept, ("--connections", "40", "--duration", "1s"))
+        good, _ = counted(args, backends, 0.10, args.runs, new)
+        bad, _ = counted(args, backends, 0.15, args.runs, new)
+        _, clustered = counted(args, backends, 0.10, args.kept, ("--connections", "40", "--duration", "1s"))
     finally:
         for child, _ in started:
             child.terminate()
             child.wait()
+    if clustered < args.kept:
+        sys.exit(f"requests over kept connections were seen to go together in {clustered} of {args.kept} runs only")
     accepted, refused = good["as-declared"] / args.runs, bad["off"] / args.runs
     if accepted < 0.93 or refused < 0.99:
         sys.exit(f"accepted {accepted:.0%} of the true ones, refused {refused:.0%} of the others")

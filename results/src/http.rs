@@ -151,8 +151,8 @@ pub struct HttpOutcome {
     /// Replies under further names, when there are [`HttpOutcome::MOST_BACKENDS`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub other_backends: u64,
-    /// The same for each of several kept connections, where there are several backends: requests of one connection may stay
-    /// with a backend, and then they say no more than one does. At most [`HttpOutcome::MOST_CONNECTIONS`].
+    /// The same for each of several kept connections: requests of one connection may stay with a backend, and then they say no
+    /// more than one does. At most [`HttpOutcome::MOST_CONNECTIONS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_connection: Vec<BTreeMap<String, u64>>,
     /// Latency of the replies of each backend, where it was asked for ([`Http::by_backend`]): from the request to the end

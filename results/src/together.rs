@@ -20,7 +20,7 @@ impl Together {
     /// Most clients of an arm: each is a pod of one node, which takes some 110.
     pub const MOST: u8 = 16;
 
-    /// Makes one report of several, each over its own window of one length: counts add up, histograms merge, and the
+    /// Makes one report of several, whose samples of TCP are the first clients' as far as there is room; each over its own window of one length: counts add up, histograms merge, and the
     /// window is the longest of theirs. `None` where there aren't several, or one of them doesn't say when it began.
     #[must_use]
     pub fn join(reports: Vec<JobReport>) -> Option<(JobReport, Self)> {

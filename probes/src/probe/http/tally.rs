@@ -114,12 +114,8 @@ impl Tally {
             of_connection
         });
         let named: Vec<_> = named.filter(|counts| !counts.is_empty()).collect();
-        // Who is alone answers everything.
-        if backends.len() > 1 {
-            named
-        } else {
-            Vec::new()
-        }
+        // One connection is no group among others.
+        if named.len() > 1 { named } else { Vec::new() }
     }
 
     /// Keeps how long a reply took, by who gave it. Allocates for a name that is new.
@@ -224,12 +220,16 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_told_apart_where_there_are_several_backends() {
+    fn connections_are_told_apart_where_there_are_several() {
         let tally = Tally::default();
         tally.tell_apart(2);
         let one = reply(tally.backend(b"stable"));
         tally.replied_on(0, &one);
         assert!(tally.take().by_connection.is_empty());
+        tally.replied_on(0, &one);
+        tally.replied_on(1, &one);
+        let alike = tally.take().by_connection;
+        assert_eq!(alike, vec![[("stable".to_owned(), 1)].into(); 2]);
         let other = reply(tally.backend(b"canary"));
         for (connection, response) in [(0, &one), (0, &one), (1, &other), (2, &one)] {
             tally.replied_on(connection, response);

@@ -52,9 +52,19 @@ pub(crate) struct Two {
 }
 
 /// One connection, if it stands.
-#[derive(Default)]
 struct Lane {
+    /// Its place among the others.
+    index: usize,
     standing: Mutex<Standing>,
+}
+
+impl Lane {
+    fn new(index: usize) -> Self {
+        Self {
+            index,
+            standing: Mutex::default(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -93,6 +103,9 @@ impl Two {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
+        if streams.is_some() {
+            tally.tell_apart(parallel as usize);
+        }
         Self {
             runtime: runtime.ok(),
             drivers: LocalSet::new(),
@@ -101,7 +114,7 @@ impl Two {
             linker,
             tally,
             streams,
-            lanes: (0..parallel).map(|_| Lane::default()).collect(),
+            lanes: (0..parallel as usize).map(Lane::new).collect(),
         }
     }
 
@@ -161,7 +174,11 @@ impl Two {
         let done = Monotonic.now();
         self.tally.responded(response.status);
         self.ask.judge(&response)?;
-        self.tally.replied(&response);
+        if self.streams.is_some() {
+            self.tally.replied_on(lane.index, &response);
+        } else {
+            self.tally.replied(&response);
+        }
         let fresh = linked.as_ref().filter(|_| self.streams.is_none());
         let parts = Parts {
             // A kept connection that had to be opened again isn't part of the request.
