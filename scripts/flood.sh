@@ -11,8 +11,11 @@ csv=$(mktemp)
 trap 'rm -f "$csv" "$csv.pair"' EXIT
 target/release/examples/flood "$rounds" >"$csv"
 for workload in tcp-rr udp-rr; do
-    echo "== $workload: p50 in ns, against a quiet responder"
-    { echo round,arm,value; grep "^$workload,.*,quiet," "$csv"; grep "^$workload," "$csv" | grep -v ,quiet,; } |
-        sed "s/^$workload,//" >"$csv.pair"
-    target/release/tollgate compare --pairs "$csv.pair" --margin 10%
+    for strangers in garbage half-open slow-loris; do
+        echo "== $workload beside $strangers: p50 in ns, against a quiet responder"
+        # The first arm is the reference.
+        { echo round,arm,value; grep "^$workload,.*,quiet," "$csv"; grep "^$workload,.*,$strangers," "$csv"; } |
+            sed "s/^$workload,//" >"$csv.pair"
+        target/release/tollgate compare --pairs "$csv.pair" --margin 10%
+    done
 done
