@@ -1,34 +1,38 @@
-//! What a reader should know of cells, each line once with all the arms that it is true of.
+//! What a reader should know of cells, each line once with all the metrics and arms that it is true of.
 
 use tollgate_results::arm::Name;
 
 use super::words;
 use crate::model::{Cell, Metric};
 
-/// One line on some cells of a workload and metric.
+/// One line on some cells of a workload: all of these metrics, of all of these arms.
 pub(super) struct Remark<'a> {
     pub workload: &'a Name,
-    pub metric: Metric,
+    pub metrics: Vec<Metric>,
     pub arms: Vec<&'a Name>,
     pub text: &'a str,
 }
 
 impl Remark<'_> {
-    /// Names metric and arms: `p99.9 of vxlan and socket-lb`.
+    /// Names metrics and arms: `p99 and p99.9 of vxlan and socket-lb`.
     pub(super) fn of(&self) -> String {
+        let metrics = self
+            .metrics
+            .iter()
+            .map(|&metric| words::short_metric(metric));
         let arms = words::list(self.arms.iter().copied());
-        format!("{} of {arms}", words::short_metric(self.metric))
+        format!("{} of {arms}", words::series(metrics))
     }
 }
 
-/// Gathers reasons, resolutions and notes; equal lines on one workload and metric become one.
+/// Gathers reasons, resolutions and notes; equal lines on the cells of one workload become one.
 pub(super) fn gather<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> Vec<Remark<'a>> {
     let mut remarks: Vec<Remark<'a>> = Vec::new();
     for cell in cells {
         for text in words::remarks(cell) {
             let alike = |remark: &&mut Remark<'_>| {
                 *remark.workload == cell.workload
-                    && remark.metric == cell.metric
+                    && remark.metrics == [cell.metric]
                     && remark.text == text
             };
             match remarks.iter_mut().find(alike) {
@@ -36,12 +40,24 @@ pub(super) fn gather<'a>(cells: impl IntoIterator<Item = &'a Cell>) -> Vec<Remar
                 Some(remark) => remark.arms.push(&cell.arm),
                 None => remarks.push(Remark {
                     workload: &cell.workload,
-                    metric: cell.metric,
+                    metrics: vec![cell.metric],
                     arms: vec![&cell.arm],
                     text,
                 }),
             }
         }
     }
-    remarks
+    let mut merged: Vec<Remark<'a>> = Vec::new();
+    for remark in remarks {
+        let alike = |other: &&mut Remark<'_>| {
+            other.workload == remark.workload
+                && other.text == remark.text
+                && other.arms == remark.arms
+        };
+        match merged.iter_mut().find(alike) {
+            Some(same) => same.metrics.extend(remark.metrics),
+            None => merged.push(remark),
+        }
+    }
+    merged
 }

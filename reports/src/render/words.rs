@@ -508,7 +508,12 @@ pub(super) fn main_metric(analysis: &Analysis, workload: &Workload) -> Metric {
 
 /// Joins names as a sentence does: `a`, `a and b`, `a, b and c`.
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a Name>) -> String {
-    let names: Vec<&str> = names.into_iter().map(Name::as_str).collect();
+    series(names.into_iter().map(Name::as_str))
+}
+
+/// Puts words in a row: `a, b and c`.
+pub(super) fn series<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = words.into_iter().collect();
     match names.split_last() {
         None => String::new(),
         Some((last, [])) => (*last).to_owned(),
