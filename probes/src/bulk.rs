@@ -19,8 +19,8 @@ use crate::clock::Moment;
 use crate::datagrams::calls::{allow_zerocopy, limit_pacing, take_done};
 use crate::wire::CONFIRM;
 
-/// Receives bulk data, in bytes: larger ones leave the caches nearest to the CPU.
-pub(crate) const BUFFER: usize = 64 * 1024;
+/// Receives bulk data, in bytes, as iperf3 does.
+pub(crate) const BUFFER: usize = 128 * 1024;
 
 /// Sends after which the kernel's reports of finished pages are taken: their memory is bounded (`optmem_max`).
 const SENDS_TO_REPORT: u32 = 16;
