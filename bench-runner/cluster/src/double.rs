@@ -94,6 +94,10 @@ impl Double {
         let serving = double.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                if *serving.0.outage.borrow() {
+                    // Not even one request that has come with the connection is answered.
+                    continue;
+                }
                 let double = serving.clone();
                 let down = double.down();
                 tokio::spawn(async move {

@@ -25,7 +25,7 @@ use crate::target::{Deployment as _, End, Target as _};
 /// Seed of the lines: the same packets are lost in every check.
 const SEED: u64 = 1;
 
-/// Delays that are tried, in milliseconds; the first is the line's own, and is only shown.
+/// Delays that are tried, in milliseconds; what a line without a delay adds is only shown.
 const DELAYS_MS: [u64; 4] = [0, 1, 20, 100];
 /// How far a delay may be off: by this share, or by so many nanoseconds.
 const DELAY_SHARE: f64 = 0.02;
@@ -86,10 +86,17 @@ pub(super) fn line_check(args: &LineCheckArgs) -> anyhow::Result<Exit> {
 }
 
 async fn findings(target: &mut LabTarget) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+    output::note("the path without a line …");
+    let path = one_way(target, None).await?;
+    let mut findings = vec![Finding {
+        set: "no line".to_owned(),
+        measured: format!("p50 {:.1} µs, p95 {:.1} µs", path.p50 / 1e3, path.p95 / 1e3),
+        allowed: "the path's own".to_owned(),
+        holds: None,
+    }];
     for ms in DELAYS_MS {
         output::note(&format!("a delay of {ms} ms …"));
-        findings.push(delay(target, Nanoseconds(ms * 1_000_000)).await?);
+        findings.push(delay(target, Nanoseconds(ms * 1_000_000), path).await?);
     }
     output::note(&format!("a loss of 1 % of {DATAGRAMS} datagrams …"));
     findings.push(loss(target).await?);
@@ -111,17 +118,46 @@ fn printed(findings: &[Finding]) -> String {
     let mut text = format!("{table}\n");
     let _ = writeln!(
         text,
-        "Delays are one way, from the sender's call to the receiver's: both ends' own part is in them."
+        "Delays are one way, and what the line adds to the same path without one: that has both ends' own part in it."
     );
     text
 }
 
-/// Measures the one-way delay of a few hundred datagrams a second.
-async fn delay(target: &mut LabTarget, delay: Nanoseconds) -> anyhow::Result<Finding> {
+/// What a line of this delay adds to the path.
+async fn delay(
+    target: &mut LabTarget,
+    delay: Nanoseconds,
+    path: OneWayDelay,
+) -> anyhow::Result<Finding> {
     let line = Line {
         delay,
         ..Line::default()
     };
+    let with = one_way(target, Some(line)).await?;
+    let set = real(delay.0);
+    let allowed = (set * DELAY_SHARE).max(DELAY_NS);
+    let off = with.p50 - path.p50 - set;
+    Ok(Finding {
+        set: format!("delay of {}", delay.words()),
+        measured: format!(
+            "p50 {:+.1} µs off, p95 {:+.1} µs",
+            off / 1e3,
+            (with.p95 - path.p95 - set) / 1e3
+        ),
+        allowed: format!("±{:.0} µs at p50", allowed / 1e3),
+        holds: (delay.0 > 0).then_some(off.abs() <= allowed),
+    })
+}
+
+/// From the sender's call to the receiver's, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+struct OneWayDelay {
+    p50: f64,
+    p95: f64,
+}
+
+/// Measures the one-way delay of a few hundred datagrams a second.
+async fn one_way(target: &mut LabTarget, line: Option<Line>) -> anyhow::Result<OneWayDelay> {
     let stream = UdpStream {
         payload: Bytes(64),
         rate: Some(Rate(500)),
@@ -137,19 +173,9 @@ async fn delay(target: &mut LabTarget, delay: Nanoseconds) -> anyhow::Result<Fin
         up.quantile_of_sent(share, lost)
             .context("too few datagrams arrived")
     };
-    let (p50, p95) = (quantile(0.5)?, quantile(0.95)?);
-    let set = real(delay.0);
-    let allowed = (set * DELAY_SHARE).max(DELAY_NS);
-    let off = real(p50) - set;
-    Ok(Finding {
-        set: format!("delay of {}", delay.words()),
-        measured: format!(
-            "p50 {:+.1} µs off, p95 {:+.1} µs",
-            off / 1e3,
-            (real(p95) - set) / 1e3
-        ),
-        allowed: format!("±{:.0} µs at p50", allowed / 1e3),
-        holds: (delay.0 > 0).then_some(off.abs() <= allowed),
+    Ok(OneWayDelay {
+        p50: real(quantile(0.5)?),
+        p95: real(quantile(0.95)?),
     })
 }
 
@@ -166,7 +192,8 @@ async fn loss(target: &mut LabTarget) -> anyhow::Result<Finding> {
         ..UdpStream::default()
     };
     let duration = Nanoseconds(DATAGRAMS * 1_000_000_000 / rate.0);
-    let (report, counters) = run(target, line, stream, duration).await?;
+    let (report, counters) = run(target, Some(line), stream, duration).await?;
+    let counters = counters.context("the arm has no line")?;
     let up = up_of(&report)?;
     let (sent, share) = (real(up.sent), f64::from(LOSS_PPM) / 1e6);
     let mean = sent * share;
@@ -196,7 +223,7 @@ async fn rate(target: &mut LabTarget) -> anyhow::Result<Finding> {
         rate: Some(Rate(RATE.0 * 6 / 5 / 8 / frame)),
         ..UdpStream::default()
     };
-    let (report, _) = run(target, line, stream, Nanoseconds(3_000_000_000)).await?;
+    let (report, _) = run(target, Some(line), stream, Nanoseconds(3_000_000_000)).await?;
     let up = up_of(&report)?;
     ensure!(up.receiving_ns > 0, "nothing arrived");
     // The first one begins the time that is measured.
@@ -225,19 +252,19 @@ fn real(count: u64) -> f64 {
     count as f64
 }
 
-/// Sends datagrams over a line of its own; returns what was measured and what the line counted.
+/// Sends datagrams over a path of its own; returns what was measured and what the line counted, where there is one.
 async fn run(
     target: &mut LabTarget,
-    line: Line,
+    line: Option<Line>,
     stream: UdpStream,
     duration: Nanoseconds,
-) -> anyhow::Result<(JobReport, LineCounters)> {
+) -> anyhow::Result<(JobReport, Option<LineCounters>)> {
     let name = "line".parse()?;
     let arm = Arm {
         name,
         reference: None,
         datapath: Datapath {
-            line: Some(line),
+            line,
             ..Datapath::default()
         },
         workloads: Vec::new(),
@@ -273,11 +300,7 @@ async fn run(
     };
     let armed = client.arm(&job).await?;
     let report = client.run(&armed).await?;
-    let counters = deployment
-        .counters()
-        .await?
-        .line
-        .context("the arm has no line")?;
+    let counters = deployment.counters().await?.line;
     drop((client, server));
     target.clear().await?;
     Ok((report, counters))
