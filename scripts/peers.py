@@ -123,7 +123,7 @@ def table(args, rows, works):
             ratio, interval, verdict = compare(args, rows, work, figure, placement.name, tool.name)
             own, its = (figure.show(middle(work.name, figure.name, placement.name, name)) for name in ("tollgate", tool.name))
             shown = f"{ratio:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else verdict
-            goal = figure.judge(interval) if interval else ""
+            goal = figure.judge(interval, tool.name) if interval else ""
             lines.append(f"| {work.title} | {placement.name} | {figure.name} | {own} | {tool.name} | {its} | {shown} | {goal} |")
     return "\n".join(lines) + "\n"
 

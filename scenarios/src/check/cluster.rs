@@ -233,14 +233,19 @@ pub(super) fn together(document: &mut Document<'_>, arms: &[Arm]) {
         let same = (
             path.context.as_deref(),
             path.path,
-            path.ends(),
-            path.clients,
+            // Between nodes that are named, each number of clients has a server of its own.
+            path.ends().map(|ends| (ends, path.clients)),
             arm.datapath.family,
         );
-        if let (Some(twin), None) = (seen.insert(same, &arm.name), other) {
-            let message = format!(
-                "is the same path as `{twin}`, through the same cluster; remove one, or let `apply` make the difference"
-            );
+        if let (Some((twin, clients)), None) = (seen.insert(same, (&arm.name, path.clients)), other)
+        {
+            let remedy = if clients == path.clients {
+                "remove one, or let `apply` make the difference"
+            } else {
+                "name the `nodes` of both, so that each number of clients has a server of its own"
+            };
+            let message =
+                format!("is the same path as `{twin}`, through the same cluster; {remedy}");
             document.fault(&table, message);
         }
     }

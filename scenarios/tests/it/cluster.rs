@@ -152,12 +152,15 @@ fn nodes_that_no_arm_can_have_are_all_told_at_once() {
 #[test]
 fn several_clients_send_what_adds_up() {
     let arm = "cluster = { path = \"pod-ip\", clients = 4 }";
-    let scenario =
-        Scenario::parse("small.toml", &text("cluster = { path = \"pod-ip\" }", arm)).unwrap();
+    let lines = refused(&text("cluster = { path = \"pod-ip\" }", arm));
+    assert!(lines[0].contains("name the `nodes` of both"), "{lines:?}");
+    let arm = "cluster = { path = \"pod-ip\", clients = 4, nodes = [\"a\", \"b\"] }";
+    let one = "cluster = { path = \"pod-ip\", nodes = [\"a\", \"b\"] }";
+    let scenario = Scenario::parse("small.toml", &text(one, arm)).unwrap();
     let arm = scenario.arm(&name("b")).unwrap();
     assert_eq!(
         arm.describe(),
-        "pod to pod on another node, 4 clients at once"
+        "pod to pod on another node, from a to b, 4 clients at once"
     );
     for clients in ["0", "17", "-1"] {
         refuses(
@@ -169,7 +172,7 @@ fn several_clients_send_what_adds_up() {
         "cluster = { path = \"host\", clients = 2 }",
         &["`host` has one client only"],
     );
-    let more = "cluster = { path = \"pod-ip\", clients = 2 }\n[workload.open.udp-rr]\nload = { open = \"1k/s\" }\n\
+    let more = "cluster = { path = \"cluster-ip\", clients = 2 }\n[workload.open.udp-rr]\nload = { open = \"1k/s\" }\n\
                 [workload.bulk.udp-stream]\n[workload.stream.tcp-stream]";
     let lines = refused(&text("cluster = { path = \"pod-ip\" }", more));
     assert_eq!(lines.len(), 2, "{lines:?}");

@@ -121,15 +121,17 @@ impl Settings {
         }
     }
 
-    /// Returns the number of the pair of these nodes, client and server; 0, the usual one, where none are named, `None`
-    /// where no probes stand on them.
+    /// Returns the number of the pair of these nodes, client and server, with so many clients; 0, the usual one, where no nodes
+    /// are named, `None` where no such probes stand on them.
     #[must_use]
-    pub fn pair(&self, nodes: Option<(&str, &str)>) -> Option<usize> {
+    pub fn pair(&self, nodes: Option<(&str, &str)>, clients: u8) -> Option<usize> {
         let Some((client, server)) = nodes else {
             return Some(0);
         };
         let mut pairs = self.pairs.iter();
-        let found = pairs.position(|pair| pair.client == client && pair.server == server);
+        let found = pairs.position(|pair| {
+            pair.client == client && pair.server == server && pair.clients == clients
+        });
         found.map(|position| position + 1)
     }
 
@@ -231,10 +233,10 @@ mod tests {
             (on(Role::Client, 2), on(Role::Far, 2)),
             (Some("c"), Some("c"))
         );
-        assert_eq!(settings.pair(None), Some(0));
-        assert_eq!(settings.pair(Some(("b", "a"))), Some(1));
+        assert_eq!(settings.pair(None, 4), Some(0));
+        assert_eq!(settings.pair(Some(("b", "a")), 1), Some(1));
         assert_eq!(
-            settings.pair(Some(("a", "b"))),
+            settings.pair(Some(("a", "b")), 1),
             None,
             "it isn't its own pair"
         );

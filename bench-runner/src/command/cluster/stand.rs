@@ -192,14 +192,14 @@ fn with_paths(settings: Settings, plan: &Plan, context: Option<&String>) -> Sett
             settings.clients = settings.clients.max(path.clients);
             continue;
         };
-        let mut pairs = settings.pairs.iter_mut();
-        match pairs.find(|pair| pair.client == client && pair.server == server) {
-            Some(pair) => pair.clients = pair.clients.max(path.clients),
-            None => settings.pairs.push(Pair {
-                client: client.to_owned(),
-                server: server.to_owned(),
-                clients: path.clients,
-            }),
+        // Arms that differ in their clients alone have a server each: its ports are its paths'.
+        let pair = Pair {
+            client: client.to_owned(),
+            server: server.to_owned(),
+            clients: path.clients,
+        };
+        if !settings.pairs.contains(&pair) {
+            settings.pairs.push(pair);
         }
     }
     settings

@@ -283,7 +283,7 @@ impl Member {
 
     /// Returns which probe of a path's this one is.
     pub(super) fn seat(&self, path: &ClusterPath, role: Role) -> anyhow::Result<Seat> {
-        let pair = self.settings.pair(path.ends());
+        let pair = self.settings.pair(path.ends(), path.clients);
         let pair = pair.context("no probes stand on the nodes that the arm names")?;
         Ok(Seat::of(role, pair))
     }
