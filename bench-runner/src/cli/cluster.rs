@@ -234,6 +234,19 @@ impl FromStr for Weight {
 }
 
 #[cfg(test)]
+impl ClusterArgs {
+    /// Returns what is meant where nothing is said.
+    pub(crate) fn defaults() -> Self {
+        #[derive(clap::Parser)]
+        struct Nothing {
+            #[command(flatten)]
+            args: ClusterArgs,
+        }
+        <Nothing as clap::Parser>::parse_from(["tollgate"]).args
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

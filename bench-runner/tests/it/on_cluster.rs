@@ -86,6 +86,11 @@ impl World {
 
     /// The same with this status of each pod.
     pub(crate) fn with_probes_at(status: Value) -> Self {
+        Self::with_probes_by(move |_| status.clone())
+    }
+
+    /// The same with the status that each pod's name has.
+    pub(crate) fn with_probes_by(status: impl Fn(&str) -> Value + Send + Sync + 'static) -> Self {
         Self::new(|dir, probes, itself| {
             let (dir, probes, itself) = (dir.to_owned(), Arc::clone(probes), Arc::clone(itself));
             Box::new(move |name, _| {
@@ -101,7 +106,7 @@ impl World {
                 let (child, address) = start_probe(&dir, name, token);
                 double.forward(name, 7788, address);
                 probes.push((name.to_owned(), child));
-                status.clone()
+                status(name)
             })
         })
     }

@@ -4,37 +4,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tollgate_cluster::double::Double;
 
-use crate::on_cluster::{World, pause, start_probe};
+use crate::on_cluster::{World, pause};
 use crate::support::{stderr, stdout};
 
 /// A cluster of these nodes, whose pods are probes on this machine, each with an address of its own.
 fn world(nodes: &[&str]) -> World {
-    let world = World::new(|dir, probes, itself| {
-        let (dir, probes, itself) = (dir.to_owned(), Arc::clone(probes), Arc::clone(itself));
-        Box::new(move |name, _| {
-            let double: &Double = itself.get().unwrap();
-            let secret = double.object("secrets", "tollgate-token").unwrap();
-            let token = secret["stringData"]["token"].as_str().unwrap();
-            let mut probes = probes.lock().unwrap();
-            // Where a pod of this name stood, it is gone by now.
-            for (_, child) in probes.iter_mut().filter(|(pod, _)| pod == name) {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-            let (child, address) = start_probe(&dir, name, token);
-            double.forward(name, 7788, address);
-            probes.push((name.to_owned(), child));
-            let place: u8 = name.rsplit('-').next().unwrap().parse().unwrap();
-            let ip = format!("127.0.0.{}", 50 + place);
-            json!({
-                "phase": "Running", "hostIP": "127.0.0.1", "podIP": ip, "podIPs": [{"ip": ip}],
-                "conditions": [{"type": "Ready", "status": "True"}],
-            })
+    let world = World::with_probes_by(|pod| {
+        let place: u8 = pod.rsplit('-').next().unwrap().parse().unwrap();
+        let ip = format!("127.0.0.{}", 50 + place);
+        json!({
+            "phase": "Running", "hostIP": "127.0.0.1", "podIP": ip, "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": "True"}],
         })
     });
     for node in nodes {

@@ -15,7 +15,7 @@ use tollgate_results::run::{ClusterRun, GatewayRun};
 use tollgate_results::workload::{Cpu, HttpVersion, Traffic, Workload};
 use tollgate_scenarios::Scenario;
 
-use super::stand::{connect, network, refused, settings, unwell};
+use super::stand::{connect, network, put_away, refused, settings, unwell};
 use crate::cli::ClusterArgs;
 use crate::command::hosts::{environment, runtime};
 use crate::output;
@@ -42,17 +42,10 @@ impl StoodSplit {
 impl Drop for StoodSplit {
     /// Removes the run's objects, however the campaign ended. What can't be removed is told, and ends by itself.
     fn drop(&mut self) {
-        let removed = runtime().and_then(|runtime| {
-            runtime.block_on(async {
-                self.target.reconnect()?;
-                self.target.remove().await
-            })
+        put_away(async {
+            self.target.reconnect()?;
+            self.target.remove().await
         });
-        if let Err(error) = removed {
-            output::note(&format!(
-                "note: the run's objects are left behind ({error:#}); remove them with `tollgate cluster clean`"
-            ));
-        }
     }
 }
 
@@ -243,24 +236,10 @@ async fn stand(
 mod tests {
     use super::*;
 
-    fn args() -> ClusterArgs {
-        ClusterArgs {
-            context: None,
-            namespace: "tollgate".to_owned(),
-            image: None,
-            pull_secrets: Vec::new(),
-            nodes: None,
-            host_network: false,
-            load_balancer: false,
-            external: None,
-            gateway_class: None,
-        }
-    }
-
     #[test]
     fn a_split_has_two_ways_and_latency_for_each_backend() {
         let scenario = Scenario::load("gateway-split").unwrap();
-        let scenario = over(scenario, &args(), None).unwrap();
+        let scenario = over(scenario, &ClusterArgs::defaults(), None).unwrap();
         let arms: Vec<&str> = scenario.arms.iter().map(|arm| arm.name.as_str()).collect();
         assert_eq!(arms, [DIRECT, GATEWAY]);
         assert_eq!(
@@ -276,11 +255,18 @@ mod tests {
     #[test]
     fn what_doesn_t_split_is_refused_before_anything_is_made() {
         let load = || Scenario::load("gateway-split").unwrap();
-        let told = over(load(), &args(), Some(&"gateway".parse().unwrap())).unwrap_err();
+        let told = over(
+            load(),
+            &ClusterArgs::defaults(),
+            Some(&"gateway".parse().unwrap()),
+        )
+        .unwrap_err();
         assert!(told.to_string().contains("compared with the direct path"));
         let mut other = load();
         other.workloads = Scenario::load("quickstart").unwrap().workloads;
-        let told = over(other, &args(), None).unwrap_err().to_string();
+        let told = over(other, &ClusterArgs::defaults(), None)
+            .unwrap_err()
+            .to_string();
         assert!(
             told.contains("workload `tcp-rr`: requests are split over HTTP/1.1"),
             "{told}"

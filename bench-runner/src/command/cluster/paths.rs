@@ -120,20 +120,6 @@ fn every_path(
 mod tests {
     use super::*;
 
-    fn args() -> ClusterArgs {
-        ClusterArgs {
-            context: None,
-            namespace: "tollgate".to_owned(),
-            image: None,
-            pull_secrets: Vec::new(),
-            nodes: None,
-            host_network: false,
-            load_balancer: false,
-            external: None,
-            gateway_class: None,
-        }
-    }
-
     fn two(a: &str, b: &str) -> Scenario {
         let text = format!(
             "schema = 1\nname = \"two\"\nabout = \"Two\"\nreference = \"b\"\n[arm.a.cluster]\npath = \"pod-ip\"\n{a}\n\
@@ -150,7 +136,7 @@ mod tests {
     #[test]
     fn without_paths_of_its_own_a_scenario_gets_all_that_cost_nothing() {
         let scenario = Scenario::load("quickstart").unwrap();
-        let (scenario, _) = over(scenario, &args(), None).unwrap();
+        let (scenario, _) = over(scenario, &ClusterArgs::defaults(), None).unwrap();
         let names: Vec<&str> = scenario.arms.iter().map(|arm| arm.name.as_str()).collect();
         assert_eq!(
             names,
@@ -174,14 +160,14 @@ mod tests {
             host_network: true,
             load_balancer: true,
             external: Some("far".to_owned()),
-            ..args()
+            ..ClusterArgs::defaults()
         };
         let quickstart = Scenario::load("quickstart").unwrap();
         let (scenario, _) = over(quickstart, &all, None).unwrap();
         assert_eq!(scenario.arms.len(), Path::ALL.len() + 3);
         let quickstart = Scenario::load("quickstart").unwrap();
         let wrong = "pod".parse().unwrap();
-        let error = over(quickstart, &args(), Some(&wrong)).unwrap_err();
+        let error = over(quickstart, &ClusterArgs::defaults(), Some(&wrong)).unwrap_err();
         assert!(
             error.to_string().contains("pod-ip, headless, cluster-ip"),
             "{error}"
@@ -190,15 +176,19 @@ mod tests {
 
     #[test]
     fn the_campaign_s_own_context_is_that_of_arms_without_one_else_the_reference_s() {
-        let (scenario, found) =
-            over(two("context = \"x\"", "context = \"y\""), &args(), None).unwrap();
+        let (scenario, found) = over(
+            two("context = \"x\"", "context = \"y\""),
+            &ClusterArgs::defaults(),
+            None,
+        )
+        .unwrap();
         assert_eq!(found.context.as_deref(), Some("y"));
         assert_eq!(context_of(&scenario, "a").as_deref(), Some("x"));
         assert_eq!(context_of(&scenario, "b"), None);
 
         let told = ClusterArgs {
             context: Some("x".to_owned()),
-            ..args()
+            ..ClusterArgs::defaults()
         };
         let (scenario, found) = over(two("context = \"x\"", ""), &told, None).unwrap();
         assert_eq!(found.context.as_deref(), Some("x"));
@@ -207,7 +197,7 @@ mod tests {
         let error = over(both, &told, None).unwrap_err().to_string();
         assert!(error.contains("--context: every arm"), "{error}");
         let reference = "a".parse().unwrap();
-        let error = over(two("", ""), &args(), Some(&reference)).unwrap_err();
+        let error = over(two("", ""), &ClusterArgs::defaults(), Some(&reference)).unwrap_err();
         assert!(error.to_string().contains("--reference"), "{error}");
     }
 }

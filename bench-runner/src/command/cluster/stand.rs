@@ -45,17 +45,20 @@ impl Stood {
 impl Drop for Stood {
     /// Removes the run's objects, however the campaign ended. What can't be removed is told, and ends by itself.
     fn drop(&mut self) {
-        let removed = runtime().and_then(|runtime| {
-            runtime.block_on(async {
-                self.target.reconnect()?;
-                self.target.remove().await
-            })
+        put_away(async {
+            self.target.reconnect()?;
+            self.target.remove().await
         });
-        if let Err(error) = removed {
-            output::note(&format!(
-                "note: the run's objects are left behind ({error:#}); remove them with `tollgate cluster clean`"
-            ));
-        }
+    }
+}
+
+/// Removes a run's objects; says where they are left behind.
+pub(super) fn put_away(removal: impl Future<Output = anyhow::Result<()>>) {
+    let removed = runtime().and_then(|runtime| runtime.block_on(removal));
+    if let Err(error) = removed {
+        output::note(&format!(
+            "note: the run's objects are left behind ({error:#}); remove them with `tollgate cluster clean`"
+        ));
     }
 }
 
