@@ -23,6 +23,7 @@
 //! The sending loops run on OS threads of their own, without async runtime, allocation, lock or log.
 
 pub mod agent;
+mod alarm;
 mod bulk;
 pub mod clock;
 mod complaint;

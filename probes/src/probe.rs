@@ -15,6 +15,7 @@
 //! - [`syn`]: SYNs and what answers them (tcp-syn)
 //! - [`tuned`]: connections that are sent on or received from in another way
 //! - [`transport`] and [`socket`]: the seam to the network, and the kernel behind it
+//! - [`wake`]: how a call that waits comes back in time
 //! - [`stamped`]: connections whose packets the kernel stamps
 //!
 //! A loop does one write, one read, one reading of the clock and one record per request: the end of a reply
@@ -40,6 +41,7 @@ pub(crate) mod syn;
 pub(crate) mod transport;
 pub(crate) mod tuned;
 pub(crate) mod udp_stream;
+pub(crate) mod wake;
 pub(crate) mod window;
 
 use window::Window;

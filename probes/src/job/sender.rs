@@ -5,7 +5,9 @@ mod open;
 mod sweep;
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use tollgate_results::agent::Job;
 use tollgate_results::outcome::Timed;
@@ -14,6 +16,7 @@ use tollgate_results::units::Bytes;
 use tollgate_results::workload::{Close, SocketKind, Traffic};
 
 use super::Aborter;
+use crate::alarm::Alarm;
 use crate::bulk::Sampler;
 use crate::clock::{Monotonic, WallClock};
 use crate::error::ProbeError;
@@ -25,14 +28,16 @@ use crate::probe::fresh::Fresh;
 use crate::probe::http::tally::Tally;
 use crate::probe::icmp::{Echoes, IcmpDial};
 use crate::probe::kept::Kept;
-use crate::probe::open::talk::Datagrams;
+use crate::probe::open::talk::{Datagrams, Talk};
 use crate::probe::secure::Setup;
 use crate::probe::socket::{TcpDial, UdpDial};
 use crate::probe::stamped::{Numbered, StampedDial};
 use crate::probe::stream::Stream;
 use crate::probe::syn::{SynDial, Syns};
+use crate::probe::transport::Dial;
 use crate::probe::tuned::TunedDial;
 use crate::probe::udp_stream::UdpStreaming;
+use crate::probe::wake::{TURN, Wake, turn};
 use crate::probe::window::Window;
 use crate::recorder::Recorder;
 use crate::thread::{self, Started};
@@ -54,21 +59,22 @@ impl Sender {
     pub(super) fn start(job: &Job, flow: u32, aborter: &Aborter) -> Result<Self, ProbeError> {
         let (windows, asked) = mpsc::channel();
         let (reports, recorders) = mpsc::channel();
-        let life = Life {
-            warmup_ns: job.warmup.0,
-            times: times(job),
-            timestamps: job.timestamps,
-            aborter: aborter.clone(),
-            asked,
-            reports,
-        };
-        let job_of_thread = job.clone();
+        let (job_of_thread, aborter_of_thread) = (job.clone(), aborter.clone());
         let setup = match &job.traffic {
             Traffic::Http(http) => http::setup(job, http)?,
             _ => None,
         };
         let started = thread::spawn(&format!("tg-send-{flow}"), job.cpu, move || {
-            live(&job_of_thread, setup, flow, &life);
+            let mut life = Life {
+                warmup_ns: job_of_thread.warmup.0,
+                times: times(&job_of_thread),
+                timestamps: job_of_thread.timestamps,
+                aborter: aborter_of_thread,
+                asked,
+                reports,
+                alarm: None,
+            };
+            live(&job_of_thread, setup, flow, &mut life);
         })?;
         Ok(Self {
             aborter: aborter.clone(),
@@ -128,22 +134,39 @@ struct Life {
     aborter: Aborter,
     asked: Receiver<Asked>,
     reports: mpsc::Sender<Result<Recorder, String>>,
+    /// Rings in the windows, where sockets rely on it.
+    alarm: Option<Alarm>,
 }
 
 impl Life {
+    /// Sets an alarm up for waits that are over after `timeout`; returns what sockets are to rely on.
+    fn wake(&mut self, timeout: Duration) -> Wake {
+        let turn = turn(timeout);
+        match Alarm::new(turn) {
+            Ok(alarm) => {
+                self.alarm = Some(alarm);
+                Wake::Alarm
+            }
+            Err(_) => Wake::Timeout(turn),
+        }
+    }
+
     /// Does what [`Life::drive`] does, and keeps what came back over HTTP.
-    fn drive_http(&self, probe: impl Probe, tally: &Tally) {
+    fn drive_http(&mut self, probe: impl Probe, tally: &Tally) {
         self.drive_noting(probe, |recorder| recorder.keep_http(tally.take()));
     }
 
-    fn drive(&self, probe: impl Probe) {
+    fn drive(&mut self, probe: impl Probe) {
         self.drive_noting(probe, |_| ());
     }
 
-    fn drive_noting(&self, mut probe: impl Probe, note: impl Fn(&mut Recorder)) {
+    fn drive_noting(&mut self, mut probe: impl Probe, note: impl Fn(&mut Recorder)) {
         let window = |duration_ns| Window::open(&Monotonic, duration_ns, self.aborter.flag());
         let mut recorder = Recorder::new(self.times);
-        probe.open(&window(0));
+        {
+            let _ringing = self.alarm.as_mut().map(Alarm::ring);
+            probe.open(&window(0));
+        }
         if let Some(reason) = probe.refusal() {
             // An arming that was given up has nobody to tell.
             let _ = self.reports.send(Err(reason));
@@ -151,6 +174,8 @@ impl Life {
         }
         let mut duration_ns = self.warmup_ns;
         loop {
+            // Silent between windows: other arms are measured then.
+            let ringing = self.alarm.as_mut().map(Alarm::ring);
             if self.timestamps {
                 recorder.start_split(WallClock::read());
                 probe.run(&window(duration_ns), &mut recorder);
@@ -158,6 +183,7 @@ impl Life {
             } else {
                 probe.run(&window(duration_ns), &mut recorder);
             }
+            drop(ringing);
             note(&mut recorder);
             let full = std::mem::replace(&mut recorder, Recorder::new(self.times));
             if self.reports.send(Ok(full)).is_err() {
@@ -232,7 +258,7 @@ const fn times(job: &Job) -> &'static [Timed] {
 }
 
 /// Sends the job's traffic until the job is dropped.
-fn live(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
+fn live(job: &Job, setup: Option<Setup>, flow: u32, life: &mut Life) {
     match (job.load.open(), job.ports) {
         (Some(load), _) => open::live(job, load, life),
         (None, Some(ports)) => sweep::live(job, ports, life),
@@ -241,21 +267,23 @@ fn live(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
 }
 
 /// Sends the traffic of a closed loop, or a stream.
-fn closed(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
+fn closed(job: &Job, setup: Option<Setup>, flow: u32, life: &mut Life) {
     let target = job.target;
     match job.traffic {
         Traffic::TcpRr { payload } => {
             let echo = Echo::new(size(payload), job.seed);
+            let dial = kept(target).woken(life.wake(TURN));
             if job.timestamps {
-                let dial = StampedDial::new(kept(target), Numbered::ByByte);
+                let dial = StampedDial::new(dial, Numbered::ByByte);
                 life.drive(Kept::new(dial, echo, Monotonic));
             } else {
-                life.drive(Kept::new(kept(target), echo, Monotonic));
+                life.drive(Kept::new(dial, echo, Monotonic));
             }
         }
         Traffic::TcpCrr { payload, close } => {
             let echo = Echo::new(size(payload), job.seed);
-            life.drive(Fresh::new(TcpDial::new(target, close), echo, Monotonic));
+            let dial = TcpDial::new(target, close).woken(life.wake(TURN));
+            life.drive(Fresh::new(dial, echo, Monotonic));
         }
         Traffic::TcpStream {
             payload,
@@ -283,42 +311,50 @@ fn closed(job: &Job, setup: Option<Setup>, flow: u32, life: &Life) {
             life.drive(UdpStreaming::new(target, stream, up, seed));
         }
         Traffic::UdpRr { payload, timeout } => {
-            let dial = UdpDial::new(target, timeout.duration());
-            let talk = Datagrams::new(size(payload) as usize, job.seed);
+            let wake = life.wake(timeout.duration());
+            let dial = UdpDial::new(target, timeout.duration()).woken(wake);
+            let mut talk = Datagrams::new(size(payload) as usize, job.seed);
             if job.timestamps {
-                let dial = StampedDial::new(dial, Numbered::ByDatagram);
-                let talk = talk.asking_far_end();
-                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
-            } else {
-                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
+                talk = talk.asking_far_end();
             }
+            datagrams(dial, talk, timeout.0, life);
         }
         Traffic::IcmpEcho {
             payload,
             timeout,
             socket,
         } => {
-            let dial = IcmpDial::new(target, socket, timeout.duration());
+            let wake = life.wake(timeout.duration());
+            let dial = IcmpDial::new(target, socket, timeout.duration()).woken(wake);
             let talk = Echoes::new(dial.form(), size(payload) as usize, job.seed);
-            if job.timestamps {
-                let dial = StampedDial::new(dial, Numbered::ByDatagram);
-                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
-            } else {
-                life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
-            }
+            datagrams(dial, talk, timeout.0, life);
         }
         Traffic::TcpSyn { timeout, socket } => {
             if socket == SocketKind::Unprivileged {
                 // Closed at once by RST, as a half-open connection is.
-                let dial = TcpDial::new(target, Close::Rst);
+                let dial = TcpDial::new(target, Close::Rst).woken(life.wake(TURN));
                 life.drive(Fresh::new(dial, Nothing, Monotonic));
             } else {
-                let dial = SynDial::new(target, timeout.duration());
+                let wake = life.wake(timeout.duration());
+                let dial = SynDial::new(target, timeout.duration()).woken(wake);
                 let talk = Syns::new(target.is_ipv6(), job.seed);
                 life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
             }
         }
         Traffic::Http(ref http) => http::live(job, http, setup, life),
+    }
+}
+
+/// Sends requests by datagrams, each round trip split where stamps are asked for.
+fn datagrams<D>(dial: D, talk: impl Talk<Ear = ()>, timeout_ns: u64, life: &mut Life)
+where
+    D: Dial<Link: AsFd>,
+{
+    if life.timestamps {
+        let dial = StampedDial::new(dial, Numbered::ByDatagram);
+        life.drive(DatagramRr::new(dial, talk, Monotonic, timeout_ns));
+    } else {
+        life.drive(DatagramRr::new(dial, talk, Monotonic, timeout_ns));
     }
 }
 

@@ -12,7 +12,7 @@ use tollgate_results::outcome::{Failure, Flow};
 
 use super::http::tally::Tally;
 use super::socket::{Begin, TcpDial};
-use super::transport::{Dial, Transport, cause};
+use super::transport::{Dial, Transport, cause, is_again};
 use super::window::{Fault, Patience};
 use crate::clock::Clock;
 
@@ -70,7 +70,7 @@ impl Dial for SecureDial {
         loop {
             match link.shake() {
                 Ok(()) => break,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => patience.check()?,
+                Err(error) if is_again(&error) => patience.check()?,
                 Err(error) => return Err(self.failed(&error)),
             }
         }
@@ -106,7 +106,7 @@ impl Begin for SecureDial {
         }
         match link.shake() {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) if is_again(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -163,7 +163,7 @@ impl Transport for SecureLink {
         let taken = self.tls.writer().write(bytes)?;
         match self.flush() {
             // TLS has taken it, and `recv` sends the rest.
-            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+            Err(error) if !is_again(&error) => Err(error),
             _ => Ok(taken),
         }
     }

@@ -13,14 +13,12 @@ use tollgate_results::stream::TcpSample;
 use tollgate_results::workload::Close;
 
 use super::transport::{Dial, Transport, cause};
+use super::wake::{TURN, Wake, turn};
 use super::window::{Fault, Patience};
 use crate::bulk::tcp_info;
 use crate::clock::Clock;
 
-/// Longest time that a call blocks, so that an abort is seen within 100 ms.
-pub(super) const TURN: Duration = Duration::from_millis(20);
-
-/// The same for poll(2), in milliseconds.
+/// [`TURN`](super::wake::TURN) for poll(2), in milliseconds.
 const TURN_MS: u8 = 20;
 
 /// Opens TCP connections from a fresh port each.
@@ -28,11 +26,21 @@ const TURN_MS: u8 = 20;
 pub(crate) struct TcpDial {
     target: SocketAddr,
     close: Close,
+    wake: Wake,
 }
 
 impl TcpDial {
     pub(crate) const fn new(target: SocketAddr, close: Close) -> Self {
-        Self { target, close }
+        Self {
+            target,
+            close,
+            wake: Wake::Timeout(TURN),
+        }
+    }
+
+    /// Has waits end in another way.
+    pub(crate) const fn woken(self, wake: Wake) -> Self {
+        Self { wake, ..self }
     }
 
     pub(crate) const fn target(&self) -> SocketAddr {
@@ -48,12 +56,11 @@ impl Dial for TcpDial {
         let socket = Socket::new(Domain::for_address(self.target), Type::STREAM, None);
         let socket = socket.map_err(failed)?;
         socket.set_tcp_nodelay(true).map_err(failed)?;
-        socket.set_read_timeout(Some(TURN)).map_err(failed)?;
-        socket.set_write_timeout(Some(TURN)).map_err(failed)?;
+        self.wake.set(&socket).map_err(failed)?;
         let before = patience.clock.now();
         match socket.connect(&self.target.into()) {
             Ok(()) => {}
-            // The send time-out bounds connect(2) too; from then on it goes on by itself.
+            // What ends a wait ends connect(2) too; from then on it goes on by itself.
             Err(error) if is_under_way(&error) => wait_connected(&socket, patience)?,
             Err(error) => return Err(failed(error)),
         }
@@ -184,31 +191,27 @@ impl Transport for TcpStream {
 #[derive(Debug)]
 pub(crate) struct UdpDial {
     target: SocketAddr,
-    turn: Duration,
+    wake: Wake,
 }
 
 impl UdpDial {
     /// Prepares sockets that block for a whole fraction of the time-out, so that it ends on time.
     pub(crate) fn new(target: SocketAddr, timeout: Duration) -> Self {
-        let turn = turn(timeout);
-        Self { target, turn }
+        let wake = Wake::Timeout(turn(timeout));
+        Self { target, wake }
+    }
+
+    /// Has waits end in another way.
+    pub(crate) const fn woken(self, wake: Wake) -> Self {
+        Self { wake, ..self }
     }
 
     fn socket(&self) -> io::Result<UdpSocket> {
         let socket = Socket::new(Domain::for_address(self.target), Type::DGRAM, None)?;
-        socket.set_read_timeout(Some(self.turn))?;
-        socket.set_write_timeout(Some(self.turn))?;
+        self.wake.set(&socket)?;
         socket.connect(&self.target.into())?;
         Ok(socket.into())
     }
-}
-
-/// Returns how long a call may block, a whole fraction of the time-out, so that it ends on time.
-pub(super) fn turn(timeout: Duration) -> Duration {
-    let turns = timeout.as_nanos().div_ceil(TURN.as_nanos()).max(1);
-    let turns = u32::try_from(turns).unwrap_or(u32::MAX);
-    // A time-out of 0 would wait for ever.
-    (timeout / turns).max(Duration::from_micros(1))
 }
 
 impl Dial for UdpDial {

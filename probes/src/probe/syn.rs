@@ -23,8 +23,8 @@ use tollgate_results::outcome::{Failure, Flow, Protocol};
 use tollgate_results::workload::SocketKind;
 
 use super::open::talk::{Heard, Talk};
-use super::socket::turn;
 use super::transport::{Dial, Transport, cause};
+use super::wake::{Wake, turn};
 use super::window::{Fault, Patience};
 use crate::clock::Clock;
 use crate::complaint;
@@ -160,7 +160,7 @@ impl Talk for Syns {
 #[derive(Debug)]
 pub(crate) struct SynDial {
     target: SocketAddr,
-    turn: Duration,
+    wake: Wake,
 }
 
 /// A raw socket, and the port that it sends from.
@@ -176,8 +176,13 @@ pub(crate) struct SynLink {
 
 impl SynDial {
     pub(crate) fn new(target: SocketAddr, timeout: Duration) -> Self {
-        let turn = turn(timeout);
-        Self { target, turn }
+        let wake = Wake::Timeout(turn(timeout));
+        Self { target, wake }
+    }
+
+    /// Has waits end in another way.
+    pub(crate) const fn woken(self, wake: Wake) -> Self {
+        Self { wake, ..self }
     }
 
     fn link(&self) -> io::Result<SynLink> {
@@ -193,8 +198,7 @@ impl SynDial {
         holder.bind(&any.into())?;
         let local = holder.local_addr()?.as_socket().ok_or_else(unknown)?;
         socket.attach_filter(&between(self.target.port(), local.port(), own.is_ipv6()))?;
-        socket.set_read_timeout(Some(self.turn))?;
-        socket.set_write_timeout(Some(self.turn))?;
+        self.wake.set(&socket)?;
         complaint::keep(&socket, own.is_ipv6())?;
         Ok(SynLink {
             socket,

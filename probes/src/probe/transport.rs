@@ -12,7 +12,7 @@ use crate::recorder::KernelStamps;
 
 /// An open connection, or a datagram socket with a peer.
 ///
-/// Both calls block for a short while at most, then fail with `WouldBlock`: the caller asks its
+/// Both calls block for a short while at most, then fail with `WouldBlock` or `Interrupted`: the caller asks its
 /// [`Patience`] and calls again.
 pub(crate) trait Transport {
     /// Sends bytes, or a datagram; returns how many bytes went out.
@@ -138,14 +138,19 @@ pub(crate) fn recv_or_end<C: Clock>(
     }
 }
 
+/// Returns whether an error only asks to call again.
+pub(crate) fn is_again(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
 /// Lets errors pass that only ask to call again.
 pub(crate) fn pass(link: &mut impl Transport, error: &io::Error) -> Result<(), Fault> {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::Interrupted => Ok(()),
-        _ => match link.cause(error) {
-            None => Ok(()),
-            Some(failure) => Err(Fault::Failed(failure)),
-        },
+    if is_again(error) {
+        return Ok(());
+    }
+    match link.cause(error) {
+        None => Ok(()),
+        Some(failure) => Err(Fault::Failed(failure)),
     }
 }
 

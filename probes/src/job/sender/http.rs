@@ -21,6 +21,7 @@ use crate::probe::http::two::link::Linker;
 use crate::probe::kept::Kept;
 use crate::probe::secure::{SecureDial, Setup};
 use crate::probe::socket::{Begin, TcpDial};
+use crate::probe::wake::TURN;
 use crate::tls;
 
 /// Returns what is timed.
@@ -85,14 +86,19 @@ fn host(authority: &str) -> &str {
 }
 
 /// Sends the job's traffic until the job is dropped.
-pub(super) fn live(job: &Job, http: &Http, setup: Option<Setup>, life: &Life) {
+pub(super) fn live(job: &Job, http: &Http, setup: Option<Setup>, life: &mut Life) {
     let tally = Rc::new(Tally::default());
     let close = match http.connections {
         Connections::Kept => Close::Fin,
         // A FIN would fill the table of local ports with TIME_WAIT within seconds.
         Connections::New => Close::Rst,
     };
-    let dial = TcpDial::new(job.target, close);
+    let mut dial = TcpDial::new(job.target, close);
+    // Many connections of a thread are waited for all at once, those of HTTP/2 by its runtime.
+    let waits_for_one = http.connections == Connections::New || http.parallel == 1;
+    if http.version == HttpVersion::Http1 && waits_for_one {
+        dial = dial.woken(life.wake(TURN));
+    }
     match (http.version, setup) {
         (HttpVersion::Http2, setup) => {
             let streams = match http.connections {
@@ -113,7 +119,7 @@ pub(super) fn live(job: &Job, http: &Http, setup: Option<Setup>, life: &Life) {
 }
 
 /// Sends requests of HTTP/1.1.
-fn one<D: Begin>(job: &Job, http: &Http, dial: D, tally: &Rc<Tally>, life: &Life) {
+fn one<D: Begin>(job: &Job, http: &Http, dial: D, tally: &Rc<Tally>, life: &mut Life) {
     let ask = Ask::new(job.target, http);
     let shared = Rc::clone(tally);
     match http.connections {

@@ -21,7 +21,7 @@ use crate::probe::socket::{Begin, UdpDial};
 pub(super) const TIMES: &[Timed] = &[Timed::FromPlan, Timed::FromSend, Timed::Lateness];
 
 /// Sends the job's traffic until the job is dropped.
-pub(super) fn live(job: &Job, load: &OpenLoad, life: &Life) {
+pub(super) fn live(job: &Job, load: &OpenLoad, life: &mut Life) {
     match job.traffic {
         Traffic::TcpRr { payload } => {
             let talk = Pipeline::new(size(payload), job.seed);

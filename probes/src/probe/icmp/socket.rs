@@ -16,8 +16,9 @@ use super::message::{identify, reply_type};
 use crate::clock::Clock;
 use crate::complaint;
 use crate::error::ProbeError;
-use crate::probe::socket::{Begin, incoming_cpu, turn};
+use crate::probe::socket::{Begin, incoming_cpu};
 use crate::probe::transport::{Dial, Transport, cause};
+use crate::probe::wake::{Wake, turn};
 use crate::probe::window::{Fault, Patience};
 use crate::stamps::Control;
 
@@ -26,7 +27,7 @@ use crate::stamps::Control;
 pub(crate) struct IcmpDial {
     target: SocketAddr,
     form: Form,
-    turn: Duration,
+    wake: Wake,
     /// The identifier of the next raw socket.
     next_id: u16,
 }
@@ -104,9 +105,14 @@ impl IcmpDial {
                 is_ipv6: target.is_ipv6(),
                 is_raw: kind != SocketKind::Unprivileged,
             },
-            turn: turn(timeout),
+            wake: Wake::Timeout(turn(timeout)),
             next_id: u16::from_ne_bytes([drawn[0], drawn[1]]),
         }
+    }
+
+    /// Has waits end in another way.
+    pub(crate) const fn woken(self, wake: Wake) -> Self {
+        Self { wake, ..self }
     }
 
     /// Returns how messages over these sockets are made and read.
@@ -126,8 +132,7 @@ impl IcmpDial {
         if let Some(id) = id {
             socket.attach_filter(&only_replies(self.form.is_ipv6, id))?;
         }
-        socket.set_read_timeout(Some(self.turn))?;
-        socket.set_write_timeout(Some(self.turn))?;
+        self.wake.set(&socket)?;
         complaint::keep(&socket, self.form.is_ipv6)?;
         socket.connect(&self.target.into())?;
         Ok(IcmpLink {

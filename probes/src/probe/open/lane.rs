@@ -1,13 +1,11 @@
 //! One connection of an open loop.
 
-use std::io::ErrorKind;
-
 use tollgate_results::outcome::Failure;
 
 use super::flights::Flights;
 use super::talk::Talk;
 use crate::clock::Moment;
-use crate::probe::transport::Transport;
+use crate::probe::transport::{Transport, is_again};
 
 /// A connection, the requests under way on it, and what was heard of the next reply.
 #[derive(Debug)]
@@ -112,7 +110,7 @@ impl<T: Talk> Lane<T> {
 fn write(link: &mut impl Transport, bytes: &[u8]) -> Result<usize, Failure> {
     match link.send(bytes) {
         Ok(sent) => Ok(sent),
-        Err(error) if waits(error.kind()) => Ok(0),
+        Err(error) if is_again(&error) => Ok(0),
         Err(error) => link.cause(&error).map_or(Ok(0), Err),
     }
 }
@@ -122,12 +120,7 @@ fn write(link: &mut impl Transport, bytes: &[u8]) -> Result<usize, Failure> {
 pub(super) fn read(link: &mut impl Transport, buffer: &mut [u8]) -> Result<Option<usize>, Failure> {
     match link.recv(buffer) {
         Ok(received) => Ok(Some(received)),
-        Err(error) if waits(error.kind()) => Ok(None),
+        Err(error) if is_again(&error) => Ok(None),
         Err(error) => link.cause(&error).map_or(Ok(None), Err),
     }
-}
-
-/// Says whether an error only asks to call again later.
-const fn waits(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
