@@ -65,7 +65,7 @@ pub(crate) struct Arm {
 }
 
 impl Arm {
-    /// Says how true the line is, where the arm has one.
+    /// Finds how long the line's thread takes to rise, and says how true the line is, where the arm has one.
     fn calibrated(&self) -> Result<Option<LineFacts>, LabError> {
         let Some(line) = &self.line else {
             return Ok(None);

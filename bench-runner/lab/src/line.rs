@@ -59,12 +59,14 @@ impl RunningLine {
         })
     }
 
-    /// Sends packets over the line, which must have its addresses, and says how late they came.
+    /// Finds how long the line's thread takes to rise, sends packets over the line, which must have its addresses, and says
+    /// how late they came. It is all timed: nothing else may go on meanwhile.
     pub(crate) fn calibrate(
         &self,
         nodes: [&NetNs; 2],
         family: Family,
     ) -> Result<LineFacts, LabError> {
+        self.drive.find_rise()?;
         let lateness = calibrate::measure(&self.line, nodes, family)?;
         Ok(LineFacts {
             sent: lateness.sent,

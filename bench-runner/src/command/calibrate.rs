@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use tollgate_reports::gate::Policy;
 use tollgate_reports::model::Analysis;
 use tollgate_results::RECORD_SCHEMA;
 use tollgate_results::plan::Plan;
-use tollgate_results::run::Campaign;
+use tollgate_results::run::{Campaign, Install};
 use tollgate_scenarios::estimate;
 use tollgate_store::CampaignDir;
 
@@ -196,22 +197,29 @@ fn against_itself(mut plan: Plan) -> Plan {
     plan
 }
 
-/// What this campaign's install and rounds took.
+/// What one of this campaign's installs took, and one of its rounds. Each install has a round of its own that is discarded.
 fn cost(campaign: &Campaign, analysis: &Analysis) -> Costs {
-    let rounds = f64::from(campaign.run.plan.rounds.count) + 1.0;
+    let rounds = campaign.run.plan.rounds;
+    let rounds = f64::from(rounds.count) + f64::from(rounds.installs);
     let round_seconds = analysis.subject.elapsed_seconds / rounds;
-    let installs = campaign.run.installs.iter();
-    let arms = installs.flat_map(|install| install.arms.values());
-    let deploy: std::time::Duration = arms
-        .map(|facts| {
-            let programming = facts.programming_ns.unwrap_or(0);
-            std::time::Duration::from_nanos(facts.deploy_ns.saturating_add(programming))
-        })
-        .sum();
+    let installs = &campaign.run.installs;
+    let count = f64::from(u32::try_from(installs.len()).unwrap_or(u32::MAX)).max(1.0);
+    let deploying: Duration = installs.iter().map(deploying).sum();
     Costs {
-        install_seconds: deploy.as_secs_f64() + round_seconds,
+        install_seconds: deploying.as_secs_f64() / count + round_seconds,
         round_seconds,
     }
+}
+
+/// How long an install's arms took to stand: the longest to be made and, after that, the services of all to be programmed.
+///
+/// Both arms of a calibration are made at the same time, and a sum over them would count that time twice. Services are
+/// programmed in one arm after the other.
+fn deploying(install: &Install) -> Duration {
+    let arms = || install.arms.values();
+    let made_ns = arms().map(|facts| facts.deploy_ns).max().unwrap_or(0);
+    let programming_ns = arms().filter_map(|facts| facts.programming_ns);
+    Duration::from_nanos(programming_ns.fold(made_ns, u64::saturating_add))
 }
 
 fn mean(costs: &[Costs]) -> Costs {
@@ -290,5 +298,37 @@ fn percent(share: f64) -> String {
         format!("{percent:.0} %")
     } else {
         format!("{percent:.1} %")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tollgate_results::facts::ArmFacts;
+
+    use super::*;
+
+    #[test]
+    fn an_install_takes_as_long_as_its_slowest_arm_and_the_programming_of_all() {
+        let arm = |deploy_ns, programming_ns| ArmFacts {
+            deploy_ns,
+            programming_ns,
+            ..ArmFacts::default()
+        };
+        let mut install = Install {
+            started_unix_ms: 0,
+            first_round: 0,
+            order: Vec::new(),
+            arms: BTreeMap::new(),
+            reason: None,
+        };
+        assert_eq!(deploying(&install), Duration::ZERO);
+        install.arms = BTreeMap::from([
+            ("native".parse().unwrap(), arm(70, Some(5))),
+            ("native-again".parse().unwrap(), arm(60, Some(4))),
+            ("bare".parse().unwrap(), arm(10, None)),
+        ]);
+        assert_eq!(deploying(&install), Duration::from_nanos(70 + 5 + 4));
     }
 }

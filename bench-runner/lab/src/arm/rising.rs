@@ -52,6 +52,7 @@ pub(crate) struct Rising {
     notes: Vec<String>,
     /// Settings of its kernel, as they were read back.
     kernel: BTreeMap<String, String>,
+    /// How long its namespaces, devices and line took to make, beside those of other arms: such times overlap.
     deploy_ns: u64,
     programmed: Option<Programmed>,
 }
@@ -166,7 +167,8 @@ impl Rising {
         Ok(self)
     }
 
-    /// Says how true the line is, counts routers, and hands the arm over with all that is known of it.
+    /// Finds how long the line's thread takes to rise and how true the line is, counts routers, and hands the arm over with
+    /// all that is known of it.
     pub(crate) fn finish(self) -> Result<(Arm, ArmFacts), LabError> {
         let Self {
             arm,

@@ -28,7 +28,7 @@ pub(super) fn deploy(
     let completed = side_by_side(programmed, |arm: Result<Rising, LabError>| {
         arm?.complete(scratch)
     });
-    // A line's error is one, too.
+    // A line's error is one, too, and how long its thread takes to rise is taken off its delay.
     completed.into_iter().map(|arm| arm?.finish()).collect()
 }
 

@@ -31,6 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all connections share.
 struct Holder {
     arms: Mutex<BTreeMap<Name, Arc<Arm>>>,
+    /// Held while arms are deployed: see [`Holder::deploy`].
+    deploying: Mutex<()>,
     groups: Groups,
     /// Whether others can connect.
     can_be_found: bool,
@@ -45,6 +47,7 @@ pub(super) fn serve(control: UnixStream, listener: Option<UnixListener>, groups:
     allow_descriptors();
     let holder = Arc::new(Holder {
         arms: Mutex::default(),
+        deploying: Mutex::default(),
         groups,
         can_be_found: listener.is_some(),
         kept: AtomicBool::new(false),
@@ -184,7 +187,14 @@ impl Holder {
     }
 
     /// Deploys arms; what became of each is in the answer.
+    ///
+    /// Other connections that deploy wait meanwhile: they could take the same names, whose groups and files are there before
+    /// the arms are, and would disturb what is timed.
     fn deploy(&self, arms: Vec<(Name, Datapath)>, seed: u64) -> Answered {
+        let _deploying = self
+            .deploying
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut names = BTreeSet::new();
         let wanted = arms.iter().map(|(name, datapath)| {
             if self.arms().contains_key(name) || !names.insert(name) {

@@ -7,7 +7,7 @@
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ pub(super) struct Drive {
     awake: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
     placed: Placed,
+    /// How long the thread takes to rise when a packet comes: 0 until that is found.
+    rise_ns: Arc<AtomicU64>,
 }
 
 /// How the thread runs.
@@ -48,8 +50,6 @@ pub(super) struct Drive {
 struct Placed {
     cpu: Option<u32>,
     realtime: bool,
-    /// How long it takes to rise when a packet comes.
-    rise_ns: u64,
 }
 
 impl Drive {
@@ -61,24 +61,18 @@ impl Drive {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, starts) = std::sync::mpsc::sync_channel(1);
         let ends = Arc::clone(&stop);
-        let (alarm, sleeper) = rising::pair().doing(doing)?;
-        let start = clock::now();
+        let rise_ns = Arc::new(AtomicU64::new(0));
+        let rises = Arc::clone(&rise_ns);
         let run = move || {
-            let (cpu, realtime) = place();
-            let rise_ns = sleeper.rise_ns(start);
             // The starter waits for it.
-            let _ = told.send(Placed {
-                cpu,
-                realtime,
-                rise_ns,
-            });
+            let _ = told.send(place());
             let mut loop_ = Loop {
                 taps,
                 directions,
                 asleep,
                 stop: ends,
-                start,
-                rise_ns,
+                start: clock::now(),
+                rise_ns: rises,
                 slept_ns: None,
                 frame: vec![0; LONGEST_FRAME].into_boxed_slice(),
             };
@@ -88,21 +82,23 @@ impl Drive {
             .name("lab-line".to_owned())
             .spawn(run)
             .doing(doing)?;
-        let mut drive = Self {
+        Ok(Self {
             stop,
             awake: Some(awake),
             thread: Some(thread),
-            placed: Placed::default(),
-        };
-        // A thread of its own, since it keeps to a CPU.
-        let rings = thread::Builder::new()
-            .name("lab-alarm".to_owned())
-            .spawn(move || alarm.ring(start))
-            .doing(doing)?;
-        drive.placed = starts.recv().unwrap_or_default();
-        // One that fell over has ended.
-        let _ = rings.join();
-        Ok(drive)
+            // One that fell over has ended.
+            placed: starts.recv().unwrap_or_default(),
+            rise_ns,
+        })
+    }
+
+    /// Finds how long the thread takes to rise, which is taken off the delay from then on. Whatever else the machine does
+    /// meanwhile makes it longer.
+    pub(super) fn find_rise(&self) -> Result<(), LabError> {
+        let doing = || "find how long the line's thread takes to rise";
+        let rise_ns = rising::find(place).doing(doing)?;
+        self.rise_ns.store(rise_ns, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns the CPU that the thread is kept to.
@@ -110,9 +106,10 @@ impl Drive {
         self.placed.cpu
     }
 
-    /// Returns how long the thread takes to rise when a packet comes, in nanoseconds; that is taken off the delay.
-    pub(super) const fn rise_ns(&self) -> u64 {
-        self.placed.rise_ns
+    /// Returns how long the thread takes to rise when a packet comes, in nanoseconds; that is taken off the delay. 0 until
+    /// it is found.
+    pub(super) fn rise_ns(&self) -> u64 {
+        self.rise_ns.load(Ordering::Relaxed)
     }
 
     /// Returns whether it runs before all ordinary programs.
@@ -133,8 +130,8 @@ impl Drop for Drive {
 }
 
 /// Puts the calling thread on the first CPU, before all ordinary programs: probes take the last CPUs, and a line that
-/// waits for a CPU has another delay than it is set to. Returns the CPU and whether it runs in real time.
-fn place() -> (Option<u32>, bool) {
+/// waits for a CPU has another delay than it is set to.
+fn place() -> Placed {
     // Only by this much may the kernel put a wake-up off.
     let _ = prctl::set_timerslack(1);
     let this = Pid::from_raw(0);
@@ -150,11 +147,11 @@ fn place() -> (Option<u32>, bool) {
         let mut only = CpuSet::new();
         only.set(*cpu).is_ok() && sched_setaffinity(this, &only).is_ok()
     });
-    // On the only CPU it would starve the ends that it serves.
-    (
-        pinned.and_then(|cpu| u32::try_from(cpu).ok()),
-        pinned.is_some() && real_time(),
-    )
+    Placed {
+        cpu: pinned.and_then(|cpu| u32::try_from(cpu).ok()),
+        // On the only CPU it would starve the ends that it serves.
+        realtime: pinned.is_some() && real_time(),
+    }
 }
 
 /// Lets the calling thread run before all ordinary programs; says whether it may.
@@ -171,7 +168,7 @@ struct Loop {
     asleep: PipeReader,
     stop: Arc<AtomicBool>,
     start: Instant,
-    rise_ns: u64,
+    rise_ns: Arc<AtomicU64>,
     /// When the thread went to sleep from which a packet has woken it.
     slept_ns: Option<u64>,
     frame: Box<[u8]>,
@@ -201,7 +198,8 @@ impl Loop {
                         let now_ns = clock::since_ns(self.start);
                         // Whatever came while it rose has waited as long; of later ones nobody knows.
                         let came_ns = self.slept_ns.take().map_or(now_ns, |slept_ns| {
-                            now_ns.saturating_sub(self.rise_ns).max(slept_ns)
+                            let rise_ns = self.rise_ns.load(Ordering::Relaxed);
+                            now_ns.saturating_sub(rise_ns).max(slept_ns)
                         });
                         direction.enter(came_ns, &self.frame[..length]);
                     }
@@ -263,5 +261,35 @@ impl Loop {
                 .is_some_and(|events| events.intersects(failed))
         });
         if gone { Err(Gone) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use tollgate_results::line::Line;
+
+    use super::*;
+
+    #[test]
+    fn a_line_carries_packets_before_and_after_it_is_found_how_its_thread_rises() {
+        let [(near, near_tap), (far, far_tap)] = [(); 2].map(|()| UnixDatagram::pair().unwrap());
+        for tap in [&near_tap, &far_tap] {
+            tap.set_nonblocking(true).unwrap();
+        }
+        let directions = [1, 2].map(|seed| Direction::new(&Line::default(), seed, Arc::default()));
+        let drive = Drive::start(directions, [near_tap.into(), far_tap.into()]).unwrap();
+        let crosses = || {
+            let mut frame = [0; 64];
+            near.send(&[7; 60]).unwrap();
+            assert_eq!(far.recv(&mut frame).unwrap(), 60);
+        };
+        // Arms start their lines side by side, where nothing is timed.
+        assert_eq!(drive.rise_ns(), 0);
+        crosses();
+        drive.find_rise().unwrap();
+        assert!(drive.rise_ns() > 0, "a thread takes some time to rise");
+        crosses();
     }
 }

@@ -1,10 +1,12 @@
 //! Labs that live on under a name.
 
 use std::path::Path;
+use std::thread;
 
-use tollgate_lab::kept;
+use tollgate_lab::{Lab, kept};
+use tollgate_results::outcome::Protocol;
 
-use crate::harness::{MAKER, lab, name, native, options, this, vxlan};
+use crate::harness::{MAKER, echo, lab, name, native, options, ping, this, vxlan};
 
 #[test]
 fn a_kept_lab_outlives_its_maker_and_ends_when_told() {
@@ -71,6 +73,7 @@ fn step() {
                 2,
                 "a second caller is served meanwhile"
             );
+            one_of_two_that_deploy_the_same_name_is_refused(&lab, &other);
             let error = kept::connect(&name("demos")).unwrap_err().chain();
             assert!(error.contains("demo"), "{error}");
         }
@@ -84,4 +87,19 @@ fn step() {
         }
         _ => {}
     }
+}
+
+/// Deploys an arm over two connections at once. The one that stands is whole.
+fn one_of_two_that_deploy_the_same_name_is_refused(lab: &Lab, other: &Lab) {
+    let twice = name("twice");
+    let stood = thread::scope(|scope| {
+        let deploying = [lab, other].map(|lab| scope.spawn(|| lab.deploy(&twice, &native(), 1)));
+        deploying.map(|thread| thread.join().unwrap())
+    });
+    let refused: Vec<_> = stood.into_iter().filter_map(Result::err).collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let error = refused[0].chain();
+    assert!(error.contains("one of this name already"), "{error}");
+    let _echo = echo(lab, &twice);
+    ping(lab, &twice, 3, Protocol::Tcp);
 }
