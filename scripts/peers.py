@@ -87,12 +87,12 @@ def agreement(args, rows):
             lab.down()
 
 
-def compare(args, rows, work, figure, placement, peer):
-    """Returns Tollgate's figure over the peer's with its 95 % interval, and the verdict."""
+def compare(args, rows, work, figure, placement, peer, tool="tollgate"):
+    """Returns a tool's figure over the peer's with its 95 % interval, and the verdict."""
     with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
         pairs = csv.writer(file)
         pairs.writerow(("round", "arm", "value"))
-        for name in (peer, "tollgate"):
+        for name in (peer, tool):
             pairs.writerows((r, name, v) for r, *key, v in rows if key == [work.name, figure.name, placement, name])
         file.flush()
         command = [args.bin / "tollgate", "compare", "--pairs", file.name, "--margin", figure.margin, "--json"]

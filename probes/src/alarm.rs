@@ -39,6 +39,8 @@ impl Alarm {
     pub(crate) fn new(every: Duration) -> Result<Self, Errno> {
         static INSTALLED: OnceLock<Result<(), Errno>> = OnceLock::new();
         (*INSTALLED.get_or_init(install))?;
+        // Who started this program may have blocked it.
+        SigSet::from(SIGNAL).thread_unblock()?;
         let event = SigEvent::new(SigevNotify::SigevThreadId {
             signal: SIGNAL,
             thread_id: gettid().as_raw(),

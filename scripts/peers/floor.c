@@ -2,17 +2,23 @@
 //
 // floor serve PORT                                    answers TCP and UDP
 // floor tcp-rr|udp-rr|tcp-crr ADDRESS PORT SECONDS    prints "p50_ns mean_ns requests_per_second"
+//
+// With one word more, tcp-rr and udp-rr have what ends a wait for a lost reply: `timeout` a time-out of the socket, `alarm` a
+// signal every 20 ms (scripts/waits.py).
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PAYLOAD = 64, MOST_SAMPLES = 1 << 23 };
+enum { PAYLOAD = 64, MOST_SAMPLES = 1 << 23, TURN_US = 20000 };
 
 static long now_ns(void) {
     struct timespec t;
@@ -25,8 +31,31 @@ static void die(const char *what) {
     exit(2);
 }
 
+static int receive(int fd, char *buffer) {
+    ssize_t n;
+    while ((n = recv(fd, buffer, PAYLOAD, MSG_WAITALL)) < 0 && (errno == EINTR || errno == EAGAIN)) {
+    }
+    return n == PAYLOAD;
+}
+
 static int exchange(int fd, char *buffer) {
-    return send(fd, buffer, PAYLOAD, 0) == PAYLOAD && recv(fd, buffer, PAYLOAD, MSG_WAITALL) == PAYLOAD;
+    return send(fd, buffer, PAYLOAD, 0) == PAYLOAD && receive(fd, buffer);
+}
+
+static void nothing(int signal) {
+    (void)signal;
+}
+
+// Has calls that wait end every so often, by a time-out of the socket or by a timer of the process.
+static void bound(int fd, const char *how) {
+    const struct timeval turn = {.tv_usec = TURN_US};
+    const struct itimerval every = {turn, turn};
+    const struct sigaction action = {.sa_handler = nothing};
+    if (!strcmp(how, "timeout")) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &turn, sizeof turn);
+    } else if (sigaction(SIGALRM, &action, NULL) || setitimer(ITIMER_REAL, &every, NULL)) {
+        die("alarm");
+    }
 }
 
 static int tcp(const struct sockaddr_in *to) {
@@ -70,8 +99,8 @@ static int ascending(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
     if (argc == 3 && !strcmp(argv[1], "serve")) serve(atoi(argv[2]));
-    if (argc != 5) {
-        fprintf(stderr, "usage: floor serve PORT | floor tcp-rr|udp-rr|tcp-crr ADDRESS PORT SECONDS\n");
+    if (argc < 5 || argc > 6) {
+        fprintf(stderr, "usage: floor serve PORT | floor tcp-rr|udp-rr|tcp-crr ADDRESS PORT SECONDS [timeout|alarm]\n");
         return 2;
     }
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[3]))};
@@ -86,6 +115,7 @@ int main(int argc, char **argv) {
     } else if (!fresh) {
         fd = tcp(&to);
     }
+    if (argc == 6 && !fresh) bound(fd, argv[5]);
     const struct linger abort_close = {.l_onoff = 1};
     long start = now_ns(), end = start + (long)(atof(argv[4]) * 1e9), warm = start + (end - start) / 10, t = start;
     long count = 0;

@@ -158,13 +158,13 @@ def probe(kind, *options, warmup="200ms"):
 # The floor: minimal loops in C.
 
 
-def floor(kind):
+def floor(kind, *waits, name="floor"):
     def measure(point):
         address, number = point.at(FLOOR_PORT).split(":")
-        p50, mean, rate = map(float, point.run(FLOOR, kind, address, number, point.seconds).split())
+        p50, mean, rate = map(float, point.run(FLOOR, kind, address, number, point.seconds, *waits).split())
         return {"p50": p50, "mean": mean, "rate": rate}
 
-    return Tool("floor", None, measure)
+    return Tool(name, None, measure)
 
 
 # sockperf: with --full-rtt it doesn't halve.

@@ -37,7 +37,7 @@ use crate::probe::syn::{SynDial, Syns};
 use crate::probe::transport::Dial;
 use crate::probe::tuned::TunedDial;
 use crate::probe::udp_stream::UdpStreaming;
-use crate::probe::wake::{TURN, Wake, turn};
+use crate::probe::wake::{TURN, Wake};
 use crate::probe::window::Window;
 use crate::recorder::Recorder;
 use crate::thread::{self, Started};
@@ -73,6 +73,7 @@ impl Sender {
                 asked,
                 reports,
                 alarm: None,
+                refusal: None,
             };
             live(&job_of_thread, setup, flow, &mut life);
         })?;
@@ -136,19 +137,27 @@ struct Life {
     reports: mpsc::Sender<Result<Recorder, String>>,
     /// Rings in the windows, where sockets rely on it.
     alarm: Option<Alarm>,
+    /// Why nothing can be sent from this thread.
+    refusal: Option<String>,
 }
 
 impl Life {
-    /// Sets an alarm up for waits that are over after `timeout`; returns what sockets are to rely on.
+    /// Returns what ends the waits of sockets for replies that are lost after `timeout`: an alarm, where it needn't ring
+    /// often.
     fn wake(&mut self, timeout: Duration) -> Wake {
-        let turn = turn(timeout);
-        match Alarm::new(turn) {
-            Ok(alarm) => {
-                self.alarm = Some(alarm);
-                Wake::Alarm
-            }
-            Err(_) => Wake::Timeout(turn),
+        if timeout < TURN {
+            return Wake::within(timeout);
         }
+        match Alarm::new(TURN) {
+            Ok(alarm) => self.alarm = Some(alarm),
+            // Waits that end in another way take another time: their figures would be no others' like.
+            Err(errno) => {
+                self.refusal = Some(format!(
+                    "no timer for the sending thread: {errno}; raise the limit on pending signals (ulimit -i)"
+                ));
+            }
+        }
+        Wake::Alarm
     }
 
     /// Does what [`Life::drive`] does, and keeps what came back over HTTP.
@@ -163,11 +172,11 @@ impl Life {
     fn drive_noting(&mut self, mut probe: impl Probe, note: impl Fn(&mut Recorder)) {
         let window = |duration_ns| Window::open(&Monotonic, duration_ns, self.aborter.flag());
         let mut recorder = Recorder::new(self.times);
-        {
+        if self.refusal.is_none() {
             let _ringing = self.alarm.as_mut().map(Alarm::ring);
             probe.open(&window(0));
         }
-        if let Some(reason) = probe.refusal() {
+        if let Some(reason) = self.refusal.take().or_else(|| probe.refusal()) {
             // An arming that was given up has nobody to tell.
             let _ = self.reports.send(Err(reason));
             return;
@@ -311,8 +320,7 @@ fn closed(job: &Job, setup: Option<Setup>, flow: u32, life: &mut Life) {
             life.drive(UdpStreaming::new(target, stream, up, seed));
         }
         Traffic::UdpRr { payload, timeout } => {
-            let wake = life.wake(timeout.duration());
-            let dial = UdpDial::new(target, timeout.duration()).woken(wake);
+            let dial = UdpDial::new(target, life.wake(timeout.duration()));
             let mut talk = Datagrams::new(size(payload) as usize, job.seed);
             if job.timestamps {
                 talk = talk.asking_far_end();
@@ -324,8 +332,7 @@ fn closed(job: &Job, setup: Option<Setup>, flow: u32, life: &mut Life) {
             timeout,
             socket,
         } => {
-            let wake = life.wake(timeout.duration());
-            let dial = IcmpDial::new(target, socket, timeout.duration()).woken(wake);
+            let dial = IcmpDial::new(target, socket, life.wake(timeout.duration()));
             let talk = Echoes::new(dial.form(), size(payload) as usize, job.seed);
             datagrams(dial, talk, timeout.0, life);
         }
@@ -335,8 +342,7 @@ fn closed(job: &Job, setup: Option<Setup>, flow: u32, life: &mut Life) {
                 let dial = TcpDial::new(target, Close::Rst).woken(life.wake(TURN));
                 life.drive(Fresh::new(dial, Nothing, Monotonic));
             } else {
-                let wake = life.wake(timeout.duration());
-                let dial = SynDial::new(target, timeout.duration()).woken(wake);
+                let dial = SynDial::new(target, life.wake(timeout.duration()));
                 let talk = Syns::new(target.is_ipv6(), job.seed);
                 life.drive(DatagramRr::new(dial, talk, Monotonic, timeout.0));
             }

@@ -17,6 +17,7 @@ use crate::probe::icmp::{Echoes, Form, HEADER_LEN, IcmpDial, IcmpLink};
 use crate::probe::open::talk::{Datagrams, Heard, Talk};
 use crate::probe::socket::{Begin as _, UdpDial};
 use crate::probe::transport::Transport;
+use crate::probe::wake::Wake;
 use crate::stamps::Control;
 
 /// Length of an IP header without options, of either family, in bytes.
@@ -41,12 +42,12 @@ impl Peer {
     ) -> io::Result<Self> {
         let is_ipv6 = target.is_ipv6();
         if let Some(kind) = icmp {
-            let mut dial = IcmpDial::new(target, kind, timeout);
+            let mut dial = IcmpDial::new(target, kind, Wake::within(timeout));
             let link = dial.begin()?;
             never_fragment(&link, is_ipv6)?;
             return Ok(Self::Icmp(link, dial.form()));
         }
-        let socket = UdpDial::new(target, timeout).begin()?;
+        let socket = UdpDial::new(target, Wake::within(timeout)).begin()?;
         complaint::keep(&socket, is_ipv6)?;
         never_fragment(&socket, is_ipv6)?;
         Ok(Self::Udp(socket, is_ipv6))

@@ -8,6 +8,7 @@ use self::replies::Replies;
 use super::Probe;
 use super::open::talk::{Heard, Talk};
 use super::transport::{Dial, Transport, pass};
+use super::wake::TURN_NS;
 use super::window::{Fault, Patience, Window};
 use crate::clock::{Clock, Moment};
 use crate::recorder::Recorder;
@@ -102,6 +103,12 @@ impl<D: Dial, T: Talk<Ear = ()>, C: Clock> DatagramRr<D, T, C> {
                 Err(error) => pass(link, &error)?,
             }
             patience.check()?;
+            // What ends a wait comes when it likes: the last of them is to end on time.
+            let left = patience.deadline.since(self.clock.now());
+            if left < TURN_NS {
+                link.wait(left);
+                patience.check()?;
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use tollgate_results::stream::TcpSample;
 use tollgate_results::workload::Close;
 
 use super::transport::{Dial, Transport, cause};
-use super::wake::{TURN, Wake, turn};
+use super::wake::{TURN, Wake, wait_for};
 use super::window::{Fault, Patience};
 use crate::bulk::tcp_info;
 use crate::clock::Clock;
@@ -195,15 +195,8 @@ pub(crate) struct UdpDial {
 }
 
 impl UdpDial {
-    /// Prepares sockets that block for a whole fraction of the time-out, so that it ends on time.
-    pub(crate) fn new(target: SocketAddr, timeout: Duration) -> Self {
-        let wake = Wake::Timeout(turn(timeout));
+    pub(crate) const fn new(target: SocketAddr, wake: Wake) -> Self {
         Self { target, wake }
-    }
-
-    /// Has waits end in another way.
-    pub(crate) const fn woken(self, wake: Wake) -> Self {
-        Self { wake, ..self }
     }
 
     fn socket(&self) -> io::Result<UdpSocket> {
@@ -246,5 +239,9 @@ impl Transport for UdpSocket {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Self::recv(self, buffer)
+    }
+
+    fn wait(&mut self, ns: u64) {
+        wait_for(self, ns);
     }
 }

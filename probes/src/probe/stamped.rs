@@ -93,6 +93,10 @@ impl<L: Transport + AsFd> Transport for Stamped<L> {
         Ok(len)
     }
 
+    fn wait(&mut self, ns: u64) {
+        self.link.wait(ns);
+    }
+
     fn cause(&mut self, error: &io::Error) -> Option<Failure> {
         self.link.cause(error)
     }

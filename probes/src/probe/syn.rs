@@ -8,7 +8,6 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 use nix::libc;
 use pnet_packet::ip::IpNextHeaderProtocols;
@@ -24,7 +23,7 @@ use tollgate_results::workload::SocketKind;
 
 use super::open::talk::{Heard, Talk};
 use super::transport::{Dial, Transport, cause};
-use super::wake::{Wake, turn};
+use super::wake::{Wake, wait_for};
 use super::window::{Fault, Patience};
 use crate::clock::Clock;
 use crate::complaint;
@@ -175,14 +174,8 @@ pub(crate) struct SynLink {
 }
 
 impl SynDial {
-    pub(crate) fn new(target: SocketAddr, timeout: Duration) -> Self {
-        let wake = Wake::Timeout(turn(timeout));
+    pub(crate) const fn new(target: SocketAddr, wake: Wake) -> Self {
         Self { target, wake }
-    }
-
-    /// Has waits end in another way.
-    pub(crate) const fn woken(self, wake: Wake) -> Self {
-        Self { wake, ..self }
     }
 
     fn link(&self) -> io::Result<SynLink> {
@@ -277,6 +270,10 @@ impl Transport for SynLink {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         io::Read::read(&mut &self.socket, buffer)
+    }
+
+    fn wait(&mut self, ns: u64) {
+        wait_for(&self.socket, ns);
     }
 
     fn cause(&mut self, error: &io::Error) -> Option<Failure> {

@@ -21,6 +21,9 @@ pub(crate) trait Transport {
     /// Receives bytes, or a datagram; 0 bytes on a connection are its end.
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Waits for something to receive, but no longer than this. By default not at all: `recv` comes back by itself.
+    fn wait(&mut self, _ns: u64) {}
+
     /// Sorts an error of either call; `None` where it concerns nothing that this connection sent.
     fn cause(&mut self, error: &io::Error) -> Option<Failure> {
         Some(cause(error))

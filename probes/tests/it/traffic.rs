@@ -259,6 +259,33 @@ fn known_loss_duplication_and_strays_are_what_is_counted() {
 }
 
 #[test]
+fn a_lost_reply_takes_its_time_out_and_no_longer() {
+    let (target, peer) = udp_peer(|sequence, socket, reply, from| {
+        // The first one tells the peer whom it has.
+        if sequence % 50 == 0 {
+            socket.send_to(reply, from).unwrap();
+        }
+    });
+    for timeout_ms in [20, 50] {
+        let mut job = job(udp_rr(64, timeout_ms), target);
+        job.duration = Nanoseconds(1_000 * MILLISECOND);
+        // On a machine that is busy elsewhere each may take longer, now and then.
+        let took = (0..3).map(|_| {
+            let outcome = measure(&job).outcome;
+            assert!(outcome.lost > 0, "{outcome:?}");
+            outcome.window_ns / outcome.lost / MILLISECOND
+        });
+        let took: Vec<u64> = took.collect();
+        let least = took.iter().min().unwrap();
+        assert!(
+            (timeout_ms - 1..timeout_ms + timeout_ms / 5).contains(least),
+            "{timeout_ms}: {took:?}"
+        );
+    }
+    drop(peer);
+}
+
+#[test]
 fn late_and_overtaken_replies_are_what_is_counted() {
     let held = std::sync::Mutex::new(Vec::new());
     let (target, peer) = udp_peer(move |sequence, socket, reply, from| {

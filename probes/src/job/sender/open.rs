@@ -16,6 +16,7 @@ use crate::probe::open::gets::Gets;
 use crate::probe::open::talk::{Datagrams, Pipeline, Talk};
 use crate::probe::open::{OpenLoop, Waits};
 use crate::probe::socket::{Begin, UdpDial};
+use crate::probe::wake::Wake;
 
 /// Everything that is timed.
 pub(super) const TIMES: &[Timed] = &[Timed::FromPlan, Timed::FromSend, Timed::Lateness];
@@ -31,7 +32,7 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &mut Life) {
         }
         Traffic::UdpRr { payload, timeout } => {
             let talk = Datagrams::new(size(payload) as usize, job.seed);
-            let dial = UdpDial::new(job.target, timeout.duration());
+            let dial = UdpDial::new(job.target, Wake::within(timeout.duration()));
             let waits = Waits::datagrams(timeout.0);
             life.drive(open((dial, talk), (job, load), waits, load.in_flight));
         }
@@ -40,7 +41,7 @@ pub(super) fn live(job: &Job, load: &OpenLoad, life: &mut Life) {
             timeout,
             socket,
         } => {
-            let dial = IcmpDial::new(job.target, socket, timeout.duration());
+            let dial = IcmpDial::new(job.target, socket, Wake::within(timeout.duration()));
             let talk = Echoes::new(dial.form(), size(payload) as usize, job.seed);
             let waits = Waits::datagrams(timeout.0);
             life.drive(open((dial, talk), (job, load), waits, load.in_flight));

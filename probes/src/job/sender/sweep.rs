@@ -27,7 +27,7 @@ pub(super) fn live(job: &Job, ports: u32, life: &mut Life) {
         Traffic::UdpRr { payload, timeout } => {
             let wake = life.wake(timeout.duration());
             let probe = |_| {
-                let dial = UdpDial::new(target, timeout.duration()).woken(wake);
+                let dial = UdpDial::new(target, wake);
                 let talk = Datagrams::new(size(payload) as usize, seed);
                 DatagramRr::new(dial, talk, Monotonic, timeout.0)
             };

@@ -4,7 +4,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 use nix::libc;
 use socket2::{Domain, Protocol as Carried, SockFilter, Socket, Type};
@@ -18,7 +17,7 @@ use crate::complaint;
 use crate::error::ProbeError;
 use crate::probe::socket::{Begin, incoming_cpu};
 use crate::probe::transport::{Dial, Transport, cause};
-use crate::probe::wake::{Wake, turn};
+use crate::probe::wake::{Wake, wait_for};
 use crate::probe::window::{Fault, Patience};
 use crate::stamps::Control;
 
@@ -94,7 +93,7 @@ fn open(target: SocketAddr, kind: SocketKind) -> io::Result<Socket> {
 
 impl IcmpDial {
     /// Prepares sockets of a kind that was chosen.
-    pub(crate) fn new(target: SocketAddr, kind: SocketKind, timeout: Duration) -> Self {
+    pub(crate) fn new(target: SocketAddr, kind: SocketKind, wake: Wake) -> Self {
         let mut target = target;
         target.set_port(0);
         // Identifiers are any program's to use, most of all those from 1 on.
@@ -105,14 +104,9 @@ impl IcmpDial {
                 is_ipv6: target.is_ipv6(),
                 is_raw: kind != SocketKind::Unprivileged,
             },
-            wake: Wake::Timeout(turn(timeout)),
+            wake,
             next_id: u16::from_ne_bytes([drawn[0], drawn[1]]),
         }
-    }
-
-    /// Has waits end in another way.
-    pub(crate) const fn woken(self, wake: Wake) -> Self {
-        Self { wake, ..self }
     }
 
     /// Returns how messages over these sockets are made and read.
@@ -227,6 +221,10 @@ impl Transport for IcmpLink {
     #[inline]
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         io::Read::read(&mut &self.socket, buffer)
+    }
+
+    fn wait(&mut self, ns: u64) {
+        wait_for(&self.socket, ns);
     }
 
     fn cause(&mut self, error: &io::Error) -> Option<Failure> {
