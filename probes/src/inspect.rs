@@ -165,6 +165,9 @@ impl Seen {
         let nft = chains.iter().filter(|(table, _)| table == "nat");
         let nft: Vec<&str> = nft.map(|(_, chain)| chain.as_str()).collect();
         let legacy: Vec<&str> = legacy.iter().map(String::as_str).collect();
+        let services = self.or_nothing("services of IPVS", virtual_services());
+        // One that kube-proxy set up has its device even while there is no service.
+        let device = links.iter().any(|link| link.name == "kube-ipvs0");
         let own = chains
             .iter()
             .filter(|(table, _)| table == "kube-proxy")
@@ -173,7 +176,7 @@ impl Seen {
             (RulesBy::IptablesLegacy, of_kube_proxy(&legacy)),
             (RulesBy::IptablesNft, of_kube_proxy(&nft)),
             (RulesBy::Nftables, own),
-            (RulesBy::Ipvs, virtual_services(links)),
+            (RulesBy::Ipvs, services.max(usize::from(device))),
         ];
         let found = found.into_iter().filter(|(_, chains)| *chains > 0);
         found
@@ -197,15 +200,22 @@ fn of_kube_proxy(chains: &[&str]) -> usize {
     }
 }
 
-/// Counts IPVS's virtual services: one that kube-proxy set up has its device even while there is none.
-fn virtual_services(links: &[Link]) -> usize {
-    let text = fs::read_to_string("/proc/self/net/ip_vs").unwrap_or_default();
+/// Counts IPVS's virtual services.
+fn virtual_services() -> io::Result<usize> {
+    let text = listed("/proc/self/net/ip_vs")?;
     let services = text.lines().filter(|line| {
         let first = line.split_whitespace().next();
         matches!(first, Some("TCP" | "UDP" | "SCTP"))
     });
-    let device = links.iter().any(|link| link.name == "kube-ipvs0");
-    services.count().max(usize::from(device))
+    Ok(services.count())
+}
+
+/// Reads a list of the kernel's; empty where the kernel has no such list. One that is there may be for root alone.
+fn listed(path: &str) -> io::Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
 }
 
 /// Puts links together that are alike.
@@ -341,6 +351,15 @@ mod tests {
         }
         assert_eq!(seen.unread.len(), 1);
         assert!(seen.unread[0].starts_with("things: "), "{:?}", seen.unread);
+    }
+
+    #[test]
+    fn a_list_that_is_not_there_is_empty_and_one_that_cannot_be_read_is_not() {
+        assert_eq!(listed("/proc/self/net/tollgate").unwrap(), "");
+        // A folder stands for what this process may not read: root may read all.
+        let mut seen = Seen::default();
+        assert_eq!(seen.or_nothing("lists", listed("/proc/self/net")), "");
+        assert_eq!(seen.unread.len(), 1, "{:?}", seen.unread);
     }
 
     #[test]

@@ -4,13 +4,13 @@
     reason = "socket options of netfilter, which no crate in use wraps"
 )]
 
-use std::fs;
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use nix::libc::{self, c_int, c_void, socklen_t};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 
+use super::listed;
 use super::netlink::{text, u16_at, u32_at};
 
 /// Names of the tables that are in use: asking for another one would make it.
@@ -46,9 +46,7 @@ const HEAD_OF_CHAIN: &str = "ERROR";
 
 /// Returns the chains that a user made in the table of services; none where there is no such table.
 pub(super) fn chains() -> io::Result<Vec<String>> {
-    // Without the older iptables there is no such file.
-    let tables = fs::read_to_string(IN_USE).unwrap_or_default();
-    if !tables.lines().any(|table| table.trim() == TABLE) {
+    if !listed(IN_USE)?.lines().any(|table| table.trim() == TABLE) {
         return Ok(Vec::new());
     }
     let socket = socket(

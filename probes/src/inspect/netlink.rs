@@ -4,7 +4,7 @@
 //! read, and for chains of `nf_tables` there is no kept crate anyway.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -19,9 +19,15 @@ const HEADER: usize = 16;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const DUMP: u16 = 0x0301;
 
-/// Types of messages that end a dump.
+/// Types of messages that end a dump, with the error's number.
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
+
+/// `NLM_F_DUMP_INTR`: what is listed was changed meanwhile.
+const INTERRUPTED: u16 = 0x10;
+
+/// How often a list that was changed meanwhile is asked for.
+const TRIES: u32 = 5;
 
 /// The kernel fills a dump's buffer up to 32 KiB.
 const BUFFER: usize = 64 * 1024;
@@ -32,11 +38,20 @@ const MOST: usize = 1_000_000;
 /// How long the kernel may take for one part of a dump, in seconds.
 const PATIENCE: i64 = 5;
 
+/// What is read of a list.
+#[derive(Debug, Default)]
+struct Dump {
+    /// The body of each entry.
+    entries: Vec<Vec<u8>>,
+    /// Whether the list was changed while it was read: entries may be missing, or twice in it.
+    interrupted: bool,
+}
+
 /// Asks for all entries of a list; returns the body of each.
 ///
 /// # Errors
 ///
-/// When the kernel refuses, or doesn't answer in time.
+/// When the kernel refuses, doesn't answer in time, or the list is changed each time that it is read.
 pub(super) fn dump(protocol: SockProtocol, kind: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     let netlink = socket(
         AddressFamily::Netlink,
@@ -50,18 +65,34 @@ pub(super) fn dump(protocol: SockProtocol, kind: u16, body: &[u8]) -> io::Result
         &TimeVal::seconds(PATIENCE),
     )?;
     bind(netlink.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-    send(netlink.as_raw_fd(), &request(kind, body), MsgFlags::empty())?;
-    let mut entries = Vec::new();
+    let request = request(kind, body);
+    undisturbed(|| dump_once(netlink.as_raw_fd(), &request))
+}
+
+/// Reads a list until nobody changes it meanwhile.
+fn undisturbed(mut read: impl FnMut() -> io::Result<Dump>) -> io::Result<Vec<Vec<u8>>> {
+    for _ in 0..TRIES {
+        let dump = read()?;
+        if !dump.interrupted {
+            return Ok(dump.entries);
+        }
+    }
+    Err(io::Error::other("the kernel's list changes all the time"))
+}
+
+fn dump_once(netlink: RawFd, request: &[u8]) -> io::Result<Dump> {
+    send(netlink, request, MsgFlags::empty())?;
+    let mut dump = Dump::default();
     let mut buffer = vec![0; BUFFER];
     loop {
-        let received = match recv(netlink.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+        let received = match recv(netlink, &mut buffer, MsgFlags::empty()) {
             Err(Errno::EINTR) => continue,
             received => received?,
         };
-        if take(&buffer[..received], &mut entries)? {
-            return Ok(entries);
+        if take(&buffer[..received], &mut dump)? {
+            return Ok(dump);
         }
-        if entries.len() > MOST {
+        if dump.entries.len() > MOST {
             return Err(io::Error::other("the kernel's list doesn't end"));
         }
     }
@@ -80,19 +111,19 @@ fn request(kind: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// Takes the messages of one part; returns whether it was the last one.
-fn take(mut part: &[u8], entries: &mut Vec<Vec<u8>>) -> io::Result<bool> {
+fn take(mut part: &[u8], dump: &mut Dump) -> io::Result<bool> {
     while let (Some(length), Some(kind)) = (u32_at(part, 0), u16_at(part, 4)) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let Some(body) = part.get(HEADER..length) else {
             return Err(io::Error::other("a message of the kernel is cut off"));
         };
+        dump.interrupted |= u16_at(part, 6).is_some_and(|flags| flags & INTERRUPTED != 0);
         match kind {
-            DONE => return Ok(true),
-            ERROR => match u32_at(body, 0).map(u32::cast_signed) {
+            DONE | ERROR => match u32_at(body, 0).map(u32::cast_signed) {
                 Some(0) | None => return Ok(true),
                 Some(code) => return Err(io::Error::from_raw_os_error(code.saturating_neg())),
             },
-            _ => entries.push(body.to_vec()),
+            _ => dump.entries.push(body.to_vec()),
         }
         part = part.get(padded(length)..).unwrap_or_default();
     }
@@ -168,16 +199,45 @@ mod tests {
 
     #[test]
     fn messages_are_taken_until_the_last() {
-        let mut entries = Vec::new();
+        let mut dump = Dump::default();
         let part = [message(16, b"one"), message(16, b"two!")].concat();
-        assert!(!take(&part, &mut entries).unwrap());
-        assert!(take(&message(DONE, &[0; 4]), &mut entries).unwrap());
-        assert_eq!(entries, [b"one".to_vec(), b"two!".to_vec()]);
-        let refused = message(ERROR, &(-1_i32).to_ne_bytes());
-        let error = take(&refused, &mut entries).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(1));
+        assert!(!take(&part, &mut dump).unwrap());
+        assert!(take(&message(DONE, &[0; 4]), &mut dump).unwrap());
+        assert_eq!(dump.entries, [b"one".to_vec(), b"two!".to_vec()]);
+        assert!(!dump.interrupted);
         let cut = &message(16, b"four")[..18];
-        assert!(take(cut, &mut entries).is_err());
+        assert!(take(cut, &mut dump).is_err());
+    }
+
+    #[test]
+    fn a_list_may_end_with_an_error() {
+        for kind in [ERROR, DONE] {
+            let refused = message(kind, &(-1_i32).to_ne_bytes());
+            let error = take(&refused, &mut Dump::default()).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(1), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_was_changed_meanwhile_is_read_again() {
+        let read = |interrupted: bool| {
+            let mut marked = message(16, b"one");
+            if interrupted {
+                marked[6..8].copy_from_slice(&(DUMP | INTERRUPTED).to_ne_bytes());
+            }
+            let mut dump = Dump::default();
+            let part = [marked, message(16, b"two!"), message(DONE, &[0; 4])].concat();
+            assert!(take(&part, &mut dump).unwrap());
+            assert_eq!(dump.interrupted, interrupted);
+            Ok(dump)
+        };
+        let mut times = 0;
+        let entries = undisturbed(|| {
+            times += 1;
+            read(times < TRIES)
+        });
+        assert_eq!((entries.unwrap().len(), times), (2, TRIES));
+        assert!(undisturbed(|| read(true)).is_err());
     }
 
     #[test]
@@ -200,7 +260,7 @@ mod tests {
         for length in 0..64_usize {
             for fill in [0, 1, 4, 255] {
                 let bytes = vec![fill; length];
-                let _ = take(&bytes, &mut Vec::new());
+                let _ = take(&bytes, &mut Dump::default());
                 assert!(attributes(&bytes).count() <= length);
             }
         }

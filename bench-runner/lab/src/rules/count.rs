@@ -2,13 +2,12 @@
 //! `iptables-legacy-save` lists them. All of it works on the network namespace of the calling thread.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 
 use nix::errno::Errno;
 use nix::sys::socket::SockProtocol;
 use tollgate_results::lab_state::{ChainState, RuleKeeper, RuleTable};
 
+use super::legacy::old_tables;
 use super::program;
 use crate::error::{Doing as _, LabError};
 use crate::netlink::plain::{self, Talk};
@@ -44,22 +43,13 @@ pub(crate) fn tables() -> Result<Vec<RuleTable>, LabError> {
         ("ip", "ip_tables_names", "iptables-legacy-save"),
         ("ip6", "ip6_tables_names", "ip6tables-legacy-save"),
     ] {
-        if has_old_tables(names).doing(|| format!("read `{names}`"))? {
+        let tables = old_tables(names).doing(|| format!("read `{names}`"))?;
+        if !tables.trim().is_empty() {
             let listing = program::run(save, &[], "").doing(|| "count the rules of old tables")?;
             add_saved(&mut counts, family, &listing);
         }
     }
     Ok(counts.into_iter().map(table).collect())
-}
-
-/// Says whether a family has old tables here: asking iptables would make some.
-fn has_old_tables(names: &str) -> io::Result<bool> {
-    match fs::read_to_string(format!("/proc/thread-self/net/{names}")) {
-        Ok(names) => Ok(!names.trim().is_empty()),
-        // A kernel without them.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 fn nftables() -> Result<Counts, Errno> {

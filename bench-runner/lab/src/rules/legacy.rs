@@ -29,19 +29,27 @@ const FAMILIES: [(&str, libc::c_int, &str); 2] = [
 /// Returns the length of all old tables of the namespace that the caller is in; `None` where it has none.
 ///
 /// # Errors
-/// A table that is there cannot be read: the caller lacks `CAP_NET_ADMIN`.
+/// What there is cannot be read: the list of tables is root's, and their lengths want `CAP_NET_ADMIN`.
 pub(crate) fn legacy_bytes() -> Result<Option<u64>, LabError> {
     let mut sum = None;
     for (names, level, any) in FAMILIES {
-        // A table that nobody has used isn't there, and asking for it would make it.
-        let listed = fs::read_to_string(format!("/proc/thread-self/net/{names}"));
-        for table in listed.unwrap_or_default().lines() {
+        let tables = old_tables(names).doing(|| format!("read `{names}`"))?;
+        for table in tables.lines() {
             let length = length(level, any, table);
             let length = length.doing(|| format!("read the length of the old table `{table}`"))?;
             sum = Some(sum.unwrap_or(0_u64).saturating_add(length.into()));
         }
     }
     Ok(sum)
+}
+
+/// Returns the names of a family's old tables here, a line each; none on a kernel without them. A table that nobody has
+/// used isn't there, and asking iptables for it would make it.
+pub(super) fn old_tables(names: &str) -> io::Result<String> {
+    match fs::read_to_string(format!("/proc/thread-self/net/{names}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read,
+    }
 }
 
 /// Asks for the length of one table.
@@ -79,6 +87,13 @@ mod tests {
     use super::*;
     use crate::rules::{Backend, load_iptables};
     use crate::testing;
+
+    #[test]
+    fn a_kernel_without_old_tables_has_none_and_what_cannot_be_read_is_an_error() {
+        assert_eq!(old_tables("tollgate_names").unwrap(), "");
+        // A folder stands for what this process may not read: root may read all.
+        assert!(old_tables(".").is_err());
+    }
 
     #[test]
     fn rules_that_come_or_go_change_the_length_and_looking_does_not() {
