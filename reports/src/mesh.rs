@@ -75,7 +75,7 @@ struct Analysed<'a> {
     zones: Zones,
     /// ln p50 by client and server, for each pass.
     passes: Vec<Square>,
-    /// Those of which at least half is measured.
+    /// Those that are observations: see [`whole_passes`].
     whole: Vec<usize>,
     /// The median over passes.
     directed: Square,
@@ -97,7 +97,7 @@ impl<'a> Analysed<'a> {
         let folded: Vec<Square> = passes.iter().map(Square::folded).collect();
         let typical = over(&folded);
         let fit = Fit::of(&typical, &zones.of);
-        let whole = whole_passes(record, meetings);
+        let whole = whole_passes(&folded, &typical);
         let nodes = record.nodes.len();
         let basis = if can_tell(whole.len(), nodes) {
             Basis::Passes
@@ -146,20 +146,18 @@ impl<'a> Analysed<'a> {
     }
 }
 
-/// Returns the passes of which at least half is measured: what an interrupt or a node that went left of a pass is still one
-/// observation of all nodes.
-fn whole_passes(record: &MeshRecord, meetings: &[Meeting]) -> Vec<usize> {
-    let each = record.planned() / u64::from(record.passes.max(1));
-    let mut done = vec![0_u64; record.passes as usize];
-    for meeting in meetings {
-        if let Some(count) = done.get_mut(meeting.pass as usize) {
-            *count += 1;
-        }
-    }
-    let whole = done
+/// Returns the passes with a figure for at least half of those pairs that have one in any: what an interrupt or a node that
+/// went left of a pass is still one observation of the others. Pairs that always failed take no pass away.
+fn whole_passes(passes: &[Square], typical: &Square) -> Vec<usize> {
+    let measured = |square: &Square| -> usize {
+        let rows = (0..square.nodes()).flat_map(|node| square.row(node));
+        rows.filter(|value| !value.is_nan()).count()
+    };
+    let all = measured(typical);
+    let whole = passes
         .iter()
         .enumerate()
-        .filter(|(_, count)| 2 * **count >= each.max(1));
+        .filter(|(_, pass)| 2 * measured(pass) >= all.max(1));
     whole.map(|(pass, _)| pass).collect()
 }
 

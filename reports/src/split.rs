@@ -6,10 +6,12 @@
 //! effective number of requests in the place of the number).
 
 mod clusters;
+mod groups;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::groups::groups;
 use crate::stats::binomial;
 use crate::stats::real64;
 
@@ -37,7 +39,7 @@ pub struct Weighted {
     pub weight: u64,
 }
 
-/// What came back over one connection, or in one slice: requests that may share a backend.
+/// What came back over one connection, or in one slice: requests that may share a backend. See [`groups`](fn@groups).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Group {
     /// Responses of each backend, in the order of the declaration.

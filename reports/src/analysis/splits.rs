@@ -10,7 +10,7 @@ use tollgate_results::workload::{Traffic, Workload};
 
 use super::context::Context;
 use crate::model::{Answer, AnswerKind, BackendLatency, Splits};
-use crate::split::{Group, Split, SplitVerdict, Weighted, judge};
+use crate::split::{Group, Split, SplitVerdict, Weighted, groups, judge};
 use crate::words;
 
 /// How far a share may be off unseen: one percentage point.
@@ -49,12 +49,8 @@ fn of(context: &Context<'_>, gateway: &GatewayRun, workload: &Workload) -> Optio
         .kept(&workload.name, &gateway.arm)
         .filter_map(|(_, observation)| observation.measured.outcome.http.as_ref())
         .collect();
-    // A slice has one kept connection, whose requests may go together; on new ones every request is by itself.
-    let mut groups: Vec<Group> = slices.iter().map(|http| group(&backends, http)).collect();
-    if independent {
-        groups = vec![together(&groups, backends.len())];
-    }
-    let split = judge(&backends, &groups, TOLERANCE).ok()?;
+    let grouped = grouped(&backends, &slices, independent);
+    let split = judge(&backends, &grouped, TOLERANCE).ok()?;
     Some(Splits {
         workload: workload.name.clone(),
         arm: gateway.arm.clone(),
@@ -64,16 +60,14 @@ fn of(context: &Context<'_>, gateway: &GatewayRun, workload: &Workload) -> Optio
     })
 }
 
-/// Sorts a slice's responses by the backends that were declared.
-fn group(backends: &[Weighted], http: &HttpOutcome) -> Group {
-    let hits = backends
-        .iter()
-        .map(|backend| http.backends.get(&backend.name).copied().unwrap_or(0));
-    let hits: Vec<u64> = hits.collect();
-    let all = http.backends.values().sum::<u64>() + http.other_backends;
-    Group {
-        strangers: all.saturating_sub(hits.iter().sum()),
-        hits,
+/// Groups the responses of all slices. Those of a kept connection may go together; on new ones every request is by itself.
+fn grouped(backends: &[Weighted], slices: &[&HttpOutcome], independent: bool) -> Vec<Group> {
+    let each = slices.iter().flat_map(|http| groups(backends, http));
+    let each: Vec<Group> = each.collect();
+    if independent {
+        vec![together(&each, backends.len())]
+    } else {
+        each
     }
 }
 
@@ -203,11 +197,31 @@ mod tests {
     }
 
     #[test]
-    fn responses_are_sorted_by_backend_and_strangers_counted() {
-        let one = group(&backends(), &http(90, 10, 3));
-        assert_eq!((one.hits.clone(), one.strangers), (vec![10, 90], 3));
-        let two = together(&[one, group(&backends(), &http(5, 0, 0))], 2);
-        assert_eq!((two.hits, two.strangers), (vec![10, 95], 3));
+    fn independent_responses_are_put_together_and_strangers_counted() {
+        let slices = [&http(90, 10, 3), &http(5, 0, 0)];
+        let all = grouped(&backends(), &slices, true);
+        let expected = Group {
+            hits: vec![10, 95],
+            strangers: 3,
+        };
+        assert_eq!(all, [expected]);
+        assert_eq!(grouped(&backends(), &slices, false).len(), 2);
+    }
+
+    #[test]
+    fn kept_connections_of_one_slice_are_judged_one_by_one() {
+        let connection = |name: &str| [(name.to_owned(), 100)].into();
+        let mut slice = http(3_600, 400, 0);
+        let together = grouped(&backends(), &[&slice], false);
+        let together = judge(&backends(), &together, TOLERANCE).unwrap();
+        assert_eq!(together.verdict, SplitVerdict::AsDeclared);
+        // 40 connections of 100 requests, each of which stays with its backend.
+        slice.by_connection = vec![connection("stable"); 36];
+        slice.by_connection.extend(vec![connection("canary"); 4]);
+        let apart = grouped(&backends(), &[&slice], false);
+        let apart = judge(&backends(), &apart, TOLERANCE).unwrap();
+        assert_eq!(apart.verdict, SplitVerdict::Insufficient);
+        assert_eq!(apart.clustered.unwrap().groups, 40);
     }
 
     #[test]
@@ -219,7 +233,7 @@ mod tests {
             split: judge(&backends(), groups, TOLERANCE).unwrap(),
             latencies: Vec::new(),
         };
-        let good = sentence(&splits(&[group(&backends(), &http(3_600, 400, 0))]));
+        let good = sentence(&splits(&groups(&backends(), &http(3_600, 400, 0))));
         assert!(
             good.starts_with("On new gateway splits requests as its weights say: canary 10.0 % [9.1, 11.0] of 10.0 %, stable 90.0 %"),
             "{good}"
@@ -228,23 +242,22 @@ mod tests {
             good.ends_with("4,000 responses of 3,786 that ±1 percentage point wants."),
             "{good}"
         );
-        let off = sentence(&splits(&[group(&backends(), &http(3_400, 600, 1))]));
+        let off = sentence(&splits(&groups(&backends(), &http(3_400, 600, 1))));
         assert!(
             off.contains("does not split") && off.contains("1 were of nobody who was declared"),
             "{off}"
         );
-        let pinned: Vec<Group> = (0..10)
+        let slices: Vec<HttpOutcome> = (0..10)
             .map(|index| {
-                group(
-                    &backends(),
-                    &if index == 0 {
-                        http(0, 500, 0)
-                    } else {
-                        http(500, 0, 0)
-                    },
-                )
+                if index == 0 {
+                    http(0, 500, 0)
+                } else {
+                    http(500, 0, 0)
+                }
             })
             .collect();
+        let slices: Vec<&HttpOutcome> = slices.iter().collect();
+        let pinned = grouped(&backends(), &slices, false);
         let kept = sentence(&splits(&pinned));
         assert!(
             kept.contains("too little")

@@ -19,7 +19,7 @@ pub(super) struct Fit {
     zone_of: Vec<usize>,
     /// By two zones.
     blocks: Vec<f64>,
-    /// By node.
+    /// By node; not a number of one without a measured pair.
     effects: Vec<f64>,
 }
 
@@ -44,9 +44,24 @@ impl Fit {
         fit
     }
 
-    /// Returns the effect of a node.
+    /// Returns the effect of a node; not a number where none of its pairs was measured.
     pub(super) fn effect(&self, node: usize) -> f64 {
         self.effects[node]
+    }
+
+    /// Returns the effects of a node in those models that know it and another node of its zone: a node by itself is at 0
+    /// whatever it adds, since its zone has that.
+    pub(super) fn known_effects(fits: &[Self], node: usize) -> Vec<f64> {
+        let telling = fits.iter().filter(|fit| fit.has_neighbour(node));
+        let effects = telling.map(|fit| fit.effect(node));
+        effects.filter(|effect| !effect.is_nan()).collect()
+    }
+
+    /// Returns whether another node of a node's zone has an effect.
+    fn has_neighbour(&self, node: usize) -> bool {
+        let mut others = (0..self.effects.len()).filter(|other| *other != node);
+        others
+            .any(|other| self.zone_of[other] == self.zone_of[node] && !self.effects[other].is_nan())
     }
 
     /// Returns what two zones alone make.
@@ -110,11 +125,11 @@ impl Fit {
             }
         }
         let mut largest = 0.0_f64;
-        for (node, value) in moved.into_iter().enumerate() {
-            // A node of which nothing is known stays in the middle.
-            self.effects[node] = if value.is_nan() { 0.0 } else { value };
-            largest = largest.max((self.effects[node] - before[node]).abs());
+        for (now, before) in moved.iter().zip(before) {
+            // Of a node of which nothing is known this is no number, which `max` passes over.
+            largest = largest.max((now - before).abs());
         }
+        self.effects = moved;
         largest
     }
 }
@@ -155,16 +170,37 @@ mod tests {
     }
 
     #[test]
-    fn holes_and_single_nodes_do_no_harm() {
+    fn a_node_without_a_pair_is_unknown_and_does_no_harm() {
+        let (mut square, zone_of) = square(&[0.0, 0.4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let whole = Fit::of(&square, &zone_of);
+        for node in 0..10 {
+            square.set(9, node, f64::NAN);
+            square.set(node, 9, f64::NAN);
+        }
+        let holed = Fit::of(&square, &zone_of);
+        assert!(holed.effect(9).is_nan());
+        for node in 0..9 {
+            let moved = holed.effect(node) - whole.effect(node);
+            assert!(moved.abs() < 1e-2, "{node}: {holed:?}");
+        }
+        assert_eq!(Fit::known_effects(&[whole, holed], 9).len(), 1);
+    }
+
+    #[test]
+    fn the_effect_of_a_node_by_itself_is_its_zones() {
         let (mut square, _) = square(&[0.0, 0.4, 0.0, 0.0, 0.0, 0.0]);
+        let alone = Fit::of(&square, &[0, 1, 0, 0, 0, 0]);
+        assert!(alone.effect(1).abs() < 1e-12);
+        // The same where the other node of its zone was not measured.
+        let zone_of = [0, 1, 0, 0, 0, 1];
+        let both = Fit::of(&square, &zone_of);
         for node in 0..6 {
             square.set(5, node, f64::NAN);
             square.set(node, 5, f64::NAN);
         }
-        let one_zone = Fit::of(&square, &[0; 6]);
-        assert!(one_zone.effect(5).abs() < 1e-12);
-        // A node that is alone in its zone has no effect: the zone has it.
-        let alone = Fit::of(&square, &[0, 1, 0, 0, 0, 0]);
-        assert!(alone.effect(1).abs() < 1e-12);
+        let left = Fit::of(&square, &zone_of);
+        assert!(left.effect(1).abs() < 1e-12);
+        let fits = [alone, both, left];
+        assert_eq!(Fit::known_effects(&fits, 1), [fits[1].effect(1)]);
     }
 }

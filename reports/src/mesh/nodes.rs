@@ -2,6 +2,7 @@
 
 use tollgate_results::mesh::Met;
 
+use super::fit::Fit;
 use super::judge::judge;
 use super::matrix::median;
 use super::model::{Basis, Effect, NodeReport};
@@ -77,7 +78,7 @@ fn observations(mesh: &Analysed<'_>) -> Vec<Vec<f64>> {
                 return Vec::new();
             }
             if mesh.rule.basis == Basis::Passes {
-                return mesh.fits.iter().map(|fit| fit.effect(node)).collect();
+                return Fit::known_effects(&mesh.fits, node);
             }
             let row = mesh.typical.row(node).iter().enumerate();
             row.map(|(peer, known)| known - mesh.fit.between(node, peer) - mesh.fit.effect(peer))

@@ -128,6 +128,76 @@ fn what_fails_is_told_by_pair_and_by_node() {
     assert_eq!(report.heat.cells[1][1], HeatCell::Empty);
 }
 
+/// Meetings of which those that are picked fail.
+fn with_failures(mesh: &SyntheticMesh, fails: impl Fn(&Meeting) -> bool) -> Vec<Meeting> {
+    let mut meetings = mesh.meetings();
+    for meeting in meetings.iter_mut().filter(|meeting| fails(meeting)) {
+        meeting.outcome = Met::Failed {
+            reason: "no answer".to_owned(),
+            node: None,
+        };
+    }
+    meetings
+}
+
+#[test]
+fn passes_without_a_node_say_nothing_of_it() {
+    let mesh = SyntheticMesh {
+        slow: vec![(2, 0.4)],
+        passes: 12,
+        ..SyntheticMesh::plain(6, 10)
+    };
+    let without = |passes: u32| {
+        let meets = |meeting: &Meeting| meeting.client == 2 || meeting.server == 2;
+        let meetings = with_failures(&mesh, |it| it.pass < passes && meets(it));
+        analyse(&mesh.record(), &meetings)
+    };
+    let some = without(4);
+    assert_eq!(some.basis, Basis::Passes);
+    assert_eq!(told(&some), [("node-002", Verdict::Slower)]);
+    let effect = &some.nodes[2].effect;
+    assert_eq!(
+        (effect.observations, some.nodes[3].effect.observations),
+        (8, 12)
+    );
+    let interval = effect.interval95.unwrap();
+    assert!(interval.low > 1.3, "no pass has it at 1: {effect:?}");
+    let most = without(9);
+    let effect = &most.nodes[2].effect;
+    assert_eq!(
+        (effect.observations, effect.verdict),
+        (3, Verdict::Insufficient)
+    );
+    assert!((effect.ratio.unwrap() - 1.4).abs() < 0.1, "{effect:?}");
+}
+
+#[test]
+fn passes_in_which_most_meetings_fail_are_no_observations() {
+    let mesh = SyntheticMesh {
+        passes: 12,
+        ..SyntheticMesh::plain(6, 11)
+    };
+    let some = analyse(&mesh.record(), &with_failures(&mesh, |it| it.pass < 4));
+    assert_eq!(some.basis, Basis::Passes);
+    assert!(some.nodes.iter().all(|node| node.effect.observations == 8));
+    let most = analyse(&mesh.record(), &with_failures(&mesh, |it| it.pass < 5));
+    assert_eq!(most.basis, Basis::Nothing, "7 passes cannot tell 6 nodes");
+}
+
+#[test]
+fn nodes_that_never_answer_leave_the_others_their_passes() {
+    let mesh = SyntheticMesh {
+        slow: vec![(2, 0.4)],
+        gone: vec![0, 5],
+        passes: 9,
+        ..SyntheticMesh::plain(7, 12)
+    };
+    let report = report(&mesh);
+    assert_eq!(report.basis, Basis::Passes, "10 of 21 pairs have figures");
+    assert_eq!(told(&report), [("node-002", Verdict::Slower)]);
+    assert_eq!(report.nodes[5].effect.observations, 0);
+}
+
 #[test]
 fn a_slow_pair_is_listed_and_is_no_slow_node() {
     let mesh = SyntheticMesh::plain(12, 7);

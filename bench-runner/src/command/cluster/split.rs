@@ -1,11 +1,10 @@
 //! `tollgate cluster split`: whether a weighted split of requests is what its weights say.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
-use tollgate_reports::split::{Group, Split, SplitVerdict, Weighted, judge};
+use tollgate_reports::split::{Split, SplitVerdict, Weighted, groups, judge};
 use tollgate_results::http::HttpOutcome;
 
 use super::read;
@@ -30,7 +29,7 @@ pub(super) fn split(args: &SplitArgs) -> anyhow::Result<Exit> {
             weight: weight.weight,
         })
         .collect();
-    let mut groups = Vec::new();
+    let mut all = Vec::new();
     for file in &args.from {
         let text = read(file)?;
         for (index, document) in serde_json::Deserializer::from_str(&text)
@@ -42,14 +41,14 @@ pub(super) fn split(args: &SplitArgs) -> anyhow::Result<Exit> {
             let http = measured.http.with_context(|| {
                 format!("{} is not of `tollgate-probe http … --json`", context())
             })?;
-            groups.extend(sorted(&backends, http));
+            all.extend(groups(&backends, &http));
         }
     }
     ensure!(
-        !groups.is_empty(),
+        !all.is_empty(),
         "there is no measurement in it; give what `tollgate-probe http … --json` prints"
     );
-    let split = judge(&backends, &groups, args.tolerance.0)?;
+    let split = judge(&backends, &all, args.tolerance.0)?;
     let text = if args.json {
         format!("{}\n", serde_json::to_string_pretty(&split)?)
     } else {
@@ -57,33 +56,6 @@ pub(super) fn split(args: &SplitArgs) -> anyhow::Result<Exit> {
     };
     output::result(text.as_bytes())?;
     Ok(Exit::Done)
-}
-
-/// Sorts one measurement's responses by the backends that were declared: those of each kept connection together, where that is
-/// known.
-fn sorted(backends: &[Weighted], http: HttpOutcome) -> Vec<Group> {
-    if http.by_connection.is_empty() {
-        return vec![group(backends, http.backends, http.other_backends)];
-    }
-    let of_connections = http.by_connection.into_iter();
-    let mut groups: Vec<Group> = of_connections
-        .map(|seen| group(backends, seen, 0))
-        .collect();
-    if let Some(first) = groups.first_mut() {
-        first.strangers += http.other_backends;
-    }
-    groups
-}
-
-fn group(backends: &[Weighted], mut seen: BTreeMap<String, u64>, others: u64) -> Group {
-    let hits = backends
-        .iter()
-        .map(|backend| seen.remove(&backend.name).unwrap_or(0))
-        .collect();
-    Group {
-        hits,
-        strangers: seen.values().sum::<u64>() + others,
-    }
 }
 
 fn told(split: &Split) -> String {
