@@ -27,6 +27,13 @@ pub(crate) trait Exchange {
         FirstByte::Untimed
     }
 
+    /// Is told how long the last exchange took, in nanoseconds; returns whether it spent time on that, which is no later
+    /// exchange's.
+    #[inline]
+    fn took(&mut self, _ns: u64) -> bool {
+        false
+    }
+
     /// Returns whether the connection can be used after this failure, and the next request need not wait.
     fn outlives(&self, _failure: Failure) -> bool {
         false

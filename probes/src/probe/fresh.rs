@@ -61,6 +61,7 @@ impl<D: Dial, E: Exchange, C: Clock> Fresh<D, E, C> {
                 recorder.secured(tls_ns);
             }
             recorder.phases(asked, self.exchange.first_byte(), done);
+            self.exchange.took(done.since(asked));
         }
         if self.flow.is_none() || !window.is_open(done.plus(ALMOST_OVER_NS)) {
             self.flow = self.dial.flow(&link);

@@ -80,8 +80,11 @@ impl<D: Dial, E: Exchange, C: Clock> Probe for Kept<D, E, C> {
                     recorder.replied(now.since(started));
                     recorder.phases(started, self.exchange.first_byte(), now);
                     recorder.exchanged(started, now);
+                    let took_time = self.exchange.took(now.since(started));
                     if let Some(stamps) = self.link.as_mut().and_then(Transport::stamps) {
                         recorder.split(started, now, &stamps, None);
+                        now = self.clock.now();
+                    } else if took_time {
                         now = self.clock.now();
                     }
                 }

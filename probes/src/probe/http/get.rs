@@ -6,7 +6,7 @@ use tollgate_results::outcome::Failure;
 
 use super::Ask;
 use super::response::{Reader, Response};
-use super::tally::Tally;
+use super::tally::{Backend, Tally};
 use crate::clock::{Clock, Moment};
 use crate::probe::echo::{Exchange, FirstByte};
 use crate::probe::transport::{Transport, recv_or_end, send_all};
@@ -31,6 +31,8 @@ pub(crate) struct Get {
     stays: bool,
     /// Whether latency is kept for each backend.
     by_backend: bool,
+    /// Who gave the last response, where its latency is kept.
+    answered: Option<Backend>,
 }
 
 impl Get {
@@ -46,6 +48,7 @@ impl Get {
             received: 0,
             stays: false,
             by_backend: false,
+            answered: None,
         }
     }
 
@@ -94,17 +97,13 @@ impl Exchange for Get {
         self.first_byte = None;
         self.stays = false;
         self.reader.reset();
-        let started = self.by_backend.then(|| patience.clock.now());
         send_all(link, &self.request, patience)?;
         let response = self.receive(link, patience)?;
         self.tally.responded(response.status);
         self.stays = response.stays;
         self.ask.judge(&response).map_err(Fault::Failed)?;
         self.tally.replied(&response);
-        if let Some(started) = started {
-            let took = patience.clock.now().since(started);
-            self.tally.took(&response, took);
-        }
+        self.answered = response.backend.filter(|_| self.by_backend);
         self.received += response.body;
         Ok(response.stays)
     }
@@ -112,6 +111,15 @@ impl Exchange for Get {
     #[inline]
     fn first_byte(&self) -> FirstByte {
         self.first_byte.map_or(FirstByte::WithLast, FirstByte::At)
+    }
+
+    #[inline]
+    fn took(&mut self, ns: u64) -> bool {
+        let answered = self.answered.take();
+        if let Some(backend) = answered {
+            self.tally.took(backend, ns);
+        }
+        answered.is_some()
     }
 
     fn outlives(&self, failure: Failure) -> bool {

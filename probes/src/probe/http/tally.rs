@@ -119,10 +119,7 @@ impl Tally {
     }
 
     /// Keeps how long a reply took, by who gave it. Allocates for a name that is new.
-    pub(crate) fn took(&self, response: &Response, ns: u64) {
-        let Some(Backend(place)) = response.backend else {
-            return;
-        };
+    pub(crate) fn took(&self, Backend(place): Backend, ns: u64) {
         let place = usize::from(place);
         if place >= HttpOutcome::MOST_TIMED {
             return;
@@ -246,7 +243,7 @@ mod tests {
         let tally = Tally::default();
         let (one, other) = (tally.backend(b"stable"), tally.backend(b"canary"));
         for (backend, ns) in [(one, 1_000), (one, 3_000), (other, 9_000)] {
-            tally.took(&reply(backend), ns);
+            tally.took(backend, ns);
         }
         let taken = tally.take().latencies;
         let of = |name: &str| taken[name].unpacked().unwrap();
@@ -255,7 +252,7 @@ mod tests {
         assert!(tally.take().latencies.is_empty());
         for number in 0..100 {
             let name = format!("pod-{number}");
-            tally.took(&reply(tally.backend(name.as_bytes())), 1);
+            tally.took(tally.backend(name.as_bytes()), 1);
         }
         assert!(tally.take().latencies.len() <= HttpOutcome::MOST_TIMED);
     }
