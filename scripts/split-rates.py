@@ -60,9 +60,11 @@ def counted(args, backends, share, runs, more):
         child.wait()
     verdicts = Counter(one["verdict"] for one in said)
     clustered = sum(one["clustered"] is not None for one in said)
+    # All runs together say whether the proxy itself splits as it should.
+    requests, canary = sum(one["requests"] for one in said), sum(one["shares"][1]["hits"] for one in said)
     print(
         f"true {1 - share:.0%} to {share:.0%}, {' '.join(more)}: {dict(verdicts)}; clustered {clustered} of {runs}; "
-        f"at least {min(one['requests'] for one in said)} requests a run",
+        f"{canary / requests:.2%} of {requests} requests went to the canary, at least {min(one['requests'] for one in said)} a run",
         flush=True,
     )
     return verdicts, clustered

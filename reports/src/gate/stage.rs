@@ -131,7 +131,8 @@ impl Stage {
             invalid: (cell.verdict == Verdict::Invalid)
                 .then(|| cell.reason.clone().unwrap_or_else(|| "invalid".to_owned())),
             seconds_per_round: analysis.subject.elapsed_seconds
-                / (f64::from(analysis.subject.rounds.count) + 1.0),
+                / (f64::from(analysis.subject.rounds.count)
+                    + f64::from(analysis.subject.rounds.installs)),
         };
         match self.cells.iter_mut().find(|known| known.is(&measured)) {
             Some(known) => known.merge(measured),
