@@ -46,10 +46,24 @@ impl fmt::Display for EnvironmentError {
 
 impl Error for EnvironmentError {}
 
+/// An error that ends a command with [`Exit::Interrupted`]: it was interrupted before anything was measured.
+#[derive(Debug)]
+pub struct InterruptedError;
+
+impl fmt::Display for InterruptedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted before anything was measured")
+    }
+}
+
+impl Error for InterruptedError {}
+
 /// Returns the exit code that an error asks for.
 #[must_use]
 pub fn of(error: &anyhow::Error) -> Exit {
-    if error.chain().any(<dyn Error>::is::<EnvironmentError>) {
+    if error.chain().any(<dyn Error>::is::<InterruptedError>) {
+        Exit::Interrupted
+    } else if error.chain().any(<dyn Error>::is::<EnvironmentError>) {
         Exit::Environment
     } else {
         Exit::Failure

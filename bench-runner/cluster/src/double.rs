@@ -280,7 +280,8 @@ impl Double {
             ("list", None) => self.list(&place, &params),
             ("get", None) => self.get(&place),
             ("patch", None) => self.apply(place, request).await,
-            ("delete", None) => self.delete(&place),
+            ("create", None) => self.create(place, request).await,
+            ("delete", None) => self.delete(&place, request).await,
             _ => status(StatusCode::METHOD_NOT_ALLOWED, "the double doesn't do this"),
         }
     }
@@ -380,13 +381,36 @@ impl Double {
         Response::new(StreamBody::new(stream).boxed_unsync())
     }
 
+    /// Makes an object where there is none of its name.
+    async fn create(&self, place: Place, request: Request<Incoming>) -> Response<Body> {
+        let manager = query(request.uri().query().unwrap_or_default()).remove("fieldManager");
+        let object = match body(request).await {
+            Ok(object) => object,
+            Err(why) => return status(StatusCode::BAD_REQUEST, &why),
+        };
+        let mut faults = schema::faults(&object);
+        if manager.is_none() {
+            faults.push("it names no field manager".to_owned());
+        }
+        let name = object.pointer("/metadata/name").and_then(Value::as_str);
+        let place = Place {
+            name: name.unwrap_or_default().to_owned(),
+            ..place
+        };
+        if self.state().objects.contains_key(&place) {
+            let told = format!("{} \"{}\" already exists", place.plural, place.name);
+            return status(StatusCode::CONFLICT, &told);
+        }
+        self.keep(place, object, &faults)
+    }
+
     async fn apply(&self, place: Place, request: Request<Incoming>) -> Response<Body> {
         let manager = query(request.uri().query().unwrap_or_default()).remove("fieldManager");
         let applied = request
             .headers()
             .get("content-type")
             .is_some_and(|kind| kind == "application/apply-patch+yaml");
-        let mut object = match body(request).await {
+        let object = match body(request).await {
             Ok(object) => object,
             Err(why) => return status(StatusCode::BAD_REQUEST, &why),
         };
@@ -394,6 +418,11 @@ impl Double {
         if manager.is_none() || !applied {
             faults.push("it is no server-side apply with a field manager".to_owned());
         }
+        self.keep(place, object, &faults)
+    }
+
+    /// Keeps an object that is without fault.
+    fn keep(&self, place: Place, mut object: Value, faults: &[String]) -> Response<Body> {
         if !faults.is_empty() {
             let named: Vec<_> = faults
                 .iter()
@@ -418,9 +447,23 @@ impl Double {
         json_response(StatusCode::OK, &stored)
     }
 
-    /// Removes an object and what it owned, as the garbage collector does.
-    fn delete(&self, place: &Place) -> Response<Body> {
-        let Some(removed) = self.state().remove(place) else {
+    /// Removes an object and what it owned, as the garbage collector does. With a uid in the preconditions only the object
+    /// that has it.
+    async fn delete(&self, place: &Place, request: Request<Incoming>) -> Response<Body> {
+        let wanted = body(request).await.unwrap_or_default();
+        let removed = {
+            let mut state = self.state();
+            let uid = state
+                .objects
+                .get(place)
+                .and_then(|object| object.pointer("/metadata/uid"));
+            let meant = wanted.pointer("/preconditions/uid");
+            if meant.is_some() && uid.is_some() && meant != uid {
+                return status(StatusCode::CONFLICT, "the UID in the precondition differs");
+            }
+            state.remove(place)
+        };
+        let Some(removed) = removed else {
             return missing(place);
         };
         self.changed();

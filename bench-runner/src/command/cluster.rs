@@ -115,11 +115,12 @@ fn check(args: &ClusterArgs) -> anyhow::Result<Exit> {
 fn clean(args: &ClusterArgs) -> anyhow::Result<Exit> {
     let cleaned = runtime()?.block_on(async {
         let cluster = stand::connect(args).await?;
-        let cleaned = cluster.clean().await;
+        let cleaned = cluster.clean(None).await;
         cleaned.map_err(|error| stand::unwell(&error))
     })?;
     let text = match (cleaned.runs.as_slice(), cleaned.still_going()) {
-        ([], _) => format!("No run stands in namespace {}.\n", args.namespace),
+        ([], None) => format!("No run stands in namespace {}.\n", args.namespace),
+        ([], Some(left)) => format!("No run stands in namespace {}; {left}.\n", args.namespace),
         (runs, None) => format!("Removed {}.\n", runs.join(", ")),
         (runs, Some(left)) => format!("Removed {}; {left}.\n", runs.join(", ")),
     };

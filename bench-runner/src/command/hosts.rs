@@ -118,6 +118,7 @@ pub(super) fn reach_again(mut hosts: Hosts, probe: Option<&Path>) -> anyhow::Res
     })
 }
 
+/// Makes an error the environment's fault.
 pub(super) fn environment(error: &anyhow::Error) -> anyhow::Error {
     anyhow::Error::new(EnvironmentError(format!("{error:#}")))
 }

@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::exit::InterruptedError;
+
 /// Waits until the user (or a service manager) asks to stop.
 ///
 /// # Errors
@@ -19,4 +21,18 @@ pub(super) async fn interrupted() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+/// Does what goes before a measurement, unless it is interrupted.
+///
+/// # Errors
+///
+/// That of the work, or [`InterruptedError`].
+pub(super) async fn unless_interrupted<T>(
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        done = work => done,
+        signal = interrupted() => Err(signal.map_or_else(|error| error, |()| InterruptedError.into())),
+    }
 }

@@ -1,6 +1,7 @@
 //! Kubernetes as a target: probes in pods, and the paths between them as arms.
 //!
 //! - `member`: one cluster, its probes and addresses
+//! - `hold`: a run's hold of a namespace, which goes with all that it made
 //! - `agent`: a probe's agent, reached through the API server
 //! - `mesh`: one probe on each node, which meet in pairs
 //! - `name`: where the name of a headless service leads
@@ -11,6 +12,7 @@
 //! theirs to another configuration: then its probes are made anew behind it.
 
 mod agent;
+mod hold;
 mod member;
 pub mod mesh;
 mod name;
@@ -30,6 +32,7 @@ use tollgate_results::cluster::ClusterFacts;
 use tollgate_results::door::Invitation;
 
 pub use self::agent::PodAgent;
+pub(crate) use self::hold::Hold;
 pub(crate) use self::member::COME_UP;
 use self::member::Member;
 use super::hosts::{Between, Host, HostsDeployment, ask, drawn};

@@ -17,11 +17,10 @@ use tollgate_results::arm::{Arm, Name};
 use tollgate_results::door::Secret;
 
 use super::Target;
-use super::cluster::{COME_UP, PodAgent};
+use super::cluster::{COME_UP, Hold, PodAgent};
 use super::hosts::{Between, Host, HostsDeployment, ask, drawn};
-use crate::exit::EnvironmentError;
 
-/// The arm whose requests go to the first backend's own address.
+/// The arm whose requests go to the own address of the backend with the largest weight.
 pub const DIRECT: &str = "direct";
 
 /// The arm whose requests go through the gateway.
@@ -36,7 +35,7 @@ const IDLE_PORT: u16 = 0;
 /// A cluster with a gateway and backends of one run.
 #[derive(Debug)]
 pub struct SplitTarget {
-    cluster: Cluster,
+    hold: Hold,
     settings: Settings,
     class: GatewayClass,
     weights: Weights,
@@ -68,7 +67,7 @@ impl SplitTarget {
         weights: Weights,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            cluster,
+            hold: Hold::new(cluster),
             settings,
             class,
             weights,
@@ -84,8 +83,7 @@ impl SplitTarget {
     ///
     /// When the way to the cluster can't be used any more.
     pub fn reconnect(&mut self) -> anyhow::Result<()> {
-        self.cluster = self.cluster.again()?;
-        Ok(())
+        self.hold.reconnect()
     }
 
     /// Makes the run's objects where they don't stand, waits for pods and gateway, and asks the client what it is.
@@ -119,7 +117,7 @@ impl SplitTarget {
         Ok(match arm.as_str() {
             DIRECT => format!(
                 "pod to backend {}, without the gateway: {to}",
-                self.first()?
+                self.heaviest()?
             ),
             _ => format!("pod through a gateway of class {}: {to}", self.class.name),
         })
@@ -132,11 +130,7 @@ impl SplitTarget {
     /// When the cluster refuses, or can't be reached.
     pub async fn remove(&mut self) -> anyhow::Result<()> {
         self.stand = None;
-        let cleaned = self.cluster.clean().await?;
-        if let Some(left) = cleaned.still_going() {
-            return Err(EnvironmentError(left).into());
-        }
-        Ok(())
+        self.hold.remove().await
     }
 
     async fn stand_up(&mut self) -> anyhow::Result<()> {
@@ -148,31 +142,31 @@ impl SplitTarget {
                 self.stand = Some(stand);
                 Ok(())
             }
-            Err(error) => match self.remove().await {
-                Ok(()) => Err(error),
-                Err(left) => Err(error.context(format!("its objects are left behind: {left:#}"))),
-            },
+            Err(error) => Err(self.hold.undo(error).await),
         }
     }
 
-    async fn make(&self) -> anyhow::Result<Stand> {
+    async fn make(&mut self) -> anyhow::Result<Stand> {
         let token = Secret::new(drawn()?);
         let (class, weights) = (self.class.name.as_str(), &self.weights);
         let objects = |settings: &Settings| route::of_run(settings, class, weights);
-        self.cluster
-            .make_of(self.settings.clone(), &token.reveal(), &objects)
-            .await?;
-        let run = self.settings.run.as_ref();
-        let run = run.context("the settings name the run")?;
+        let settings = self.hold.begin(self.settings.clone(), &token).await?;
+        let cluster = self.hold.cluster();
+        cluster.make_of(settings, &objects).await?;
         let backends = self.weights.keys().map(route::pod_of);
         let pods: Vec<String> = backends.chain([Role::Client.pod()]).collect();
-        let placed = self.cluster.ready(&run.name, &pods, COME_UP).await?;
-        let gateway = self.cluster.gateway(PROGRAMMED).await?;
+        let placed = cluster.ready(self.run()?, &pods, COME_UP).await?;
+        let gateway = cluster.gateway(PROGRAMMED).await?;
         Ok(Stand {
             placed,
             gateway,
             token,
         })
+    }
+
+    fn run(&self) -> anyhow::Result<&str> {
+        let run = self.settings.run.as_ref();
+        Ok(&run.context("the settings name the run")?.name)
     }
 
     fn stand(&self) -> anyhow::Result<&Stand> {
@@ -182,16 +176,17 @@ impl SplitTarget {
     /// Returns the client as a host.
     fn client(&self) -> anyhow::Result<Host> {
         Ok(Host::Pod(Box::new(PodAgent::new(
-            self.cluster.clone(),
+            self.hold.cluster().clone(),
             Role::Client.pod(),
             Role::Client.agent_port(),
             self.stand()?.token.clone(),
         ))))
     }
 
-    /// Returns the backend that most requests go to: the direct path leads there.
-    fn first(&self) -> anyhow::Result<&Name> {
-        let heaviest = self.weights.iter().max_by_key(|(_, weight)| **weight);
+    /// Returns the backend with the largest weight, of several the first by name: the direct path leads there.
+    fn heaviest(&self) -> anyhow::Result<&Name> {
+        // Of equals the last is the largest.
+        let heaviest = self.weights.iter().rev().max_by_key(|(_, weight)| **weight);
         let (name, _) = heaviest.context("a split has backends")?;
         Ok(name)
     }
@@ -202,11 +197,13 @@ impl SplitTarget {
         match arm.as_str() {
             GATEWAY => Ok(stand.gateway),
             DIRECT => {
-                let pod = route::pod_of(self.first()?);
+                let pod = route::pod_of(self.heaviest()?);
                 let placed = stand.placed.get(&pod);
                 let addresses: Option<&[IpAddr]> = placed.map(|placed| placed.addresses.as_slice());
-                let address = addresses.and_then(<[IpAddr]>::first);
-                let address = address.with_context(|| format!("{pod} has no address"))?;
+                // The arms are of IPv4: there the backends listen.
+                let mut addresses = addresses.into_iter().flatten();
+                let address = addresses.find(|address| address.is_ipv4());
+                let address = address.with_context(|| format!("{pod} has no IPv4 address"))?;
                 Ok(SocketAddr::new(*address, BACKEND_PORT))
             }
             other => Err(anyhow!(
@@ -268,5 +265,10 @@ impl Target for SplitTarget {
         }
         self.used = false;
         self.remove().await
+    }
+
+    async fn fallen(&mut self) -> Option<String> {
+        let stand = self.stand.as_ref()?;
+        self.hold.fallen(self.run().ok()?, &stand.placed).await
     }
 }

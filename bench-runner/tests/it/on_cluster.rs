@@ -9,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollgate_cluster::double::{Double, Life};
@@ -440,6 +442,39 @@ fn what_a_killed_runner_left_is_cleaned() {
     world.assert_nothing_left();
     let again = world.tollgate(&["cluster", "clean"]);
     assert_eq!(stdout(&again), "No run stands in namespace tollgate.\n");
+}
+
+#[test]
+fn who_interrupts_while_probes_come_up_leaves_nothing() {
+    let world = World::with_probes_at(json!({"phase": "Pending"}));
+    let out = world.dir.path().join("interrupted");
+    let mut command = world.command();
+    command
+        .args(["run", "quickstart", "--target", "cluster", "--out"])
+        .arg(&out);
+    let runner = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..200 {
+        if world.double.names("pods").len() == 3 {
+            break;
+        }
+        pause();
+    }
+    assert_eq!(world.double.names("pods").len(), 3);
+    let pid = Pid::from_raw(runner.id().try_into().unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    let ended = runner.wait_with_output().unwrap();
+    let told = stderr(&ended);
+    assert_eq!(ended.status.code(), Some(130), "{told}");
+    assert!(
+        told.contains("interrupted before anything was measured"),
+        "{told}"
+    );
+    assert!(!out.exists());
+    world.assert_nothing_left();
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -12,18 +15,33 @@ use crate::support::{stderr, stdout};
 
 /// A cluster of these nodes, whose pods are probes on this machine, each with an address of its own.
 fn world(nodes: &[&str]) -> World {
-    let world = World::with_probes_by(|pod| {
-        let place: u8 = pod.rsplit('-').next().unwrap().parse().unwrap();
-        let ip = format!("127.0.0.{}", 50 + place);
-        json!({
-            "phase": "Running", "hostIP": "127.0.0.1", "podIP": ip, "podIPs": [{"ip": ip}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        })
+    world_by(nodes, |place| running(&format!("127.0.0.{}", 50 + place)))
+}
+
+/// The same with the status that the pod of each place has.
+fn world_by(nodes: &[&str], status: impl Fn(u8) -> Value + Send + Sync + 'static) -> World {
+    let world = World::with_probes_by(move |pod| {
+        let place = pod.rsplit('-').next().unwrap().parse().unwrap();
+        status(place)
     });
     for node in nodes {
         world.double.put("nodes", ready(node, &json!({})));
     }
     world
+}
+
+fn running(ip: &str) -> Value {
+    json!({
+        "phase": "Running", "hostIP": "127.0.0.1", "podIP": ip, "podIPs": [{"ip": ip}],
+        "conditions": [{"type": "Ready", "status": "True"}],
+    })
+}
+
+fn without_image() -> Value {
+    json!({"phase": "Pending", "containerStatuses": [{
+        "name": "probe", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+    }]})
 }
 
 fn ready(name: &str, spec: &Value) -> Value {
@@ -40,6 +58,19 @@ fn mesh(world: &World, out: &Path, more: &[&str]) -> Output {
     let mut command = world.command();
     command.args(QUICK).arg("--out").arg(out).args(more);
     command.output().unwrap()
+}
+
+fn resume(world: &World, out: &Path) -> Output {
+    let out = out.to_str().unwrap();
+    world.tollgate(&["cluster", "mesh", "--resume", out, "--json"])
+}
+
+fn reported(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn is_measured(line: &Value) -> bool {
+    line["outcome"].get("measured").is_some()
 }
 
 fn lines(out: &Path) -> Vec<Value> {
@@ -195,7 +226,7 @@ fn a_node_that_vanishes_is_said_and_the_others_go_on() {
     let others = lines(&out)
         .into_iter()
         .filter(|line| place(line, "client") != 2 && place(line, "server") != 2);
-    let measured = others.filter(|line| line["outcome"].get("measured").is_some());
+    let measured = others.filter(is_measured);
     assert_eq!(measured.count(), 4 * 3);
     let failed = report["subject"]["failed"].as_u64().unwrap();
     assert!(failed < 12, "no pair is tried for ever: {report}");
@@ -212,19 +243,139 @@ fn a_mesh_that_was_interrupted_goes_on_with_what_it_lacks() {
     // As a killed runner leaves it: five lines, and half of one.
     let kept: String = whole.split_inclusive('\n').take(5).collect();
     fs::write(&file, format!("{kept}{{\"pass\":0,")).unwrap();
-    let again = world.tollgate(&[
-        "cluster",
-        "mesh",
-        "--resume",
-        out.to_str().unwrap(),
-        "--json",
-    ]);
+    let again = resume(&world, &out);
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
     let lines = lines(&out);
     assert_eq!(lines.len(), 12);
     assert!(fs::read_to_string(&file).unwrap().starts_with(&kept));
     let report: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(report["subject"]["installs"], 2);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn a_mesh_does_not_go_on_where_no_probe_stands() {
+    let spoilt = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&spoilt);
+    let world = world_by(&["node1", "node2", "node3"], move |place| {
+        if seen.load(Ordering::Relaxed) {
+            without_image()
+        } else {
+            running(&format!("127.0.0.{}", 50 + place))
+        }
+    });
+    let out = world.dir.path().join("mesh");
+    let output = mesh(&world, &out, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let file = out.join("pairs.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    let kept = whole.split_inclusive('\n').next().unwrap();
+    fs::write(&file, kept).unwrap();
+    let record = fs::read_to_string(out.join("mesh.json")).unwrap();
+    spoilt.store(true, Ordering::Relaxed);
+    let output = resume(&world, &out);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("there are 0\nskipped node1: "), "{told}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+    assert_eq!(fs::read_to_string(out.join("mesh.json")).unwrap(), record);
+    world.assert_nothing_left();
+    spoilt.store(false, Ordering::Relaxed);
+    let output = resume(&world, &out);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(lines(&out).len(), 3, "{}", stderr(&output));
+}
+
+#[test]
+fn an_outage_at_the_end_blames_no_node_and_is_measured_later() {
+    let world = world(&["node1", "node2", "node3", "node4"]);
+    let out = world.dir.path().join("mesh");
+    let mut command = world.command();
+    command
+        .args(["cluster", "mesh", "--slice", "500ms", "--warmup", "10ms"])
+        .args(["--json", "--out"])
+        .arg(&out);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..400 {
+        let begun = fs::read_to_string(out.join("pairs.jsonl"));
+        if begun.is_ok_and(|text| text.lines().count() >= 3) {
+            break;
+        }
+        pause();
+    }
+    for (_, probe) in world.probes.lock().unwrap().iter_mut() {
+        probe.kill().unwrap();
+        probe.wait().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("without an answer, which are not"), "{told}");
+    assert!(told.contains("--resume measures them"), "{told}");
+    assert!(lines(&out).iter().all(is_measured), "{told}");
+    let report = reported(&output);
+    assert_eq!(report["subject"]["failed"], 0);
+    assert!(report["subject"]["measured"].as_u64().unwrap() < 6);
+    world.assert_nothing_left();
+    let output = resume(&world, &out);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let measured = lines(&out).into_iter().filter(is_measured);
+    assert_eq!(measured.count(), 6, "{}", stderr(&output));
+}
+
+#[test]
+fn a_mesh_of_which_every_meeting_failed_is_said_and_goes_on() {
+    let shut = Arc::new(AtomicBool::new(true));
+    let seen = Arc::clone(&shut);
+    let world = world_by(&["node1", "node2"], move |place| {
+        if seen.load(Ordering::Relaxed) {
+            // A probe can listen at a broadcast address, and nobody connects to one.
+            running("127.255.255.255")
+        } else {
+            running(&format!("127.0.0.{}", 50 + place))
+        }
+    });
+    let out = world.dir.path().join("mesh");
+    let first = mesh(&world, &out, &["--json"]);
+    for output in [first, resume(&world, &out)] {
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{told}");
+        assert!(told.contains("no pair of nodes could be meas"), "{told}");
+        let kept = format!("kept in `{}`; go on with --resume", out.display());
+        assert!(told.contains(&kept), "{told}");
+        assert_eq!(reported(&output)["subject"]["failed"], 1);
+        assert!(out.join("report.html").exists());
+    }
+    assert_eq!(lines(&out).len(), 2, "it was tried again");
+    shut.store(false, Ordering::Relaxed);
+    let output = resume(&world, &out);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let report = reported(&output);
+    assert_eq!(report["subject"]["measured"], 1);
+    assert_eq!(report["subject"]["failed"], 0);
+    world.assert_nothing_left();
+    let again = world.tollgate(&["cluster", "mesh", "--from", out.to_str().unwrap(), "--json"]);
+    assert_eq!(stdout(&again), stdout(&output));
+}
+
+#[test]
+fn a_mesh_without_an_answer_leaves_no_folder() {
+    let world = world(&["node1", "node2"]);
+    // Its probe answers, and can't listen: another has its place.
+    let taken = TcpListener::bind("127.0.0.50:7789");
+    let other = TcpListener::bind("127.0.0.51:7789");
+    assert!(taken.is_ok() && other.is_ok());
+    let out = world.dir.path().join("mesh");
+    let output = mesh(&world, &out, &[]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("no pair of nodes could be meas"), "{told}");
+    assert!(!told.contains("--resume"), "{told}");
+    assert!(!out.exists());
     world.assert_nothing_left();
 }
 

@@ -1,12 +1,14 @@
 //! The folder of a mesh: `mesh.json`, and `pairs.jsonl` to which each meeting is appended as it ends.
+//!
+//! A meeting that failed may be held again when the mesh goes on: its last line is what counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use tollgate_results::RECORD_SCHEMA;
-use tollgate_results::mesh::{Meeting, MeetingKey, MeshRecord};
+use tollgate_results::mesh::{Meeting, MeetingKey, MeshRecord, Met};
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::recording::{append, create, cut, lock};
@@ -31,7 +33,7 @@ pub struct MeshDir {
 pub struct Mesh {
     /// What was asked.
     pub record: MeshRecord,
-    /// The meetings, in the order in which they ended.
+    /// The meetings, in the order in which they first ended.
     pub meetings: Vec<Meeting>,
 }
 
@@ -41,7 +43,7 @@ pub struct MeshRecording {
     folder: MeshDir,
     /// Locked as long as it is open.
     pairs: File,
-    written: BTreeSet<MeetingKey>,
+    measured: BTreeSet<MeetingKey>,
 }
 
 impl MeshDir {
@@ -78,7 +80,7 @@ impl MeshDir {
                 path: path.to_owned(),
             },
             pairs,
-            written: BTreeSet::new(),
+            measured: BTreeSet::new(),
         };
         recording.write_record(record)?;
         Ok(recording)
@@ -104,7 +106,7 @@ impl MeshDir {
                 path: path.to_owned(),
             },
             pairs,
-            written: mesh.meetings.iter().map(Meeting::key).collect(),
+            measured: mesh.meetings.iter().filter_map(measured).collect(),
         };
         Ok((recording, mesh))
     }
@@ -136,10 +138,10 @@ impl MeshRecording {
     ///
     /// # Errors
     ///
-    /// When it is there already or the disk takes no more; then the file is as before.
+    /// When it was measured already or the disk takes no more; then the file is as before.
     pub fn append(&mut self, meeting: &Meeting) -> Result<(), StoreError> {
         let path = self.folder.path.join(PAIRS);
-        if !self.written.insert(meeting.key()) {
+        if self.has(&meeting.key()) {
             let kind = StoreErrorKind::Duplicate(word(&meeting.key()));
             return Err(StoreError::new("append to", &path, kind));
         }
@@ -149,29 +151,27 @@ impl MeshRecording {
                 line.push(b'\n');
                 append(&mut self.pairs, &line)
             });
-        if let Err(error) = written {
-            self.written.remove(&meeting.key());
-            return Err(StoreError::io("append to", &path)(error));
-        }
+        written.map_err(StoreError::io("append to", &path))?;
+        self.measured.extend(measured(meeting));
         Ok(())
     }
 
-    /// Returns how many meetings are there.
+    /// Returns how many meetings were measured.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.written.len()
+    pub fn measured(&self) -> usize {
+        self.measured.len()
     }
 
-    /// Returns whether none is there.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.written.is_empty()
-    }
-
-    /// Returns whether a meeting is there already.
+    /// Returns whether a meeting was measured already.
     #[must_use]
     pub fn has(&self, key: &MeetingKey) -> bool {
-        self.written.contains(key)
+        self.measured.contains(key)
+    }
+
+    /// Returns whether no meeting was recorded, not even one that failed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.metadata().is_ok_and(|file| file.len() == 0)
     }
 
     /// Replaces the record, whole or not at all.
@@ -200,8 +200,7 @@ impl MeshRecording {
         Ok(self.folder)
     }
 
-    /// Ends a recording of which nothing was measured: its files go, and the folder if nothing else is in it. Else
-    /// everything stays.
+    /// Ends a recording without a meeting: its files go, and the folder if nothing else is in it. Else everything stays.
     pub fn discard(self) {
         if self.is_empty() {
             let path = &self.folder.path;
@@ -224,8 +223,8 @@ fn read(path: &Path) -> Result<(Mesh, usize), StoreError> {
     let record = record(&path.join(MESH))?;
     let file = path.join(PAIRS);
     let bytes = bounded(&file)?;
-    let mut meetings = Vec::new();
-    let mut keys = BTreeSet::new();
+    let mut meetings: Vec<Meeting> = Vec::new();
+    let mut places: BTreeMap<MeetingKey, usize> = BTreeMap::new();
     let mut end = 0;
     for line in lines::complete(&bytes) {
         let damaged = |reason| {
@@ -237,11 +236,17 @@ fn read(path: &Path) -> Result<(Mesh, usize), StoreError> {
         if let Some(reason) = record.foreign(&meeting) {
             return Err(damaged(reason));
         }
-        if !keys.insert(meeting.key()) {
-            let reason = format!("meeting {} is there twice", word(&meeting.key()));
-            return Err(damaged(reason));
+        match places.get(&meeting.key()) {
+            Some(&place) if measured(&meetings[place]).is_some() => {
+                let reason = format!("meeting {} is there twice", word(&meeting.key()));
+                return Err(damaged(reason));
+            }
+            Some(&place) => meetings[place] = meeting,
+            None => {
+                places.insert(meeting.key(), meetings.len());
+                meetings.push(meeting);
+            }
         }
-        meetings.push(meeting);
         end = line.end;
     }
     Ok((Mesh { record, meetings }, end))
@@ -276,6 +281,11 @@ fn bounded(path: &Path) -> Result<Vec<u8>, StoreError> {
         ));
     }
     Ok(bytes)
+}
+
+/// Returns the key of a meeting that was measured; `None` where it failed.
+fn measured(meeting: &Meeting) -> Option<MeetingKey> {
+    matches!(meeting.outcome, Met::Measured(_)).then(|| meeting.key())
 }
 
 /// Returns a meeting's key in one word.

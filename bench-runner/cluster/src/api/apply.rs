@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+    Preconditions,
+};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -80,14 +83,14 @@ impl Cleaned {
 }
 
 impl Cluster {
-    /// Makes a run: its owner first, then its token, then all that it owns. What was made until an error stays, and
-    /// goes by [`Self::clean`].
+    /// Makes all that a run owns, once it has [begun](Self::begin). What was made until an error stays, and goes by
+    /// [`Self::clean`].
     ///
     /// # Errors
     ///
     /// When the server refuses an object; it says which and why.
-    pub async fn make(&self, settings: Settings, secret: &str) -> Result<Made, ClusterError> {
-        self.make_of(settings, secret, &of_run).await
+    pub async fn make(&self, settings: Settings) -> Result<Made, ClusterError> {
+        self.make_of(settings, &of_run).await
     }
 
     /// As [`Self::make`], of other objects than the usual ones.
@@ -98,10 +101,8 @@ impl Cluster {
     pub async fn make_of(
         &self,
         settings: Settings,
-        secret: &str,
         objects: &(dyn Fn(&Settings) -> Vec<Object> + Sync),
     ) -> Result<Made, ClusterError> {
-        let settings = self.begin(settings, secret).await?;
         let mut services = BTreeMap::new();
         for object in objects(&settings) {
             let mut made = self.apply(&object).await?;
@@ -115,34 +116,72 @@ impl Cluster {
         Ok(Made { settings, services })
     }
 
-    /// Makes a mesh: owner and token, and a probe on each of these nodes.
+    /// Makes a mesh, once it has begun: a probe on each of these nodes.
     ///
     /// # Errors
     ///
     /// As [`Self::make`].
     pub async fn make_mesh(
         &self,
-        settings: Settings,
-        secret: &str,
+        settings: &Settings,
         nodes: &[String],
     ) -> Result<(), ClusterError> {
-        let settings = self.begin(settings, secret).await?;
-        for object in mesh::of_mesh(&settings, nodes) {
+        for object in mesh::of_mesh(settings, nodes) {
             self.apply(&object).await?;
         }
         Ok(())
     }
 
-    /// Makes a run's owner and its token; returns the settings with the owner's uid in them.
-    async fn begin(&self, mut settings: Settings, secret: &str) -> Result<Settings, ClusterError> {
-        let made = self.apply(&owner(&settings)).await?;
-        let uid = made
-            .pointer("/metadata/uid")
-            .and_then(Value::as_str)
-            .map(ToOwned::to_owned);
-        settings.run = settings.run.map(|run| Run { owner: uid, ..run });
-        self.apply(&token(&settings, secret)).await?;
+    /// Begins a run: makes its owner, which only one run in a namespace has, and its token. Returns the settings with the
+    /// owner's uid in them, by which [`Self::clean`] takes it for this run's.
+    ///
+    /// # Errors
+    ///
+    /// When another run stands in the namespace, or the server refuses; then nothing stays.
+    pub async fn begin(
+        &self,
+        mut settings: Settings,
+        secret: &str,
+    ) -> Result<Settings, ClusterError> {
+        let uid = self.claim(&owner(&settings)).await?;
+        settings.run = settings.run.map(|run| Run {
+            owner: Some(uid.clone()),
+            ..run
+        });
+        if let Err(error) = self.apply(&token(&settings, secret)).await {
+            self.clean(Some(&uid)).await?;
+            return Err(error);
+        }
         Ok(settings)
+    }
+
+    /// Makes the owner of a run where there is none; returns its uid.
+    async fn claim(&self, owner: &Object) -> Result<String, ClusterError> {
+        let action = "make the object that owns the run";
+        let unlike = |error: serde_json::Error| {
+            ClusterError::new(action, ClusterErrorKind::Answer(error.to_string()))
+        };
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let owner: ConfigMap = serde_json::from_value(owner.value.clone()).map_err(unlike)?;
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let made = match api.create(&params, &owner).await {
+            Ok(made) => made,
+            Err(error) if status_code(&error) == Some(409) => {
+                let why = format!(
+                    "a run stands in namespace {} ({OWNER}); wait for its end, remove it with `tollgate cluster clean`, or \
+                     choose another namespace",
+                    self.namespace
+                );
+                return Err(ClusterError::new(action, ClusterErrorKind::Refused(why)));
+            }
+            Err(error) => return Err(self.failed(action, &error)),
+        };
+        let unnamed = || ClusterErrorKind::Answer("it has no uid".to_owned());
+        let uid = made.metadata.uid;
+        uid.ok_or_else(|| ClusterError::new(action, unnamed()))
     }
 
     /// Applies one object on the server's side, as our field manager.
@@ -191,50 +230,63 @@ impl Cluster {
         Ok(owners.iter().filter(ours).filter_map(name).collect())
     }
 
-    /// Removes what runs left in the namespace: the owner, and with it all that it owns. Returns when the pods are
-    /// gone, or after a minute.
+    /// Removes a run from the namespace: its owner, and with it all that it owns. With the uid of an owner only that one,
+    /// should another run stand there by now; without, whichever stands. Returns when the pods are gone, or after a minute.
     ///
     /// # Errors
     ///
     /// When the server refuses.
-    pub async fn clean(&self) -> Result<Cleaned, ClusterError> {
+    pub async fn clean(&self, owner: Option<&str>) -> Result<Cleaned, ClusterError> {
         let action = "remove the run's objects";
-        let runs = self
+        let mut runs = self
             .runs()
             .await
             .map_err(|error| self.failed(action, &error))?;
+        let params = DeleteParams {
+            preconditions: owner.map(|uid| Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: None,
+            }),
+            ..DeleteParams::background()
+        };
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        match api.delete(OWNER, &DeleteParams::background()).await {
+        match api.delete(OWNER, &params).await {
             Ok(_) => {}
-            Err(error) if status_code(&error) == Some(404) => {}
+            // It is gone, or another run's by now.
+            Err(error) if matches!(status_code(&error), Some(404 | 409)) => runs.clear(),
             Err(error) => return Err(self.failed(action, &error)),
         }
         let mut left = Vec::new();
-        // Who removed nothing waits for nothing.
-        if !runs.is_empty() {
-            let gone = timeout(GONE, async {
-                loop {
-                    left = self.pods_of_runs().await?;
-                    if left.is_empty() {
-                        return Ok(());
-                    }
-                    sleep(LOOK).await;
+        let gone = timeout(GONE, async {
+            loop {
+                left = self.pods_of_runs(owner).await?;
+                // Who removed nothing waits for nothing.
+                if left.is_empty() || runs.is_empty() {
+                    return Ok(());
                 }
-            });
-            if let Ok(Err(error)) = gone.await {
-                return Err(self.failed("see the run's pods go", &error));
+                sleep(LOOK).await;
             }
+        });
+        if let Ok(Err(error)) = gone.await {
+            return Err(self.failed("see the run's pods go", &error));
         }
         Ok(Cleaned { runs, left })
     }
 
-    /// Returns the pods of all runs, each with its node.
-    async fn pods_of_runs(&self) -> Result<Vec<String>, kube::Error> {
+    /// Returns the pods of runs, each with its node: of all, or of that with this owner.
+    pub(super) async fn pods_of_runs(
+        &self,
+        owner: Option<&str>,
+    ) -> Result<Vec<String>, kube::Error> {
         let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
         let pods = self.list(&path, &selector()).await?;
         let text =
             |pod: &Value, at: &str| pod.pointer(at).and_then(Value::as_str).map(str::to_owned);
-        let told = pods.iter().filter_map(|pod| {
+        let ours = pods.iter().filter(|pod| {
+            let of = pod.pointer("/metadata/ownerReferences/0/uid");
+            owner.is_none() || of.and_then(Value::as_str) == owner
+        });
+        let told = ours.filter_map(|pod| {
             let name = text(pod, "/metadata/name")?;
             Some(match text(pod, "/spec/nodeName") {
                 Some(node) => format!("{name} on {node}"),

@@ -26,8 +26,8 @@ pub struct GatewayClass {
 }
 
 impl Cluster {
-    /// Looks for everything that stands against a split through a gateway, and chooses the class: the one that is named,
-    /// else the only one.
+    /// Looks for everything that stands against a split through a gateway to so many backends, and chooses the class: the
+    /// one that is named, else the only one.
     ///
     /// # Errors
     ///
@@ -35,10 +35,12 @@ impl Cluster {
     pub async fn preflight_gateway(
         &self,
         settings: &Settings,
+        backends: usize,
         wanted: Option<&str>,
     ) -> Result<(Preflight, Option<GatewayClass>), ClusterError> {
         let rights = [&RIGHTS[..], &GATEWAY_RIGHTS[..]].concat();
-        let mut found = self.preflight_with(settings, &rights).await?;
+        // The client has a pod too.
+        let mut found = self.preflight_with(settings, &rights, backends + 1).await?;
         let listed = self
             .list(&format!("/apis/{API_VERSION}/gatewayclasses"), "")
             .await;

@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use serde_json::Value;
 
 use super::survey::unable;
-use super::{Cluster, ClusterError, status_code};
+use super::{Cleaned, Cluster, ClusterError, status_code};
 use crate::objects::rights::{RIGHTS, Right};
 use crate::objects::{OWNER, Settings, of_run};
 
@@ -33,17 +33,18 @@ impl Cluster {
     ///
     /// When the server can't be reached, or doesn't know us.
     pub async fn preflight(&self, settings: &Settings) -> Result<Preflight, ClusterError> {
-        self.preflight_with(settings, &RIGHTS).await
+        let objects = of_run(settings);
+        let pods = objects.iter().filter(|object| object.kind == "Pod").count();
+        self.preflight_with(settings, &RIGHTS, pods).await
     }
 
-    /// As [`Self::preflight`], with all rights that are needed.
+    /// As [`Self::preflight`], with all rights that are needed and so many pods.
     pub(super) async fn preflight_with(
         &self,
         settings: &Settings,
         rights: &[Right],
+        pods: usize,
     ) -> Result<Preflight, ClusterError> {
-        let objects = of_run(settings);
-        let pods = objects.iter().filter(|object| object.kind == "Pod").count();
         let mut found = self.look(settings, rights, pods).await?;
         self.nodes_suffice(settings, &mut found).await;
         Ok(found)
@@ -275,6 +276,18 @@ impl Cluster {
                 self.namespace
             ));
             found.occupied = Some(run.clone());
+            return Ok(());
+        }
+        // A run without an owner is over; what of it is still going has the names that the next one wants.
+        let left = self.pods_of_runs(None).await;
+        let left = Cleaned {
+            runs: Vec::new(),
+            left: left.unwrap_or_default(),
+        };
+        if let Some(left) = left.still_going() {
+            found
+                .problems
+                .push(format!("pods of an earlier run are {left}"));
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ pub const RIGHTS: [Right; 8] = [
     Right {
         group: "",
         resource: "configmaps",
-        verbs: &["create", "patch", "list", "delete"],
+        verbs: &["create", "list", "delete"],
         purpose: "the object that owns a run",
     },
     Right {

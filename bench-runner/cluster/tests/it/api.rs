@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tollgate_cluster::api::{Cluster, ClusterErrorKind};
+use tollgate_cluster::api::{Cluster, ClusterErrorKind, Made};
 use tollgate_cluster::double::{Double, Life, Offers};
 use tollgate_cluster::inspect;
 use tollgate_cluster::objects::rights::RIGHTS;
@@ -61,6 +61,12 @@ async fn server(life: Life) -> (Double, Cluster) {
     (double, Cluster::of(config, None).unwrap())
 }
 
+/// Makes a run.
+async fn made(cluster: &Cluster, settings: Settings) -> Made {
+    let begun = cluster.begin(settings, &"ab".repeat(32)).await.unwrap();
+    cluster.make(begun).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_run_is_made_of_checked_objects_with_the_rights_of_the_role_and_leaves_nothing() {
     let (double, cluster) = server(well()).await;
@@ -69,7 +75,7 @@ async fn a_run_is_made_of_checked_objects_with_the_rights_of_the_role_and_leaves
     assert_eq!(found.version, "v1.34.0");
     let looked_at: Vec<_> = double.requests().into_iter().collect();
 
-    let made = cluster.make(settings(), &"ab".repeat(32)).await.unwrap();
+    let made = made(&cluster, settings()).await;
     assert_eq!(double.faults(), Vec::<String>::new());
     assert_eq!(made.service_addresses("tollgate-far").len(), 1);
     assert_eq!(made.node_port("tollgate-far-node-port", 7791), Some(7791));
@@ -89,7 +95,7 @@ async fn a_run_is_made_of_checked_objects_with_the_rights_of_the_role_and_leaves
         "{second:?}"
     );
 
-    let cleaned = cluster.clean().await.unwrap();
+    let cleaned = cluster.clean(None).await.unwrap();
     assert_eq!(
         (cleaned.runs, cleaned.left),
         (vec!["test-1".to_owned()], vec![])
@@ -105,7 +111,7 @@ async fn a_run_is_made_of_checked_objects_with_the_rights_of_the_role_and_leaves
         assert_eq!(double.names(kind), Vec::<String>::new(), "{kind}");
     }
     assert_eq!(
-        cluster.clean().await.unwrap().runs,
+        cluster.clean(None).await.unwrap().runs,
         Vec::<String>::new(),
         "nothing is no fault"
     );
@@ -126,6 +132,71 @@ async fn a_run_is_made_of_checked_objects_with_the_rights_of_the_role_and_leaves
             "{request:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_run_removes_itself_and_no_run_that_stands_there_by_then() {
+    let (double, cluster) = server(well()).await;
+    let first = made(&cluster, settings()).await;
+    let owner = |made: &Made| made.settings.run.clone().unwrap().owner.unwrap();
+    let error = cluster
+        .begin(settings(), &"ab".repeat(32))
+        .await
+        .unwrap_err();
+    let told = error.kind().to_string();
+    assert!(
+        told.contains("a run stands in namespace tollgate"),
+        "{told}"
+    );
+    assert_eq!(
+        double.names("pods").len(),
+        3,
+        "the first one stands as before"
+    );
+
+    // Somebody removes the first one and starts another of the same name.
+    cluster.clean(None).await.unwrap();
+    let second = made(&cluster, settings()).await;
+    let cleaned = cluster.clean(Some(&owner(&first))).await.unwrap();
+    assert_eq!((cleaned.runs, cleaned.left), (vec![], vec![]));
+    assert_eq!(double.names("pods").len(), 3, "the second one stands");
+    let cleaned = cluster.clean(Some(&owner(&second))).await.unwrap();
+    assert_eq!(cleaned.runs, ["test-1"]);
+    assert_eq!(double.names("pods"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_run_that_gets_no_token_leaves_no_owner() {
+    let (double, cluster) = server(well()).await;
+    double.refuse("tollgate-token", "secrets are counted here");
+    let error = cluster
+        .begin(settings(), &"ab".repeat(32))
+        .await
+        .unwrap_err();
+    assert!(
+        error.kind().to_string().contains("secrets are counted"),
+        "{}",
+        error.kind()
+    );
+    assert_eq!(double.names("configmaps"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn pods_of_a_run_that_is_over_are_told_before_the_next_and_by_cleaning() {
+    let (double, cluster) = server(well()).await;
+    made(&cluster, settings()).await;
+    let mut pod = double.object("pods", "tollgate-near").unwrap();
+    cluster.clean(None).await.unwrap();
+    // Its node doesn't answer: the server keeps it until then.
+    pod["metadata"]["ownerReferences"] = json!([]);
+    pod["spec"]["nodeName"] = "node2".into();
+    double.put("pods", pod);
+    let told = cluster.preflight(&settings()).await.unwrap().problems;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("tollgate-near on node2"), "{told:?}");
+    let cleaned = cluster.clean(None).await.unwrap();
+    assert_eq!(cleaned.runs, Vec::<String>::new());
+    assert!(cleaned.still_going().is_some());
 }
 
 #[tokio::test]
@@ -188,7 +259,7 @@ async fn probes_that_don_t_come_up_are_told_with_the_reason() {
             "message": "0/2 nodes are available", "lastTimestamp": "2026-11-22T20:00:00Z",
         }),
     );
-    cluster.make(settings(), &"ab".repeat(32)).await.unwrap();
+    made(&cluster, settings()).await;
     let error = cluster.ready("test-1", &probes(), LIMIT).await.unwrap_err();
     let told = format!("{error}: {}", error.kind());
     assert!(
@@ -206,7 +277,7 @@ async fn probes_that_don_t_come_up_are_told_with_the_reason() {
 async fn a_probe_that_comes_up_late_or_is_deleted_is_seen_at_once() {
     let life: Life = Box::new(|_, _| json!({"phase": "Pending"}));
     let (double, cluster) = server(life).await;
-    cluster.make(settings(), &"ab".repeat(32)).await.unwrap();
+    made(&cluster, settings()).await;
     let waiting = tokio::spawn({
         let cluster = cluster.clone();
         async move { cluster.ready("test-1", &probes(), LIMIT).await }
@@ -219,8 +290,8 @@ async fn a_probe_that_comes_up_late_or_is_deleted_is_seen_at_once() {
     }
     assert_eq!(waiting.await.unwrap().unwrap().len(), 3);
 
-    cluster.clean().await.unwrap();
-    cluster.make(settings(), &"ab".repeat(32)).await.unwrap();
+    cluster.clean(None).await.unwrap();
+    made(&cluster, settings()).await;
     let waiting = tokio::spawn({
         let cluster = cluster.clone();
         async move { cluster.ready("test-1", &probes(), LIMIT).await }
@@ -241,7 +312,7 @@ async fn a_probe_that_comes_up_late_or_is_deleted_is_seen_at_once() {
 #[tokio::test]
 async fn probes_that_stood_are_looked_at_again() {
     let (double, cluster) = server(well()).await;
-    cluster.make(settings(), &"ab".repeat(32)).await.unwrap();
+    made(&cluster, settings()).await;
     let placed = cluster.ready("test-1", &probes(), LIMIT).await.unwrap();
     cluster.stand("test-1", &placed, LIMIT).await.unwrap();
     let told = async || {
@@ -282,7 +353,7 @@ async fn a_load_balancer_s_address_is_waited_for() {
         load_balancer: true,
         ..settings()
     };
-    let made = cluster.make(wanted, &"ab".repeat(32)).await.unwrap();
+    let made = made(&cluster, wanted).await;
     let service = load_balancer(&made.settings);
     let soon = Duration::from_millis(10);
     assert_eq!(cluster.balanced(&service, soon).await.unwrap(), None);
@@ -298,7 +369,7 @@ async fn a_load_balancer_s_address_is_waited_for() {
 #[tokio::test]
 async fn a_port_is_forwarded_and_a_port_without_a_listener_refused() {
     let (double, cluster) = server(well()).await;
-    cluster.make(settings(), &"ab".repeat(32)).await.unwrap();
+    made(&cluster, settings()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     double.forward("tollgate-far", 7788, listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -80,10 +80,8 @@ async fn every_node_is_surveyed_and_those_that_take_pods_get_one() {
     assert_eq!(found.problems, Vec::<String>::new());
     let looked_at = double.requests();
     let nodes = ["node1", "node3"].map(str::to_owned);
-    cluster
-        .make_mesh(settings, &"ab".repeat(32), &nodes)
-        .await
-        .unwrap();
+    let begun = cluster.begin(settings, &"ab".repeat(32)).await.unwrap();
+    cluster.make_mesh(&begun, &nodes).await.unwrap();
     assert_eq!(double.faults(), Vec::<String>::new());
     let pods: Vec<String> = (0..2)
         .map(|place| format!("tollgate-mesh-{place}"))
@@ -92,7 +90,7 @@ async fn every_node_is_surveyed_and_those_that_take_pods_get_one() {
     assert_eq!(stood.placed["tollgate-mesh-0"].node, "node1");
     assert!(stood.missing["tollgate-mesh-1"].contains("ErrImageNeverPull"));
     assert_eq!((stood.placed.len(), stood.missing.len()), (1, 1));
-    cluster.clean().await.unwrap();
+    cluster.clean(None).await.unwrap();
     for kind in [
         "pods",
         "secrets",

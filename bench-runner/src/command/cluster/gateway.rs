@@ -15,9 +15,10 @@ use tollgate_results::run::{ClusterRun, GatewayRun};
 use tollgate_results::workload::{Cpu, HttpVersion, Traffic, Workload};
 use tollgate_scenarios::Scenario;
 
-use super::stand::{connect, network, put_away, refused, settings, unwell};
+use super::stand::{connect, given_up, network, put_away, refused, settings, unwell};
 use crate::cli::ClusterArgs;
-use crate::command::hosts::{environment, runtime};
+use crate::command::hosts::runtime;
+use crate::command::interrupt::unless_interrupted;
 use crate::output;
 use crate::placement::Placement;
 use crate::target::split::{DIRECT, GATEWAY, SplitTarget};
@@ -120,7 +121,7 @@ pub(in crate::command) fn reach(
     runtime()?.block_on(async {
         let cluster = connect(args).await?;
         let looked = cluster
-            .preflight_gateway(&settings, args.gateway_class.as_deref())
+            .preflight_gateway(&settings, weights.len(), args.gateway_class.as_deref())
             .await;
         let (found, class) = looked.map_err(|error| unwell(&error))?;
         for note in &found.notes {
@@ -215,20 +216,13 @@ async fn stand(
         };
         anyhow::Ok((client, cluster))
     };
-    match met.await {
+    match unless_interrupted(met).await {
         Ok((client, cluster)) => Ok(StoodSplit {
             target,
             client,
             cluster,
         }),
-        Err(error) => {
-            if let Err(left) = target.remove().await {
-                output::note(&format!(
-                    "note: {left:#}; remove it with `tollgate cluster clean`"
-                ));
-            }
-            Err(environment(&error))
-        }
+        Err(error) => Err(given_up(target.remove(), error).await),
     }
 }
 

@@ -35,6 +35,7 @@ use crate::command::source::drawn_seed;
 use crate::exit::{EnvironmentError, Exit};
 use crate::output;
 use crate::progress::{self, Progress};
+use crate::target::cluster::Hold;
 
 /// Pairs that meet at the same time where nothing else is said: their agents are 200 connections through the API server.
 const AT_ONCE: u32 = 100;
@@ -78,37 +79,33 @@ pub(super) fn mesh(args: &MeshArgs) -> anyhow::Result<Exit> {
     let Some(measured) = measured? else {
         return Ok(Exit::Interrupted);
     };
-    let Measured {
-        recording,
-        record,
-        meetings,
-        exit,
-    } = measured;
-    let measured = |meeting: &Meeting| matches!(meeting.outcome, Met::Measured(_));
-    if !meetings.iter().any(measured) {
+    let Measured { recording, exit } = measured;
+    if recording.is_empty() {
         recording.discard();
         return match exit {
-            Ok(Exit::Interrupted) => Ok(Exit::Interrupted),
-            Ok(_) => Err(nothing(&meetings)),
-            Err(error) => Err(error),
+            Ok(Exit::Done) => Err(nothing(&[])),
+            exit => exit,
         };
     }
     let folder = recording.finish()?;
-    tell(&folder, &record, &meetings, args.json)?;
+    let (folder, mesh) = MeshDir::open(folder.path())?;
+    tell(&folder, &mesh.record, &mesh.meetings, args.json)?;
+    let measured = |meeting: &Meeting| matches!(meeting.outcome, Met::Measured(_));
+    let exit = match exit {
+        Ok(Exit::Done) if !mesh.meetings.iter().any(measured) => Err(nothing(&mesh.meetings)),
+        exit => exit,
+    };
     exit.map_err(|error| {
-        let kept = format!(
-            "what was measured is kept in `{}`; go on with --resume",
-            folder.path().display()
-        );
-        error.context(kept)
+        let folder = folder.path().display();
+        error.context(format!(
+            "the mesh is kept in `{folder}`; go on with --resume"
+        ))
     })
 }
 
-/// What was measured, and how that ended.
+/// What was recorded, and how that ended.
 struct Measured {
     recording: MeshRecording,
-    record: MeshRecord,
-    meetings: Vec<Meeting>,
     exit: anyhow::Result<Exit>,
 }
 
@@ -153,13 +150,10 @@ async fn begin(
     };
     preflight(&cluster, &settings, nodes.len()).await?;
     let network = campaign::network(&cluster).await?;
-    standing(&cluster, async {
-        let Some(stood) = up(&cluster, &settings, &nodes).await? else {
-            return Ok(None);
-        };
+    standing(&cluster, &settings, &nodes, async |stood| {
         skipped.extend(stood.missing(&nodes));
         announce(&skipped);
-        let (nodes, stood) = stood.of_those_that_stand(nodes)?;
+        let (nodes, stood) = stood.of_those_that_stand(nodes.clone())?;
         let at_once = args
             .at_once
             .unwrap_or(if (stood.machines as usize) < nodes.len() {
@@ -197,9 +191,7 @@ async fn begin(
         let out = args.out.clone();
         let dir = out.unwrap_or_else(|| next_free(Path::new("meshes"), record.scenario.as_str()));
         let recording = MeshDir::create(&dir, &record)?;
-        let meetings = Vec::new();
-        let measured = measure(stood, record, recording, meetings, progress, clock).await;
-        Ok(Some(measured))
+        Ok(measure(stood, &record, recording, progress, clock).await)
     })
     .await
 }
@@ -222,7 +214,7 @@ async fn go_on(
         cluster.server()
     );
     let nodes = record.nodes.clone();
-    let left = record.planned().saturating_sub(mesh.meetings.len() as u64);
+    let left = record.planned().saturating_sub(recording.measured() as u64);
     let settings = Settings {
         deadline_seconds: deadline(left, asked::each(&record), record.at_once),
         run: Some(Run {
@@ -232,44 +224,41 @@ async fn go_on(
         ..campaign::wanted(&args)
     };
     preflight(&cluster, &settings, nodes.len()).await?;
-    standing(&cluster, async {
-        let Some(stood) = up(&cluster, &settings, &nodes).await? else {
-            return Ok(None);
-        };
-        announce(&stood.missing(&nodes));
+    standing(&cluster, &settings, &nodes, async |stood| {
+        let missing = stood.missing(&nodes);
+        announce(&missing);
+        let standing = stood.seats.iter().flatten().count();
+        if left > 0 && standing < 2 {
+            return Err(asked::wrong_number(standing, &missing));
+        }
         record.installs += 1;
         recording.write_record(&record)?;
-        let measured = measure(stood, record, recording, mesh.meetings, progress, clock).await;
-        Ok(Some(measured))
+        Ok(measure(stood, &record, recording, progress, clock).await)
     })
     .await
 }
 
-/// Sets the probes up; `None` where that was interrupted.
-async fn up(
+/// Sets the probes up, does what wants them, and removes them, however that ended; `None` where they were interrupted as
+/// they came up.
+async fn standing<T>(
     cluster: &Cluster,
     settings: &Settings,
     nodes: &[MeshNode],
-) -> anyhow::Result<Option<Standing>> {
-    tokio::select! {
-        stood = Standing::up(cluster, settings, nodes) => stood.map(Some),
+    work: impl AsyncFnOnce(Standing) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    let mut hold = Hold::new(cluster.clone());
+    let up = tokio::select! {
+        stood = Standing::up(&mut hold, settings, nodes) => stood.map(Some),
         signal = interrupted() => signal.map(|()| None),
-    }
-}
-
-/// Does what wants probes, and removes them, however that ended.
-async fn standing<T>(
-    cluster: &Cluster,
-    work: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    let ended = work.await;
-    let left = match cluster.clean().await {
-        Ok(cleaned) => cleaned.still_going(),
-        Err(error) => Some(format!("{error}: {}", error.kind())),
     };
-    if let Some(left) = left {
+    let ended = match up {
+        Ok(Some(stood)) => work(stood).await.map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    if let Err(left) = hold.remove().await {
         output::note(&format!(
-            "note: the mesh's objects are left behind ({left}); remove them with `tollgate cluster clean`"
+            "note: the mesh's objects are left behind ({left:#}); remove them with `tollgate cluster clean`"
         ));
     }
     ended
@@ -278,26 +267,20 @@ async fn standing<T>(
 /// Runs the tournament. An interrupt ends it; what was measured is kept.
 async fn measure(
     stood: Standing,
-    record: MeshRecord,
+    record: &MeshRecord,
     mut recording: MeshRecording,
-    mut meetings: Vec<Meeting>,
     progress: &mut dyn Progress,
     clock: SystemClock,
 ) -> Measured {
     let exit = {
-        let mut course = Course::new(&record, stood, clock);
+        let mut course = Course::new(record, stood, clock);
         progress.note(&course.words_of_all(&recording));
         tokio::select! {
-            ended = course.run(&mut recording, &mut meetings, progress) => ended.map(|()| Exit::Done),
+            ended = course.run(&mut recording, progress) => ended.map(|()| Exit::Done),
             signal = interrupted() => signal.map(|()| Exit::Interrupted),
         }
     };
-    Measured {
-        recording,
-        record,
-        meetings,
-        exit,
-    }
+    Measured { recording, exit }
 }
 
 /// Refuses what stands against a mesh, all at once.

@@ -15,7 +15,8 @@ use tollgate_scenarios::estimate;
 
 use crate::cli::ClusterArgs;
 use crate::command::hosts::{environment, resolve, runtime};
-use crate::exit::EnvironmentError;
+use crate::command::interrupt::unless_interrupted;
+use crate::exit::{EnvironmentError, InterruptedError};
 use crate::output;
 use crate::placement::Placement;
 use crate::target::cluster::{ClusterTarget, Ends, Met, Outside};
@@ -301,21 +302,30 @@ async fn stand(
         let met = target.meet().await?;
         recorded(&target, records, met, plan)
     };
-    match met.await {
+    match unless_interrupted(met).await {
         Ok((ends, cluster)) => Ok(Stood {
             target,
             ends,
             cluster,
         }),
-        Err(error) => {
-            if let Err(left) = target.remove().await {
-                output::note(&format!(
-                    "note: {left:#}; remove it with `tollgate cluster clean`"
-                ));
-            }
-            Err(environment(&error))
-        }
+        Err(error) => Err(given_up(target.remove(), error).await),
     }
+}
+
+/// Removes what was made of a run that doesn't come to be; returns why it doesn't.
+pub(super) async fn given_up(
+    removal: impl Future<Output = anyhow::Result<()>>,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    if let Err(left) = removal.await {
+        output::note(&format!(
+            "note: {left:#}; remove it with `tollgate cluster clean`"
+        ));
+    }
+    if error.is::<InterruptedError>() {
+        return error;
+    }
+    environment(&error)
 }
 
 /// Writes down what was met: the campaign's own cluster, with the others beside it.

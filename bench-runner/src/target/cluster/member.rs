@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::time::{sleep, timeout};
-use tollgate_cluster::api::{Cluster, ClusterErrorKind, Gathered, Made, Placed};
+use tollgate_cluster::api::{Cluster, Gathered, Made, Placed};
 use tollgate_cluster::inspect::{inspect, with_nodes};
 use tollgate_cluster::objects::pods::Role;
 use tollgate_cluster::objects::seats::{Seat, service_of};
@@ -18,8 +18,7 @@ use tollgate_results::cluster_path::ClusterPath;
 use tollgate_results::door::Secret;
 use tollgate_results::node::NodeFacts;
 
-use super::PodAgent;
-use crate::exit::EnvironmentError;
+use super::{Hold, PodAgent};
 use crate::target::hosts::{Host, ask, drawn};
 
 /// How long probes may take to come up: an image of 10 MB over a slow line, on nodes that are busy.
@@ -29,12 +28,9 @@ pub(crate) const COME_UP: Duration = Duration::from_secs(180);
 const BALANCED: Duration = Duration::from_secs(60);
 
 /// How long probes that stopped being ready may take to be so again: a container is started anew within seconds.
-const COME_BACK: Duration = Duration::from_secs(60);
+pub(super) const COME_BACK: Duration = Duration::from_secs(60);
 
-/// How long an API server may be gone: longer than it takes to replace one.
-const OUTAGE: Duration = Duration::from_secs(180);
-
-/// How often a server that is gone is looked for, and the inspector's next look.
+/// How often a probe that is silent is asked, and the inspector's next look is looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How long the inspector may take to look anew: once a minute it does.
@@ -46,7 +42,7 @@ type Looks = BTreeMap<String, Option<u64>>;
 /// One cluster of a campaign.
 #[derive(Debug)]
 pub(super) struct Member {
-    cluster: Cluster,
+    hold: Hold,
     settings: Settings,
     /// The machine outside the cluster that answers, where there is one.
     outside: Option<IpAddr>,
@@ -83,7 +79,7 @@ impl Member {
     /// Takes a cluster; nothing is made yet.
     pub(super) const fn new(cluster: Cluster, settings: Settings, outside: Option<IpAddr>) -> Self {
         Self {
-            cluster,
+            hold: Hold::new(cluster),
             settings,
             outside,
             stand: None,
@@ -94,14 +90,13 @@ impl Member {
 
     /// Connects anew: connections end with the runtime in which they were made.
     pub(super) fn reconnect(&mut self) -> anyhow::Result<()> {
-        self.cluster = self.cluster.again()?;
-        Ok(())
+        self.hold.reconnect()
     }
 
     /// Says that the cluster was switched to another configuration: what was seen on its nodes until now holds no more.
     pub(super) async fn switched(&mut self) -> anyhow::Result<()> {
         // A node whose log can't be read at this moment has its last look all the same.
-        let (nodes, _) = self.cluster.look_at_nodes().await?;
+        let (nodes, _) = self.hold.cluster().look_at_nodes().await?;
         self.looked.extend(looks(&nodes));
         self.stale = self.looked.clone();
         Ok(())
@@ -119,15 +114,12 @@ impl Member {
                 self.stand = Some(stand);
                 Ok(())
             }
-            Err(error) => match self.remove().await {
-                Ok(()) => Err(error),
-                Err(left) => Err(error.context(format!("its objects are left behind: {left:#}"))),
-            },
+            Err(error) => Err(self.hold.undo(error).await),
         }
     }
 
-    async fn make(&self) -> anyhow::Result<Stand> {
-        let mut gathered = self.cluster.gather().await?;
+    async fn make(&mut self) -> anyhow::Result<Stand> {
+        let mut gathered = self.hold.cluster().gather().await?;
         self.look_anew(&mut gathered).await?;
         let zones = gathered.snapshot.zones();
         let several = zones.values().collect::<BTreeSet<_>>().len() > 1;
@@ -136,9 +128,11 @@ impl Member {
             ..self.settings.clone()
         };
         let token = Secret::new(drawn()?);
-        let made = self.cluster.make(settings, &token.reveal()).await?;
+        let settings = self.hold.begin(settings, &token).await?;
+        let cluster = self.hold.cluster();
+        let made = cluster.make(settings).await?;
         let pods: Vec<String> = made.settings.seats().into_iter().map(Seat::pod).collect();
-        let placed = self.cluster.ready(self.run()?, &pods, COME_UP).await?;
+        let placed = cluster.ready(self.run()?, &pods, COME_UP).await?;
         let balanced = self.balanced(&made.settings).await?;
         // Through a node port packets come from a node's address: only now it is known which nodes these are.
         let nodes = placed.values().flat_map(|placed| &placed.node_addresses);
@@ -148,7 +142,7 @@ impl Member {
             node_addresses: admitted.iter().map(IpAddr::to_string).collect(),
             ..made.settings.clone()
         };
-        self.cluster.apply(&policy(&admitting)).await?;
+        cluster.apply(&policy(&admitting)).await?;
         Ok(Stand {
             made,
             placed,
@@ -169,7 +163,7 @@ impl Member {
         let anew = timeout(LOOKED, async {
             while self.stale.keys().any(|node| lacks(&gathered.nodes, node)) {
                 sleep(LOOK).await;
-                gathered.nodes = self.cluster.look_at_nodes().await?.0;
+                gathered.nodes = self.hold.cluster().look_at_nodes().await?.0;
             }
             anyhow::Ok(())
         });
@@ -193,7 +187,7 @@ impl Member {
             return Ok(None);
         }
         let service = load_balancer(settings);
-        let Some(given) = self.cluster.balanced(&service, BALANCED).await? else {
+        let Some(given) = self.hold.cluster().balanced(&service, BALANCED).await? else {
             return Ok(None);
         };
         if let Ok(address) = given.parse() {
@@ -209,10 +203,7 @@ impl Member {
     /// Removes the run's objects. Returns when its pods are gone.
     pub(super) async fn remove(&mut self) -> anyhow::Result<()> {
         self.stand = None;
-        let cleaned = self.cluster.clean().await?;
-        cleaned
-            .still_going()
-            .map_or(Ok(()), |left| Err(EnvironmentError(left).into()))
+        self.hold.remove().await
     }
 
     /// Removes the probes where they stand.
@@ -226,23 +217,9 @@ impl Member {
     /// Says why the probes don't stand any more; `None` where they do. Waits for a server that is gone.
     pub(super) async fn fallen(&self, runner: [u8; 16]) -> Option<String> {
         let stand = self.stand.as_ref()?;
-        let run = self.run().ok()?;
-        let mut last = String::new();
-        let looked = timeout(OUTAGE, async {
-            loop {
-                let stands = self.cluster.stand(run, &stand.placed, COME_BACK).await;
-                let Err(error) = stands else { return None };
-                if matches!(error.kind(), ClusterErrorKind::Probes(_)) {
-                    return Some(error.kind().to_string());
-                }
-                last = format!("{error}: {}", error.kind());
-                sleep(LOOK).await;
-            }
-        });
-        match looked.await {
-            Ok(None) => self.silent(runner).await,
-            Ok(why) => why,
-            Err(_) => Some(format!("{last} (for {} s)", OUTAGE.as_secs())),
+        match self.hold.fallen(self.run().ok()?, &stand.placed).await {
+            None => self.silent(runner).await,
+            why => why,
         }
     }
 
@@ -303,7 +280,7 @@ impl Member {
     pub(super) fn host(&self, seat: Seat) -> anyhow::Result<Host> {
         self.placed(seat)?;
         Ok(Host::Pod(Box::new(PodAgent::new(
-            self.cluster.clone(),
+            self.hold.cluster().clone(),
             seat.pod(),
             seat.role.agent_port(),
             self.stand()?.token.clone(),

@@ -62,14 +62,7 @@ fn meeting(pass: u32, client: u32, server: u32) -> Meeting {
             node: Some(3),
         }
     } else {
-        Met::Measured(Times {
-            sent: 1_000,
-            lost: 1,
-            min_ns: Some(10_000),
-            p50_ns: Some(20_000),
-            p90_ns: Some(30_000),
-            p99_ns: None,
-        })
+        times()
     };
     Meeting {
         pass,
@@ -79,6 +72,17 @@ fn meeting(pass: u32, client: u32, server: u32) -> Meeting {
         started_unix_ms: 5,
         outcome,
     }
+}
+
+fn times() -> Met {
+    Met::Measured(Times {
+        sent: 1_000,
+        lost: 1,
+        min_ns: Some(10_000),
+        p50_ns: Some(20_000),
+        p90_ns: Some(30_000),
+        p99_ns: None,
+    })
 }
 
 fn meetings() -> Vec<Meeting> {
@@ -121,11 +125,10 @@ fn a_mesh_goes_on_where_a_killed_writer_ended() {
         let (mut recording, mesh) = MeshDir::resume(folder.path()).unwrap();
         assert_eq!(mesh.meetings, meetings()[..complete], "{cut}");
         for meeting in meetings() {
-            assert_eq!(
-                recording.has(&meeting.key()),
-                mesh.meetings.contains(&meeting)
-            );
-            if !recording.has(&meeting.key()) {
+            let there = mesh.meetings.contains(&meeting);
+            let measured = matches!(meeting.outcome, Met::Measured(_));
+            assert_eq!(recording.has(&meeting.key()), there && measured);
+            if !there {
                 recording.append(&meeting).unwrap();
             }
         }
@@ -143,7 +146,47 @@ fn one_writer_at_a_time_and_each_meeting_once() {
     assert!(second.kind().to_string().contains("another"), "{second}");
     let twice = recording.append(&meeting(0, 0, 1)).unwrap_err();
     assert!(twice.kind().to_string().contains("0/0/1"), "{twice}");
-    assert_eq!(recording.len(), 3);
+    assert_eq!(recording.measured(), 2);
+}
+
+#[test]
+fn a_meeting_that_failed_is_replaced_by_what_came_of_it_later() {
+    let folder = tempfile::tempdir().unwrap();
+    recorded(folder.path());
+    let (mut recording, _) = MeshDir::resume(folder.path()).unwrap();
+    let failed = meeting(0, 3, 2);
+    let again = Meeting {
+        started_unix_ms: 9,
+        ..failed.clone()
+    };
+    let measured = Meeting {
+        outcome: times(),
+        ..failed
+    };
+    for later in [&again, &measured] {
+        assert!(!recording.has(&later.key()));
+        recording.append(later).unwrap();
+        let (_, mesh) = MeshDir::open(folder.path()).unwrap();
+        assert_eq!(mesh.meetings.len(), 3);
+        assert_eq!(&mesh.meetings[1], later);
+    }
+    assert_eq!(recording.measured(), 3);
+    let twice = recording.append(&again).unwrap_err();
+    assert!(twice.kind().to_string().contains("0/3/2"), "{twice}");
+}
+
+#[test]
+fn a_recording_of_nothing_but_failures_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mesh");
+    let mut recording = MeshDir::create(&path, &record()).unwrap();
+    assert!(recording.is_empty());
+    recording.append(&meeting(0, 3, 2)).unwrap();
+    drop(recording);
+    let (recording, _) = MeshDir::resume(&path).unwrap();
+    assert!(!recording.is_empty());
+    recording.discard();
+    assert_eq!(MeshDir::open(&path).unwrap().1.meetings.len(), 1);
 }
 
 #[test]

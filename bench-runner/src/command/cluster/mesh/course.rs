@@ -98,7 +98,7 @@ impl<'a> Course<'a> {
     /// Returns how many meetings are left.
     fn left(&self, recording: &MeshRecording) -> usize {
         let all = usize::try_from(self.record.planned()).unwrap_or(usize::MAX);
-        all.saturating_sub(recording.len())
+        all.saturating_sub(recording.measured())
     }
 
     /// Returns the time that they will take.
@@ -109,15 +109,14 @@ impl<'a> Course<'a> {
         each.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
     }
 
-    /// Measures what is left, and adds it to the meetings. Dropping the future interrupts it: what was appended stays.
+    /// Measures what is left. Dropping the future interrupts it: what was appended stays.
     ///
     /// # Errors
     ///
-    /// When no probe answers any more, or the folder can't be written.
+    /// When no probe answers any more, or none ever did, or the folder can't be written.
     pub(super) async fn run(
         &mut self,
         recording: &mut MeshRecording,
-        meetings: &mut Vec<Meeting>,
         progress: &mut dyn Progress,
     ) -> anyhow::Result<()> {
         let mesh = Mesh::of(self.record.nodes.len())?;
@@ -144,11 +143,11 @@ impl<'a> Course<'a> {
                     };
                     let ended = ended.context("a meeting fell over")?;
                     done += ended.meetings.len();
-                    self.keep(ended, recording, meetings, progress)?;
+                    self.keep(ended, recording, progress)?;
                 }
             }
         }
-        self.end(recording, meetings)
+        self.end(recording, progress)
     }
 
     /// Returns what two seats of a round are to measure; `None` where nothing is left, or one has no probe.
@@ -250,7 +249,6 @@ impl<'a> Course<'a> {
         &mut self,
         ended: Done,
         recording: &mut MeshRecording,
-        meetings: &mut Vec<Meeting>,
         progress: &mut dyn Progress,
     ) -> anyhow::Result<()> {
         for (node, seat) in ended.seats {
@@ -263,15 +261,14 @@ impl<'a> Course<'a> {
             {
                 self.misses[node as usize] += 1;
                 self.silent.push(meeting);
-                self.give_up(meetings)?;
+                self.give_up(recording)?;
                 continue;
             }
             for node in [meeting.client, meeting.server] {
                 self.misses[node as usize] = 0;
             }
-            self.flush(recording, meetings, progress)?;
+            self.flush(recording, progress)?;
             recording.append(&meeting)?;
-            meetings.push(meeting);
         }
         Ok(())
     }
@@ -280,7 +277,6 @@ impl<'a> Course<'a> {
     fn flush(
         &mut self,
         recording: &mut MeshRecording,
-        meetings: &mut Vec<Meeting>,
         progress: &mut dyn Progress,
     ) -> anyhow::Result<()> {
         for meeting in std::mem::take(&mut self.silent) {
@@ -298,20 +294,19 @@ impl<'a> Course<'a> {
                     "{name} is left out from now on: its probe didn't answer {MOST_MISSES} times ({reason})"
                 ));
             }
-            meetings.push(meeting);
         }
         Ok(())
     }
 
     /// Gives up where no probe answers any more.
-    fn give_up(&self, meetings: &[Meeting]) -> anyhow::Result<()> {
+    fn give_up(&self, recording: &MeshRecording) -> anyhow::Result<()> {
         let most = FEWEST_SILENT.max(self.record.nodes.len());
         match self.silent.last() {
             Some(Meeting {
                 outcome: Met::Failed { reason, .. },
                 ..
             }) if self.silent.len() >= most => {
-                let after = meetings.len();
+                let after = recording.measured();
                 Err(anyhow::Error::new(EnvironmentError(format!(
                     "no probe answers any more, after {after} meetings: {reason}"
                 ))))
@@ -320,16 +315,28 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Keeps what silent probes left at the very end, if any pair was measured at all.
+    /// Drops what silent probes left at the very end: nothing after it tells a node that is gone from a network that is.
     fn end(
         &mut self,
-        recording: &mut MeshRecording,
-        meetings: &mut Vec<Meeting>,
+        recording: &MeshRecording,
+        progress: &mut dyn Progress,
     ) -> anyhow::Result<()> {
-        for meeting in std::mem::take(&mut self.silent) {
-            recording.append(&meeting)?;
-            meetings.push(meeting);
+        let silent = std::mem::take(&mut self.silent);
+        let Some(Meeting {
+            outcome: Met::Failed { reason, .. },
+            ..
+        }) = silent.last()
+        else {
+            return Ok(());
+        };
+        if recording.is_empty() {
+            let said = format!("no pair of nodes could be measured: {reason}");
+            return Err(anyhow::Error::new(EnvironmentError(said)));
         }
+        progress.note(&format!(
+            "meetings at the end without an answer, which are not kept: {} ({reason}); --resume measures them",
+            silent.len()
+        ));
         Ok(())
     }
 }

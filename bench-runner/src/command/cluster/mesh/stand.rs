@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use anyhow::{Context as _, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
-use tollgate_cluster::api::Cluster;
 use tollgate_cluster::objects::Settings;
 use tollgate_cluster::objects::mesh::{pod_name, port_of_agent};
 use tollgate_results::agent::HostFacts;
@@ -15,9 +14,9 @@ use tollgate_results::mesh::{MeshNode, SkippedNode};
 
 use super::{asked, names};
 use crate::command::cluster::stand::unwell;
+use crate::command::hosts::environment;
 use crate::output;
-use crate::target::cluster::PodAgent;
-use crate::target::cluster::{COME_UP, mesh::Seat};
+use crate::target::cluster::{COME_UP, Hold, PodAgent, mesh::Seat};
 use crate::target::hosts::drawn;
 
 /// Agents that are asked at the same time.
@@ -43,7 +42,7 @@ pub(super) struct Standing {
 impl Standing {
     /// Puts a probe on each node. A node that takes none is no error.
     pub(super) async fn up(
-        cluster: &Cluster,
+        hold: &mut Hold,
         settings: &Settings,
         nodes: &[MeshNode],
     ) -> anyhow::Result<Self> {
@@ -53,11 +52,13 @@ impl Standing {
         output::note(&format!(
             "Setting {} probes up in namespace {}",
             nodes.len(),
-            cluster.namespace()
+            hold.cluster().namespace()
         ));
-        let token = Secret::new(drawn()?);
-        let (secret, nodes) = (token.reveal(), names(nodes));
-        let made = cluster.make_mesh(settings.clone(), &secret, &nodes).await;
+        let (token, nodes) = (Secret::new(drawn()?), names(nodes));
+        let begun = hold.begin(settings.clone(), &token).await;
+        let settings = &begun.map_err(|error| environment(&error))?;
+        let cluster = hold.cluster();
+        let made = cluster.make_mesh(settings, &nodes).await;
         made.map_err(|error| unwell(&error))?;
         let run = settings.run.as_ref().context("the settings name the run")?;
         let pods: Vec<String> = (0..nodes.len()).map(pod_name).collect();
