@@ -13,6 +13,16 @@ const DEEPEST_LIST: usize = 4;
 /// The label that cloud providers set on nodes.
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
 
+/// What it was called until Kubernetes 1.17.
+const ZONE_BEFORE: &str = "failure-domain.beta.kubernetes.io/zone";
+
+/// Returns the zone of a node, where it says so.
+pub(crate) fn zone_of(node: &Node) -> Option<&String> {
+    let labels = node.metadata.labels.as_ref()?;
+    let zone = labels.get(ZONE).or_else(|| labels.get(ZONE_BEFORE))?;
+    (!zone.is_empty()).then_some(zone)
+}
+
 /// Most documents of a dump that are looked at.
 const MOST_OBJECTS: usize = 1_000_000;
 
@@ -136,7 +146,7 @@ impl Snapshot {
     #[must_use]
     pub fn zones(&self) -> BTreeMap<String, String> {
         let zone = |node: &Node| {
-            let zone = node.metadata.labels.as_ref()?.get(ZONE)?;
+            let zone = zone_of(node)?;
             Some((node.metadata.name.clone()?, zone.clone()))
         };
         self.nodes.iter().filter_map(zone).collect()

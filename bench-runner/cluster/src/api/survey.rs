@@ -3,12 +3,7 @@
 use k8s_openapi::api::core::v1::Node;
 
 use super::{Cluster, ClusterError, ClusterErrorKind, status_code};
-
-/// The label of a node's zone, and what it was called until 1.17.
-const ZONES: [&str; 2] = [
-    "topology.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/zone",
-];
+use crate::snapshot::zone_of;
 
 /// A node as a run sees it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,19 +36,13 @@ impl Cluster {
             })?;
             nodes.push(Surveyed {
                 unable: unable(&node),
-                zone: zone(&node),
+                zone: zone_of(&node).cloned(),
                 name: node.metadata.name.unwrap_or_default(),
             });
         }
         nodes.sort_unstable();
         Ok(Some(nodes))
     }
-}
-
-fn zone(node: &Node) -> Option<String> {
-    let labels = node.metadata.labels.as_ref()?;
-    let zone = ZONES.iter().find_map(|key| labels.get(*key))?;
-    (!zone.is_empty()).then(|| zone.clone())
 }
 
 /// Says why a node takes no probe; `None` where it does.

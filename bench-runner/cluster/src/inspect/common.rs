@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Node;
 use tollgate_results::cluster::{Aspect, Finding};
 
 use super::Facts;
-use crate::snapshot::{Snapshot, ZONE, name_of, text_at};
+use crate::snapshot::{Snapshot, ZONE, name_of, text_at, zone_of};
 
 pub(super) fn find(snapshot: &Snapshot, facts: &mut Facts) {
     let nodes = &snapshot.nodes;
@@ -64,10 +64,7 @@ fn of_nodes(nodes: &[Node], facts: &mut Facts) {
         Aspect::Kernels,
         Finding::stated(said(&kernels, ""), "nodeInfo of the nodes"),
     );
-    let zones = counted(nodes.iter().filter_map(|node| {
-        let labels = node.metadata.labels.as_ref()?;
-        labels.get(ZONE).cloned()
-    }));
+    let zones = counted(nodes.iter().filter_map(zone_of).cloned());
     let finding = if zones.is_empty() {
         Finding::unknown(format!("no node has the label {ZONE}"))
     } else {

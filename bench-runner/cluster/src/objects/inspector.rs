@@ -8,10 +8,11 @@
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, HostPathVolumeSource, Namespace, PodSecurityContext, PodSpec, PodTemplateSpec,
-    SeccompProfile, SecurityContext, ServiceAccount, Toleration, Volume, VolumeMount,
+    SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
+use super::rights::account;
 use super::{Object, ROLE, Settings, cluster_wide, metadata, namespace, namespaced, pods};
 
 /// The namespace of the inspector alone.
@@ -39,14 +40,9 @@ pub fn inspector(settings: &Settings) -> Vec<Object> {
         namespace: NAMESPACE.to_owned(),
         ..settings.clone()
     };
-    let account = ServiceAccount {
-        metadata: metadata(&settings, ACCOUNT),
-        automount_service_account_token: Some(false),
-        ..ServiceAccount::default()
-    };
     vec![
         cluster_wide(own_namespace(&settings)),
-        namespaced(account),
+        namespaced(account(&settings, ACCOUNT)),
         namespaced(set(&settings)),
     ]
 }

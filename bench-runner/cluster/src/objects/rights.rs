@@ -101,7 +101,8 @@ pub(super) fn probe_account(settings: &Settings) -> ServiceAccount {
     account(settings, PROBE)
 }
 
-fn account(settings: &Settings, name: &str) -> ServiceAccount {
+/// Returns an account whose pods get no token of it.
+pub(super) fn account(settings: &Settings, name: &str) -> ServiceAccount {
     ServiceAccount {
         metadata: metadata(settings, name),
         automount_service_account_token: Some(false),
