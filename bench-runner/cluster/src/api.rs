@@ -67,6 +67,9 @@ pub enum ClusterErrorKind {
     /// The server answers with what it shouldn't.
     #[error("{0}")]
     Answer(String),
+    /// Another run stands there.
+    #[error("{0}")]
+    Occupied(String),
     /// Probes don't come up.
     #[error("{}", .0.join("; "))]
     Probes(Vec<String>),

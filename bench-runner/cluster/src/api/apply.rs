@@ -175,7 +175,7 @@ impl Cluster {
                      choose another namespace",
                     self.namespace
                 );
-                return Err(ClusterError::new(action, ClusterErrorKind::Refused(why)));
+                return Err(ClusterError::new(action, ClusterErrorKind::Occupied(why)));
             }
             Err(error) => return Err(self.failed(action, &error)),
         };
