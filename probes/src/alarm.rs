@@ -2,7 +2,7 @@
 //!
 //! A time-out on a socket does so too, but sets a timer of the kernel at each wait. Where the CPU then goes idle, the
 //! kernel hands that timer over to the other CPUs: with both ends on CPUs of their own a minimal loop in C takes
-//! 2 to 4 % more per round trip with a time-out than without (docs/performance.md). One timer for all waits costs
+//! 3 to 4 % more per round trip with a time-out than without (docs/adr/013-alarm.md). One timer for all waits costs
 //! none of them anything, but the few that it ends.
 #![expect(
     unsafe_code,
