@@ -1,9 +1,8 @@
 //! Ends the waiting calls of a thread every so often, by a signal.
 //!
-//! A time-out on a socket does so too, but sets a timer of the kernel at each wait. Where the CPU then goes idle, the
-//! kernel hands that timer over to the other CPUs: with both ends on CPUs of their own a minimal loop in C takes
-//! 3 to 4 % more per round trip with a time-out than without (docs/adr/013-alarm.md). One timer for all waits costs
-//! none of them anything, but the few that it ends.
+//! A time-out on a socket does so too, but sets a timer of the kernel at each wait, which costs where the CPU then goes
+//! idle: with both ends on CPUs of their own a minimal loop in C takes 3 to 4 % more per round trip with a time-out
+//! than without (docs/adr/013-alarm.md). One timer for all waits costs none of them anything, but the few that it ends.
 #![expect(
     unsafe_code,
     reason = "no safe crate installs a handler that ends calls for good"
