@@ -134,12 +134,15 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="length of each measurement")
     parser.add_argument("--seed", type=int, default=1, help="source of the order")
     parser.add_argument("--only", default="", help="pieces of work, comma-separated")
+    parser.add_argument("--tools", default="", help="peers to compare with, comma-separated")
+    parser.add_argument("--placement", default="", help="shared or split; both where nothing is said")
     parser.add_argument("--out", type=Path, default=ROOT / "target" / "peers", help="folder for values.csv and table.md")
     parser.add_argument("--bin", type=Path, default=ROOT / "target" / "release", help="where tollgate and tollgate-probe are")
     args = parser.parse_args()
     if os.cpu_count() < 2:
         sys.exit("peers: split placement needs two CPUs")
     works = [work for work in tools.WORKS if not args.only or work.name in args.only.split(",")]
+    works = [work.among(args.tools.split(",") if args.tools else [], args.placement) for work in works]
     wanted = {tool.program for work in works for tool in work.tools if tool.program}
     missing = sorted(program for program in wanted if not shutil.which(program))
     works = [work.without(missing) for work in works]

@@ -97,6 +97,12 @@ class Work:
     tools: list = field(default_factory=list)
     placements: tuple = (SHARED, SPLIT)
 
+    def among(self, peers, placement):
+        """The same with these peers alone, and this placement; nothing said leaves all."""
+        tools = [tool for tool in self.tools if not peers or tool.name in ("tollgate", *peers)]
+        placements = tuple(one for one in self.placements if not placement or one.name == placement)
+        return replace(self, tools=tools, placements=placements)
+
     def without(self, missing):
         return replace(self, tools=[tool for tool in self.tools if tool.program not in missing])
 
