@@ -150,9 +150,9 @@ impl SplitTarget {
         let token = Secret::new(drawn()?);
         let (class, weights) = (self.class.name.as_str(), &self.weights);
         let objects = |settings: &Settings| route::of_run(settings, class, weights);
-        let settings = self.hold.begin(self.settings.clone(), &token).await?;
+        let settings = self.hold.begin(self.settings.clone()).await?;
         let cluster = self.hold.cluster();
-        cluster.make_of(settings, &objects).await?;
+        cluster.make_of(settings, &token.reveal(), &objects).await?;
         let backends = self.weights.keys().map(route::pod_of);
         let pods: Vec<String> = backends.chain([Role::Client.pod()]).collect();
         let placed = cluster.ready(self.run()?, &pods, COME_UP).await?;

@@ -83,14 +83,14 @@ impl Cleaned {
 }
 
 impl Cluster {
-    /// Makes all that a run owns, once it has [begun](Self::begin). What was made until an error stays, and goes by
+    /// Makes all that a run owns, its token first, once it has [begun](Self::begin). What was made until an error stays, and goes by
     /// [`Self::clean`].
     ///
     /// # Errors
     ///
     /// When the server refuses an object; it says which and why.
-    pub async fn make(&self, settings: Settings) -> Result<Made, ClusterError> {
-        self.make_of(settings, &of_run).await
+    pub async fn make(&self, settings: Settings, secret: &str) -> Result<Made, ClusterError> {
+        self.make_of(settings, secret, &of_run).await
     }
 
     /// As [`Self::make`], of other objects than the usual ones.
@@ -101,8 +101,10 @@ impl Cluster {
     pub async fn make_of(
         &self,
         settings: Settings,
+        secret: &str,
         objects: &(dyn Fn(&Settings) -> Vec<Object> + Sync),
     ) -> Result<Made, ClusterError> {
+        self.apply(&token(&settings, secret)).await?;
         let mut services = BTreeMap::new();
         for object in objects(&settings) {
             let mut made = self.apply(&object).await?;
@@ -116,7 +118,7 @@ impl Cluster {
         Ok(Made { settings, services })
     }
 
-    /// Makes a mesh, once it has begun: a probe on each of these nodes.
+    /// Makes a mesh, once it has begun: its token, and a probe on each of these nodes.
     ///
     /// # Errors
     ///
@@ -124,34 +126,28 @@ impl Cluster {
     pub async fn make_mesh(
         &self,
         settings: &Settings,
+        secret: &str,
         nodes: &[String],
     ) -> Result<(), ClusterError> {
+        self.apply(&token(settings, secret)).await?;
         for object in mesh::of_mesh(settings, nodes) {
             self.apply(&object).await?;
         }
         Ok(())
     }
 
-    /// Begins a run: makes its owner, which only one run in a namespace has, and its token. Returns the settings with the
-    /// owner's uid in them, by which [`Self::clean`] takes it for this run's.
+    /// Begins a run: makes its owner, which only one run in a namespace has. Returns the settings with the owner's uid in
+    /// them, by which [`Self::clean`] takes it for this run's.
     ///
     /// # Errors
     ///
-    /// When another run stands in the namespace, or the server refuses; then nothing stays.
-    pub async fn begin(
-        &self,
-        mut settings: Settings,
-        secret: &str,
-    ) -> Result<Settings, ClusterError> {
+    /// When another run stands in the namespace, or the server refuses.
+    pub async fn begin(&self, mut settings: Settings) -> Result<Settings, ClusterError> {
         let uid = self.claim(&owner(&settings)).await?;
         settings.run = settings.run.map(|run| Run {
-            owner: Some(uid.clone()),
+            owner: Some(uid),
             ..run
         });
-        if let Err(error) = self.apply(&token(&settings, secret)).await {
-            self.clean(Some(&uid)).await?;
-            return Err(error);
-        }
         Ok(settings)
     }
 

@@ -63,8 +63,8 @@ async fn server(life: Life) -> (Double, Cluster) {
 
 /// Makes a run.
 async fn made(cluster: &Cluster, settings: Settings) -> Made {
-    let begun = cluster.begin(settings, &"ab".repeat(32)).await.unwrap();
-    cluster.make(begun).await.unwrap()
+    let begun = cluster.begin(settings).await.unwrap();
+    cluster.make(begun, &"ab".repeat(32)).await.unwrap()
 }
 
 #[tokio::test]
@@ -139,10 +139,7 @@ async fn a_run_removes_itself_and_no_run_that_stands_there_by_then() {
     let (double, cluster) = server(well()).await;
     let first = made(&cluster, settings()).await;
     let owner = |made: &Made| made.settings.run.clone().unwrap().owner.unwrap();
-    let error = cluster
-        .begin(settings(), &"ab".repeat(32))
-        .await
-        .unwrap_err();
+    let error = cluster.begin(settings()).await.unwrap_err();
     let told = error.kind().to_string();
     assert!(
         told.contains("a run stands in namespace tollgate"),
@@ -166,18 +163,18 @@ async fn a_run_removes_itself_and_no_run_that_stands_there_by_then() {
 }
 
 #[tokio::test]
-async fn a_run_that_gets_no_token_leaves_no_owner() {
+async fn a_run_that_gets_no_token_goes_by_its_owner() {
     let (double, cluster) = server(well()).await;
     double.refuse("tollgate-token", "secrets are counted here");
-    let error = cluster
-        .begin(settings(), &"ab".repeat(32))
-        .await
-        .unwrap_err();
+    let begun = cluster.begin(settings()).await.unwrap();
+    let owner = begun.run.clone().unwrap().owner.unwrap();
+    let error = cluster.make(begun, &"ab".repeat(32)).await.unwrap_err();
     assert!(
         error.kind().to_string().contains("secrets are counted"),
         "{}",
         error.kind()
     );
+    cluster.clean(Some(&owner)).await.unwrap();
     assert_eq!(double.names("configmaps"), Vec::<String>::new());
 }
 

@@ -80,8 +80,11 @@ async fn every_node_is_surveyed_and_those_that_take_pods_get_one() {
     assert_eq!(found.problems, Vec::<String>::new());
     let looked_at = double.requests();
     let nodes = ["node1", "node3"].map(str::to_owned);
-    let begun = cluster.begin(settings, &"ab".repeat(32)).await.unwrap();
-    cluster.make_mesh(&begun, &nodes).await.unwrap();
+    let begun = cluster.begin(settings).await.unwrap();
+    cluster
+        .make_mesh(&begun, &"ab".repeat(32), &nodes)
+        .await
+        .unwrap();
     assert_eq!(double.faults(), Vec::<String>::new());
     let pods: Vec<String> = (0..2)
         .map(|place| format!("tollgate-mesh-{place}"))

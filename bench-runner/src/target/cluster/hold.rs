@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tollgate_cluster::api::{Cluster, ClusterErrorKind, Placed};
 use tollgate_cluster::objects::Settings;
-use tollgate_results::door::Secret;
 
 use super::member::COME_BACK;
 use crate::exit::EnvironmentError;
@@ -44,17 +43,13 @@ impl Hold {
         Ok(())
     }
 
-    /// Makes the run's owner and its token; returns the settings for what it shall own.
+    /// Makes the run's owner; returns the settings for what it shall own.
     ///
     /// # Errors
     ///
     /// When another run stands there, or the cluster refuses.
-    pub(crate) async fn begin(
-        &mut self,
-        settings: Settings,
-        token: &Secret,
-    ) -> anyhow::Result<Settings> {
-        let settings = self.cluster.begin(settings, &token.reveal()).await?;
+    pub(crate) async fn begin(&mut self, settings: Settings) -> anyhow::Result<Settings> {
+        let settings = self.cluster.begin(settings).await?;
         self.owner = settings.run.as_ref().and_then(|run| run.owner.clone());
         Ok(settings)
     }

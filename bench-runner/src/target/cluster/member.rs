@@ -128,9 +128,9 @@ impl Member {
             ..self.settings.clone()
         };
         let token = Secret::new(drawn()?);
-        let settings = self.hold.begin(settings, &token).await?;
+        let settings = self.hold.begin(settings).await?;
         let cluster = self.hold.cluster();
-        let made = cluster.make(settings).await?;
+        let made = cluster.make(settings, &token.reveal()).await?;
         let pods: Vec<String> = made.settings.seats().into_iter().map(Seat::pod).collect();
         let placed = cluster.ready(self.run()?, &pods, COME_UP).await?;
         let balanced = self.balanced(&made.settings).await?;

@@ -55,10 +55,10 @@ impl Standing {
             hold.cluster().namespace()
         ));
         let (token, nodes) = (Secret::new(drawn()?), names(nodes));
-        let begun = hold.begin(settings.clone(), &token).await;
+        let begun = hold.begin(settings.clone()).await;
         let settings = &begun.map_err(|error| environment(&error))?;
         let cluster = hold.cluster();
-        let made = cluster.make_mesh(settings, &nodes).await;
+        let made = cluster.make_mesh(settings, &token.reveal(), &nodes).await;
         made.map_err(|error| unwell(&error))?;
         let run = settings.run.as_ref().context("the settings name the run")?;
         let pods: Vec<String> = (0..nodes.len()).map(pod_name).collect();
