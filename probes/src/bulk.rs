@@ -1,6 +1,7 @@
 //! What both ends of a TCP stream need: ways to send blocks, the way to take them in, and what TCP knows of a connection.
 
 mod intake;
+mod rest;
 mod sampler;
 
 use std::io::{self, ErrorKind, Write as _};
@@ -16,7 +17,9 @@ use tollgate_results::stream::{Sending, TcpOptions};
 
 use crate::datagrams::calls::{allow_zerocopy, limit_pacing, take_done};
 
+#[cfg(any(test, fuzzing))]
 pub(crate) use intake::Blocks;
+pub(crate) use intake::Intake;
 pub(crate) use sampler::{Sampler, tcp_info};
 
 /// Receives bulk data, in bytes, as iperf3 does.

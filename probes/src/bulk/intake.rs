@@ -4,8 +4,9 @@ use std::io::{self, ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
 
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, getsockopt, recv, sockopt};
 
+use super::rest::Rest;
 use crate::wire::CONFIRM;
 
 /// Where a stream stands.
@@ -41,11 +42,49 @@ impl Blocks {
             }
             self.next += self.size;
         }
-        self.asked.take_if(|asked| *asked <= self.total)
+        self.due()
     }
 
-    /// Takes in what a connection has next; with `truncate` the kernel throws it away, all but the first byte of each
-    /// block. Returns the count that is to be said, if one is.
+    /// Returns how many bytes of the present block are to come.
+    const fn left(&self) -> u64 {
+        self.next - self.total
+    }
+
+    /// Takes in bytes that nobody has looked at, at most those that are left of the present block.
+    fn skip(&mut self, bytes: usize) -> Option<u64> {
+        self.total += bytes as u64;
+        self.due()
+    }
+
+    fn due(&mut self) -> Option<u64> {
+        self.asked.take_if(|asked| *asked <= self.total)
+    }
+}
+
+/// Takes in the stream of one connection.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    blocks: Blocks,
+    truncate: bool,
+    rest: Rest,
+}
+
+impl Intake {
+    /// Prepares for blocks of `size` bytes. With `truncate` the kernel throws them away, all but the first byte of each.
+    pub(crate) fn new(size: u64, truncate: bool) -> Self {
+        Self {
+            blocks: Blocks::new(size),
+            truncate,
+            rest: Rest::default(),
+        }
+    }
+
+    /// Takes in bytes that are here already; returns the count that is to be said, if one is.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Option<u64> {
+        self.blocks.take(bytes)
+    }
+
+    /// Takes in what a connection has next, into a buffer of any length but 0. Returns the count that is to be said, if one is.
     ///
     /// # Errors
     ///
@@ -55,33 +94,40 @@ impl Blocks {
         &mut self,
         mut socket: &TcpStream,
         buffer: &mut [u8],
-        truncate: bool,
     ) -> io::Result<Option<u64>> {
-        let left = self.next - self.total;
-        let (received, asked) = if !truncate {
-            let received = socket.read(buffer)?;
-            (received, self.take(&buffer[..received]))
-        } else if left == 0 {
-            let received = socket.read(&mut buffer[..1])?;
-            (received, self.take(&buffer[..received]))
-        } else {
-            let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-            let received = recv(socket.as_raw_fd(), &mut buffer[..most], MsgFlags::MSG_TRUNC)?;
+        let left = if self.truncate { self.blocks.left() } else { 0 };
+        let (most, received, asked);
+        if left > 0 {
+            most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let said = recv(socket.as_raw_fd(), &mut buffer[..most], MsgFlags::MSG_TRUNC)?;
             // A length above the room is not believed.
-            let received = received.min(most);
-            self.total += received as u64;
-            (received, self.asked.take_if(|asked| *asked <= self.total))
-        };
+            received = said.min(most);
+            asked = self.blocks.skip(received);
+        } else {
+            most = if self.truncate { 1 } else { buffer.len() };
+            received = socket.read(&mut buffer[..most])?;
+            asked = self.blocks.take(&buffer[..received]);
+        }
         if received == 0 {
             return Err(ErrorKind::ConnectionReset.into());
+        }
+        self.rest.note(received);
+        if received < most && asked.is_none() {
+            self.rest.rest(|| room(socket));
         }
         Ok(asked)
     }
 
     /// Returns how many bytes were taken in.
     pub(crate) const fn total(&self) -> u64 {
-        self.total
+        self.blocks.total
     }
+}
+
+/// Returns the length of a connection's receive buffer, in bytes, which the kernel may yet let grow.
+fn room(socket: &TcpStream) -> u64 {
+    let room = getsockopt(socket, sockopt::RcvBuf);
+    room.map_or(0, |room| room as u64)
 }
 
 #[cfg(test)]
@@ -100,19 +146,19 @@ mod tests {
         stream[2 * 10_000] = CONFIRM;
         left.write_all(&stream).unwrap();
         for truncate in [true, false] {
-            let mut blocks = Blocks::new(10_000);
+            let mut intake = Intake::new(10_000, truncate);
             let mut buffer = vec![0; 4_096];
             let asked = loop {
-                if let Some(asked) = blocks.take_from(&right, &mut buffer, truncate).unwrap() {
+                if let Some(asked) = intake.take_from(&right, &mut buffer).unwrap() {
                     break asked;
                 }
             };
-            assert_eq!((asked, blocks.total()), (30_000, 30_000));
+            assert_eq!((asked, intake.total()), (30_000, 30_000));
             left.write_all(&stream).unwrap();
         }
         drop(left);
-        let mut blocks = Blocks::new(1);
-        let mut end = || blocks.take_from(&right, &mut [0; 64], true);
+        let mut intake = Intake::new(1, true);
+        let mut end = || intake.take_from(&right, &mut [0; 64]);
         while end().is_ok() {}
         assert_eq!(end().unwrap_err().kind(), ErrorKind::ConnectionReset);
     }

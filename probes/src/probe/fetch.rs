@@ -12,7 +12,7 @@ use super::arranged::{Line, NoStream};
 use super::socket::TcpDial;
 use super::transport::pass;
 use super::window::{DRAIN_ABORTED_NS, DRAIN_NS, Fault, Patience, Window};
-use crate::bulk::{BUFFER, Blocks};
+use crate::bulk::{BUFFER, Intake};
 use crate::clock::{Clock as _, Monotonic, thread_cpu_ns};
 use crate::datagrams::control::{Answer, Ask, BulkReport};
 use crate::recorder::Recorder;
@@ -26,7 +26,7 @@ pub(crate) struct Fetch {
     interval_ns: u64,
     buffer: Vec<u8>,
     line: Option<Line>,
-    blocks: Blocks,
+    intake: Intake,
     windows: u32,
     refusal: Option<String>,
 }
@@ -49,7 +49,7 @@ impl Fetch {
             interval_ns,
             buffer: vec![0; BUFFER],
             line: None,
-            blocks: Blocks::new(u64::from(size)),
+            intake: intake(size, options),
             windows: 0,
             refusal: None,
         }
@@ -65,7 +65,7 @@ impl Fetch {
             return Err(NoStream::Fault(Fault::Failed(Failure::Malformed)));
         };
         self.line = Some(line);
-        self.blocks = Blocks::new(u64::from(self.size));
+        self.intake = intake(self.size, &self.options);
         Ok(())
     }
 
@@ -87,14 +87,10 @@ impl Fetch {
         line.start((self.windows, duration_ns), &patience)?;
         self.windows = self.windows.wrapping_add(1);
         recorder.counts_mut().started = Some(Monotonic.now());
-        let truncate = self.options.receive == Receiving::Truncate;
-        let before = self.blocks.total();
+        let before = self.intake.total();
         let mut stopped = false;
         loop {
-            let taken = self
-                .blocks
-                .take_from(&line.link, &mut self.buffer, truncate);
-            match taken {
+            match self.intake.take_from(&line.link, &mut self.buffer) {
                 Ok(Some(_)) => break,
                 Ok(None) => {}
                 Err(error) => pass(&mut line.link, &error)?,
@@ -109,7 +105,7 @@ impl Fetch {
         recorder.counts_mut().finished = Some(Monotonic.now());
         line.say(&Ask::Tell, &patience)?;
         match line.hear(&patience)? {
-            Answer::Bulk(report) => Ok((self.blocks.total() - before, report)),
+            Answer::Bulk(report) => Ok((self.intake.total() - before, report)),
             _ => Err(Fault::Failed(Failure::Malformed)),
         }
     }
@@ -144,7 +140,7 @@ impl Probe for Fetch {
         if let Some(line) = &self.line {
             recorder.counts_mut().flow = line.flow(&self.dial);
             let cpu_ns = thread_cpu_ns();
-            let before = self.blocks.total();
+            let before = self.intake.total();
             match self.receive(window, recorder) {
                 Ok((bytes, report)) => {
                     let near_ns = thread_cpu_ns().saturating_sub(cpu_ns);
@@ -156,7 +152,7 @@ impl Probe for Fetch {
                     }
                     // What came, came, however long the rest would take.
                     if fault == Fault::Failed(Failure::TimedOut) {
-                        arrived(recorder, self.blocks.total() - before, self.size);
+                        arrived(recorder, self.intake.total() - before, self.size);
                     }
                     self.line = None;
                 }
@@ -165,6 +161,10 @@ impl Probe for Fetch {
         let finished = recorder.counts().finished.unwrap_or(Monotonic.now());
         recorder.counts_mut().finished = Some(finished);
     }
+}
+
+fn intake(size: u32, options: &TcpOptions) -> Intake {
+    Intake::new(u64::from(size), options.receive == Receiving::Truncate)
 }
 
 fn record(recorder: &mut Recorder, bytes: u64, size: u32, (near_ns, report): (u64, BulkReport)) {

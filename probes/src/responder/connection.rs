@@ -4,7 +4,7 @@ use super::arranged;
 use super::http;
 use super::peer::{Buffers, Gone, Peer};
 use super::web::Speech;
-use crate::bulk::Blocks;
+use crate::bulk::Intake;
 use crate::clock::thread_cpu_ns;
 use crate::wire::{CONFIRMATION_LEN, ECHOED, Mode, PREAMBLE_LEN, Preamble, WireError};
 
@@ -148,14 +148,14 @@ pub(super) fn count(
     size: usize,
     truncate: bool,
 ) -> Result<(), Gone> {
-    let mut blocks = Blocks::new(size as u64);
+    let mut intake = Intake::new(size as u64, truncate);
     let mut said = 0;
-    let mut asked = blocks.take(&inbox[..have]);
+    let mut asked = intake.take(&inbox[..have]);
     let cpu_ns = thread_cpu_ns();
     loop {
         if let Some(total) = asked {
             said += CONFIRMATION_LEN as u64;
-            if said > blocks.total() + PREAMBLE_LEN as u64 {
+            if said > intake.total() + PREAMBLE_LEN as u64 {
                 return Err(Gone);
             }
             let mut confirmation = [0; CONFIRMATION_LEN];
@@ -164,7 +164,7 @@ pub(super) fn count(
             confirmation[8..].copy_from_slice(&cpu_ns.to_be_bytes());
             peer.write(&confirmation)?;
         }
-        asked = peer.take(&mut blocks, inbox, truncate)?;
+        asked = peer.take(&mut intake, inbox)?;
         peer.advance();
     }
 }
@@ -172,7 +172,8 @@ pub(super) fn count(
 /// For the fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(super) mod doors {
-    use super::{Blocks, recognise};
+    use super::recognise;
+    use crate::bulk::Blocks;
 
     /// Tells the protocol of a connection by its first bytes.
     pub(crate) fn greeting(bytes: &[u8]) {

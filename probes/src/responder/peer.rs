@@ -10,7 +10,7 @@ use super::sessions::Sessions;
 use super::toll::Toll;
 use super::turns::Turns;
 use super::watch::Slot;
-use crate::bulk::{BUFFER, Blocks, Bulk};
+use crate::bulk::{BUFFER, Bulk, Intake};
 use crate::wire::WireError;
 
 /// What one thread reads into and writes from; its memory is taken by the system only when it is used.
@@ -106,13 +106,8 @@ impl<'a> Peer<'a> {
 
     /// Takes in what a stream brings next.
     #[inline]
-    pub(super) fn take(
-        &self,
-        blocks: &mut Blocks,
-        inbox: &mut [u8],
-        truncate: bool,
-    ) -> Result<Option<u64>, Gone> {
-        match blocks.take_from(self.stream, inbox, truncate) {
+    pub(super) fn take(&self, intake: &mut Intake, inbox: &mut [u8]) -> Result<Option<u64>, Gone> {
+        match intake.take_from(self.stream, inbox) {
             Ok(asked) => Ok(asked),
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
             Err(_) => Err(Gone),
