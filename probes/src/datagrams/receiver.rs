@@ -16,10 +16,10 @@ use crate::wire::{Header, Kind, STREAM_HEADER_LEN};
 /// milliseconds; a receiver that shares its CPU with the sender needs some to empty its socket.
 const QUIET_NS: u64 = 100_000_000;
 
-/// A receiver of a flood that has emptied its socket sleeps for this long: a waiting receiver is woken for every few
+/// A receiver of a flood that has emptied its socket rests for this long: a waiting receiver is woken for every few
 /// datagrams, at a price to the sender, which delivers them, above that of a datagram itself. At a million datagrams
 /// a second some hundred come meanwhile, of the hundreds that the least receive buffer holds.
-const NAP_NS: u64 = 100_000;
+const REST_NS: u64 = 100_000;
 
 /// Receive buffers that may hold merged datagrams are this long, in bytes: as long as an IP packet.
 const MERGED_ROOM: usize = 65_536;
@@ -119,7 +119,7 @@ impl Receiver {
                 quiet_since = now;
                 // Delays of a flood are kept by nobody.
                 if received < self.inbox.count() && self.delays.is_none() {
-                    clock.wait_until(now.plus(NAP_NS));
+                    clock.wait_until(now.plus(REST_NS));
                 }
             }
             if now >= next_look {
